@@ -1,0 +1,94 @@
+"""python -m sdnb "a prompt" --steps 12 24 38 50: pictures and comparisons from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from sdnb import hub, metadata, sweep
+
+PROG = "python -m sdnb"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's arguments."""
+    p = argparse.ArgumentParser(
+        prog=PROG,
+        description="Makes a picture from a text. Several values of a setting make a labelled "
+        "sheet that compares them.",
+        epilog=f'example: {PROG} "an astronaut riding a horse" --steps 12 24 38 50 --seed 510',
+    )
+    p.add_argument("prompt", nargs="+", help="what the picture shows; several make a sheet")
+    several: dict[str, Any] = {"nargs": "+", "default": []}
+    p.add_argument("--negative-prompt", help="what it should not show")
+    p.add_argument("--steps", type=int, metavar="N", help="1 to 1000; 50 unless given", **several)
+    p.add_argument("--guidance", type=float, metavar="G", help="7.5 unless given", **several)
+    p.add_argument("--scheduler", metavar="NAME", help="such as DDIM or 'Euler a'", **several)
+    p.add_argument("--seed", type=int, metavar="N", help="drawn unless given", **several)
+    p.add_argument("--width", type=int, metavar="PIXELS", help="the model's own unless given")
+    p.add_argument("--height", type=int, metavar="PIXELS", help="the model's own unless given")
+    p.add_argument("--model", help="'emoji', a folder, or a hub id")
+    p.add_argument("-o", "--output", metavar="FILE.png", help="where the picture or sheet goes")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line.
+
+    Returns:
+        The exit code: 0, 1 where the model or the disk failed, 2 where the arguments are wrong,
+        130 where it was stopped.
+    """
+    p = parser()
+    args = p.parse_args(argv)
+    given = {
+        "prompt": args.prompt, "steps": args.steps, "guidance": args.guidance,
+        "scheduler": args.scheduler, "seed": args.seed,
+    }  # fmt: skip
+    settings: dict[str, Any] = {k: v[0] if len(v) == 1 else v for k, v in given.items() if v}
+    for name in ("negative_prompt", "width", "height"):
+        if (value := getattr(args, name)) is not None:
+            settings[name] = value
+    try:
+        output = metadata.check_writable(args.output or free_name(args.prompt[0]))
+        sweep.plan(*sweep.split(**settings))  # wrong values show before a model is loaded
+        sheet = sweep.compare(**settings, pipe=hub.load(args.model))
+        if len(sheet) == 1:
+            print(sheet[0].save(output))
+        else:
+            print(sheet.save(output))
+            for i, sample in enumerate(sheet, 1):
+                print(sample.save(output.with_name(f"{output.stem}-{i}.png")))
+    except (ValueError, TypeError) as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{PROG}: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def free_name(prompt: str) -> Path:
+    """A file name from the prompt's first words that is not taken in this folder.
+
+    Example:
+        >>> free_name("An astronaut, riding a horse!").name
+        'an-astronaut-riding-a-horse.png'
+    """
+    words = re.findall(r"\w+", prompt.lower())[:8]
+    stem = "-".join(words)[:60] or "picture"
+    candidates = [stem, *(f"{stem}-{chr(c)}" for c in range(ord("b"), ord("z") + 1))]
+    for candidate in candidates:
+        if not Path(f"{candidate}.png").exists():
+            return Path(f"{candidate}.png")
+    return Path(f"{stem}.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

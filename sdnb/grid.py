@@ -1,0 +1,169 @@
+"""image_grid: pictures and their labels as one picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+from PIL import Image, ImageDraw, ImageFont
+
+GAP = 6  # pixels between pictures and around the labels
+PAPER, INK, FAINT = "#ffffff", "#1f2328", "#59636e"  # contrast at least 4.5 : 1 on the paper
+
+
+def image_grid(
+    images: Sequence[Image.Image],
+    rows: int | None = None,
+    cols: int | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    row_labels: Sequence[str] | None = None,
+    col_labels: Sequence[str] | None = None,
+    title: str = "",
+    footer: str = "",
+) -> Image.Image:
+    """Sets pictures into rows and columns, filled row by row.
+
+    Pictures of different sizes share the largest cell and are centred in it; none is scaled.
+    Without any text the result has no border: `rows * height` by `cols * width` pixels.
+
+    Arguments:
+        images: PIL pictures, at least one.
+        rows: number of rows; what is left out is worked out from the other.
+        cols: number of columns; with both left out, one row.
+        labels: one text a picture, set below it.
+        row_labels: one text a row, set to its left.
+        col_labels: one text a column, set above it.
+        title: a text above everything; broken into lines where it is long.
+        footer: a small text below everything.
+
+    Returns:
+        One RGB picture.
+
+    Raises:
+        ValueError: no pictures, the cells cannot hold them, or labels and pictures differ in
+            number; the sentence says both numbers.
+
+    Example:
+        >>> from PIL import Image
+        >>> tile = Image.new("RGB", (64, 48))
+        >>> image_grid([tile] * 4, rows=2, cols=2).size  # (width, height)
+        (128, 96)
+    """
+    rows, cols = shape_of(len(images), rows, cols)
+    _check("labels", labels, "images", len(images))
+    _check("row labels", row_labels, "rows", rows)
+    _check("column labels", col_labels, "columns", cols)
+    texts = [labels, row_labels, col_labels, title, footer]
+    gap = GAP if any(texts) else 0
+    width = max(image.width for image in images)
+    height = max(image.height for image in images)
+
+    below = _Block.of(labels or [], width, 13, INK)
+    above = _Block.of(col_labels or [], width, 13, INK)
+    beside = _Block.of(row_labels or [], max(96, min(width, 160)), 13, INK)
+    left = beside.width + gap if row_labels else 0
+    inner = cols * width + (cols - 1) * gap
+    whole = left + inner + 2 * gap
+    head = _Block.of([title] if title else [], whole - 2 * gap, 16, INK)
+    foot = _Block.of([footer] if footer else [], whole - 2 * gap, 11, FAINT)
+
+    row_height = height + (below.height + gap if labels else 0)
+    top = gap + (head.height + gap if title else 0) + (above.height + gap if col_labels else 0)
+    end = top + rows * row_height + (rows - 1) * gap + gap
+    sheet = Image.new("RGB", (whole, end + (foot.height + gap if footer else 0)), PAPER)
+    pen = ImageDraw.Draw(sheet)
+
+    head.draw(pen, 0, gap, gap, "left")
+    for col in range(cols if col_labels else 0):
+        above.draw(pen, col, gap + left + col * (width + gap), top - gap - above.height)
+    for row in range(rows if row_labels else 0):
+        middle = top + row * (row_height + gap) + (height - beside.heights[row]) // 2
+        beside.draw(pen, row, gap, middle, "right")
+    for i, image in enumerate(images):
+        x = gap + left + (i % cols) * (width + gap)
+        y = top + (i // cols) * (row_height + gap)
+        place = (x + (width - image.width) // 2, y + (height - image.height) // 2)
+        sheet.paste(image.convert("RGB"), place)
+        if labels:
+            below.draw(pen, i, x, y + height + gap)
+    foot.draw(pen, 0, gap, end, "left")
+    return sheet
+
+
+def shape_of(count: int, rows: int | None, cols: int | None) -> tuple[int, int]:
+    """Rows and columns that hold `count` pictures.
+
+    Example:
+        >>> shape_of(4, None, None), shape_of(5, 2, None)
+        ((1, 4), (2, 3))
+    """
+    if count == 0:
+        raise ValueError("There are no images: give at least one.")
+    for name, value in (("rows", rows), ("cols", cols)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}: give 1 or more.")
+    if rows is None:
+        cols = cols or count
+        rows = math.ceil(count / cols)
+    elif cols is None:
+        cols = math.ceil(count / rows)
+    if rows * cols < count:
+        raise ValueError(f"{rows} x {cols} = {rows * cols} cells cannot hold {count} images.")
+    return rows, cols
+
+
+class _Block:
+    """Texts of one kind, each broken into lines of at most `width` pixels."""
+
+    def __init__(self, texts: list[str], width: int, font: ImageFont.FreeTypeFont, ink: str):
+        self.width, self.font, self.ink = width, font, ink
+        self.texts = ["\n".join(_lines(t, width, font)) for t in texts]
+        self.line = sum(font.getmetrics())
+        self.heights = [self.line * (1 + t.count("\n")) for t in self.texts]
+        self.height = max(self.heights, default=0)
+
+    @classmethod
+    def of(cls, texts: Sequence[str], width: int, size: int, ink: str) -> _Block:
+        return cls(list(texts), width, _font(size), ink)
+
+    def draw(
+        self, pen: ImageDraw.ImageDraw, i: int, x: float, y: float, align: str = "center"
+    ) -> None:
+        """Draws text `i` into the box whose upper left corner is (x, y), if there is one."""
+        for line in self.texts[i].split("\n") if self.texts else []:
+            space = self.width - self.font.getlength(line)
+            shift = {"left": 0.0, "center": space / 2, "right": space}[align]
+            pen.text((x + shift, y), line, font=self.font, fill=self.ink)
+            y += self.line
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)  # type: ignore[return-value]  # bitmap only without FreeType
+
+
+def _lines(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    """The text broken at spaces, and inside words that alone are too long; 6 lines at most."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width:
+            lines[-1] = longer
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return lines if len(lines) <= 6 else [*lines[:5], lines[5] + " …"]
+
+
+def _check(name: str, texts: Sequence[str] | None, what: str, count: int) -> None:
+    if texts is not None and len(texts) != count:
+        raise ValueError(
+            f"{len(texts)} {name} for {count} {what}: give one {name.removesuffix('s')} "
+            f"per {what.removesuffix('s')}, or none."
+        )

@@ -1,0 +1,237 @@
+"""Settings in the picture's file, and back.
+
+A PNG carries three texts: AUTOMATIC1111's `parameters` (what other programs read), our own JSON
+(`sdnb`, lossless), and XMP that says a trained model made it (IPTC's digital source type,
+https://cv.iptc.org/newscodes/digitalsourcetype/).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from PIL import Image, PngImagePlugin
+
+from sdnb import schedulers
+from sdnb.settings import Settings, figure
+
+FORMAT = 1
+SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+MIXED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+Record = tuple[Settings, dict[str, Any]]  # settings, facts
+
+
+def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence[Record]) -> Path:
+    """Writes a picture with the settings and facts of what it shows.
+
+    Arguments:
+        image: the picture.
+        path: a file ending in .png; an existing one is replaced, whole or not at all.
+        records: settings and facts of each sample in the picture: one, or a sheet's, row by row.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: the path does not end in .png.
+        OSError: the file cannot be written; nothing half-written is left.
+    """
+    path = check_writable(path)
+    info = PngImagePlugin.PngInfo()
+    settings, facts = records[0]
+    # tEXt is Latin-1 only and AUTOMATIC1111 writes iTXt for the rest; Pillow chooses likewise
+    info.add_text("parameters", to_a1111(settings, facts))
+    info.add_itxt("sdnb", to_json(records))
+    info.add_itxt("XML:com.adobe.xmp", to_xmp(settings.strength is not None))
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            image.save(file, format="PNG", pnginfo=info)
+        os.chmod(part, 0o666 & ~_umask())  # mkstemp makes private files
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """The path, if a PNG can be written there; asked before long work, not after it.
+
+    Raises:
+        ValueError: it does not end in .png, or is a folder.
+        OSError: the folder is missing or may not be written.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path} does not end in .png, the only format that is written.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"Cannot write {path}: there is no folder {path.parent}.")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"Cannot write {path}: the folder {path.parent} is read-only.")
+    return path
+
+
+def read_png(path: str | os.PathLike[str]) -> tuple[Image.Image, list[Record]]:
+    """A picture and what it was made from: our own record, or else AUTOMATIC1111's.
+
+    Returns:
+        The picture (RGB) and one (settings, facts) a sample in it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no picture, or carries no settings.
+    """
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            texts = {k: str(v) for k, v in opened.info.items() if k in ("sdnb", "parameters")}
+            image = opened.convert("RGB")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {path}.") from None
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three for bad files
+        raise ValueError(f"{path} is not a picture that can be read: {error}") from error
+    if "sdnb" in texts:
+        return image, from_json(texts["sdnb"], path)
+    if "parameters" in texts:
+        settings, facts = from_a1111(texts["parameters"])
+        size = {"width": image.width, "height": image.height}
+        if settings.width is None and image.width % 8 == image.height % 8 == 0:
+            settings = settings.but(**size)
+        return image, [(settings, facts)]
+    raise ValueError(f"{path} carries no settings: it was not saved by sdnb or AUTOMATIC1111.")
+
+
+# ---------------------------------------------------------------- our own JSON
+
+
+def to_json(records: Sequence[Record]) -> str:
+    """Lossless: every field of every sample's settings and facts."""
+    samples = [{"settings": s.to_dict(), "facts": f} for s, f in records]
+    return json.dumps({"format": FORMAT, "samples": samples}, ensure_ascii=False)
+
+
+def from_json(text: str, path: object = "The file") -> list[Record]:
+    """What `to_json` wrote.
+
+    Raises:
+        ValueError: the text is damaged or of a newer format.
+    """
+    try:
+        whole = json.loads(text)
+        if whole["format"] > FORMAT:
+            raise ValueError(f"{path} was saved by a newer sdnb (format {whole['format']}).")
+        return [(Settings.from_dict(s["settings"]), dict(s["facts"])) for s in whole["samples"]]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"The settings in {path} are damaged: {error}") from error
+
+
+# ---------------------------------------------------------------- AUTOMATIC1111's text
+
+
+def to_a1111(settings: Settings, facts: Mapping[str, Any]) -> str:
+    """AUTOMATIC1111's `parameters` text.
+
+    Example:
+        >>> print(to_a1111(Settings("a fox", "blur", 24, scheduler="DDIM", seed=510), {}))
+        a fox
+        Negative prompt: blur
+        Steps: 24, Sampler: DDIM, CFG scale: 7.5, Seed: 510
+    """
+    pairs: dict[str, Any] = {"Steps": settings.steps}
+    if settings.scheduler:
+        pairs |= schedulers.to_a1111(settings.scheduler)
+    pairs |= {"CFG scale": figure(settings.guidance), "Seed": settings.seed}
+    if settings.width and settings.height:
+        pairs["Size"] = f"{settings.width}x{settings.height}"
+    pairs |= {"Model": facts.get("model"), "Denoising strength": settings.strength}
+    last = ", ".join(f"{k}: {_quoted(str(v))}" for k, v in pairs.items() if v is not None)
+    negative = settings.negative_prompt
+    lines = [settings.prompt, f"Negative prompt: {negative}" if negative else "", last]
+    return "\n".join(line for line in lines if line)
+
+
+def from_a1111(text: str) -> Record:
+    """Settings and further facts from AUTOMATIC1111's `parameters` text.
+
+    Raises:
+        ValueError: it holds no prompt or no settings.
+
+    Example:
+        >>> text = "a fox\\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512"
+        >>> from_a1111(text)[0].scheduler
+        'Euler a'
+    """
+    *lines, last = text.strip().split("\n")
+    pairs = {k.strip(): _unquoted(v) for k, v in _PAIR.findall(last)}
+    if len(pairs) < 3:  # AUTOMATIC1111's own rule for telling them from a prompt
+        raise ValueError("The text holds no AUTOMATIC1111 settings: its last line names none.")
+    prompt, _, negative = "\n".join(lines).partition("Negative prompt:")
+    width, _, height = pairs.pop("Size", "").partition("x")
+    sampler, schedule = pairs.pop("Sampler", ""), pairs.pop("Schedule type", "")
+    strength = pairs.pop("Denoising strength", None)
+    try:
+        settings = Settings(
+            prompt=prompt.strip(),
+            negative_prompt=negative.strip(),
+            steps=int(pairs.pop("Steps", 20)),
+            guidance=float(pairs.pop("CFG scale", 7.5)),
+            scheduler=schedulers.from_a1111(sampler, schedule) if sampler else None,
+            seed=int(pairs.pop("Seed")) if "Seed" in pairs else None,
+            width=int(width) if width else None,
+            height=int(height) if height else None,
+            strength=float(strength) if strength else None,
+        )
+    except ValueError as error:
+        raise ValueError(f"The AUTOMATIC1111 settings cannot be used: {error}") from error
+    return settings, {k.lower(): v for k, v in pairs.items()}
+
+
+_PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if re.search(r"[,:\n]", value) else value
+
+
+def _unquoted(value: str) -> str:
+    if value.startswith('"'):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value.strip()
+
+
+# ---------------------------------------------------------------- XMP
+
+
+def to_xmp(composite: bool = False) -> str:
+    """The XMP packet that says how the picture came to be.
+
+    Arguments:
+        composite: whether a user's picture went in (image to image).
+    """
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" '
+        'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+        f"Iptc4xmpExt:DigitalSourceType={quoteattr(MIXED if composite else SOURCE)}/>"
+        "</rdf:RDF></x:xmpmeta>"
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

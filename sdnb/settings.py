@@ -1,0 +1,209 @@
+"""Settings: everything that decides what a picture looks like, in one frozen value."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+MAX_STEPS = 1000  # the noise schedules of Stable Diffusion have 1000 timesteps
+MAX_SEED = 2**63 - 1  # what torch.Generator takes without wrapping round
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a picture is made from; `None` means "the model's own" until it is made.
+
+    Arguments:
+        prompt: what the picture shows; not empty.
+        negative_prompt: what it should not show.
+        steps: denoising steps, 1 to 1000.
+        guidance: classifier-free guidance scale, 0 or more; 1 and below turn guidance off.
+        scheduler: a name of `sdnb.schedulers.names()`, or None for the model's own.
+        seed: of the starting noise, 0 to 2**63 - 1; None draws one, which is then recorded.
+        width: pixels, a multiple of 8; None for the model's own.
+        height: pixels, a multiple of 8; None for the model's own.
+        strength: for image to image, how much of the picture to redraw, over 0 and up to 1.
+
+    Raises:
+        ValueError: a value is outside its range; the sentence says which and what fits.
+        TypeError: a value is not of its type.
+
+    Example:
+        >>> Settings("a fox", steps=24, seed=510)
+        Settings(prompt='a fox', steps=24, seed=510)
+        >>> Settings("a fox", width=500)
+        Traceback (most recent call last):
+            ...
+        ValueError: width 500 is not a multiple of 8: use 496 or 504.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    steps: int = 50
+    guidance: float = 7.5
+    scheduler: str | None = None
+    seed: int | None = None
+    width: int | None = None
+    height: int | None = None
+    strength: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("prompt", "negative_prompt"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise TypeError(f"{name} is {value!r}: give a text.")
+        if not self.prompt.strip():
+            raise ValueError("The prompt is empty: say in words what the picture should show.")
+        self._set("steps", _whole("steps", self.steps))
+        if not 1 <= self.steps <= MAX_STEPS:
+            raise ValueError(f"steps is {self.steps}: give a number from 1 to {MAX_STEPS}.")
+        self._set("guidance", _number("guidance", self.guidance))
+        if self.guidance < 0:
+            raise ValueError(f"guidance is {self.guidance:g}: give 0 or more; 7.5 is usual.")
+        if self.scheduler is not None and not isinstance(self.scheduler, str):
+            raise TypeError(f"scheduler is {self.scheduler!r}: give its name, such as 'DDIM'.")
+        if self.seed is not None:
+            self._set("seed", _whole("seed", self.seed))
+            if not 0 <= self.seed <= MAX_SEED:
+                raise ValueError(f"seed is {self.seed}: give a number from 0 to {MAX_SEED}.")
+        for name in ("width", "height"):
+            if getattr(self, name) is not None:
+                self._set(name, _whole(name, getattr(self, name)))
+                check_multiple(name, getattr(self, name), 8)
+        if self.strength is not None:
+            self._set("strength", _number("strength", self.strength))
+            if not 0 < self.strength <= 1:
+                raise ValueError(f"strength is {self.strength:g}: give over 0 and up to 1.")
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
+
+    def __repr__(self) -> str:
+        shown = {k: v for k, v in asdict(self).items() if k == "prompt" or v != _DEFAULTS.get(k)}
+        return f"Settings({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+    def but(self, **changes: Any) -> Settings:
+        """The same settings with some changed, checked again.
+
+        Raises:
+            TypeError: there is no such setting.
+
+        Example:
+            >>> Settings("a fox", seed=1).but(steps=12)
+            Settings(prompt='a fox', steps=12, seed=1)
+        """
+        check_names(changes)
+        return replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields by name, as JSON takes them.
+
+        Example:
+            >>> Settings("a fox").to_dict()["steps"]
+            50
+        """
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """The settings that `to_dict` gave.
+
+        Raises:
+            TypeError: a field is unknown, or the prompt is missing.
+            ValueError: a value is outside its range.
+
+        Example:
+            >>> Settings.from_dict(Settings("a fox", seed=0).to_dict())
+            Settings(prompt='a fox', seed=0)
+        """
+        check_names(values)
+        return cls(**values)
+
+
+NAMES = tuple(f.name for f in fields(Settings))
+_DEFAULTS = {f.name: f.default for f in fields(Settings)}
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises TypeError for the first name that is no setting, with the nearest that is."""
+    for name in names:
+        if name not in NAMES:
+            raise TypeError(
+                f"There is no setting {name!r}{suggestion(name, NAMES)}. "
+                f"The settings are {', '.join(NAMES)}."
+            )
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`": did you mean 'X'?"` for the nearest known word, or nothing.
+
+    Example:
+        >>> suggestion("ddmi", ["DDIM", "PNDM"])
+        ": did you mean 'DDIM'?"
+    """
+    by_lower = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    return f": did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def check_multiple(name: str, pixels: int, multiple: int) -> None:
+    """Raises ValueError unless `pixels` is a positive multiple; names the two nearest that are."""
+    if pixels < multiple:
+        raise ValueError(f"{name} {pixels} is too small: use {multiple} or more.")
+    if pixels % multiple:
+        below = pixels - pixels % multiple
+        raise ValueError(
+            f"{name} {pixels} is not a multiple of {multiple}: use {below} or {below + multiple}."
+        )
+
+
+def label(name: str, value: Any) -> str:
+    """How one setting reads under a picture.
+
+    Example:
+        >>> label("steps", 12), label("guidance", 7.5), label("scheduler", "DDIM")
+        ('12 steps', 'guidance 7.5', 'DDIM')
+    """
+    if name == "steps":
+        return f"{value} step" if value == 1 else f"{value} steps"
+    if name == "scheduler":
+        return value or "own scheduler"
+    if name == "prompt":
+        return value
+    text = figure(value) if isinstance(value, float) else str(value)
+    return f"{name.replace('_', ' ')} {text or 'none'}"
+
+
+def figure(number: float) -> str:
+    """The shortest text that reads back as the same number.
+
+    Example:
+        >>> figure(7.0), figure(7.5)
+        ('7', '7.5')
+    """
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}: give a whole number.")
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # the except is the check
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}: give a whole number.") from None
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, (bool, str)):
+        raise TypeError(f"{name} is {value!r}: give a number.")
+    try:
+        number = float(value)  # type: ignore[arg-type]  # the except is the check
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}: give a number.") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}: give a finite number.")
+    return number

@@ -1,0 +1,145 @@
+"""Sweeps: axes -> a plan (a list of Settings), a plan -> samples -> a sheet."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sdnb import generation, hub, schedulers
+from sdnb.sample import Sample, Sheet
+from sdnb.settings import NAMES, Settings, check_names, label
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+
+def compare(
+    prompt: str | Iterable[str],
+    *,
+    pipe: DiffusionPipeline | None = None,
+    negative_prompt: str | Iterable[str] = "",
+    steps: int | Iterable[int] = 50,
+    guidance: float | Iterable[float] = 7.5,
+    scheduler: str | Iterable[str] | None = None,
+    seed: int | Iterable[int] | None = None,
+    width: int | Iterable[int] | None = None,
+    height: int | Iterable[int] | None = None,
+) -> Sheet:
+    """Makes one picture for each combination of the settings that are given as lists.
+
+    One list gives one row. With two, the columns are the first of them in the order of the
+    arguments below, the rows the second. With more, the rows are their combinations. Without a
+    seed one is drawn and shared, so that all pictures start from the same noise.
+
+    Arguments:
+        prompt, negative_prompt, steps, guidance, scheduler, seed, width, height: as for
+            `generate`; each also as a list, range, tuple or array of values.
+        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
+
+    Returns:
+        A labelled sheet; `sheet.samples` are its pictures, row by row.
+
+    Raises:
+        ValueError: a value is out of its range or does not fit the model, or a list is empty;
+            before anything runs.
+
+    Example:
+        >>> import sdnb
+        >>> sheet = compare("a fox", steps=[2, 4], seed=510, pipe=sdnb.load("emoji"))
+        >>> sheet.rows, sheet.cols, sheet.col_labels
+        (1, 2, ['2 steps', '4 steps'])
+    """
+    fixed, axes = split(
+        prompt=prompt, negative_prompt=negative_prompt, steps=steps, guidance=guidance,
+        scheduler=scheduler, seed=seed, width=width, height=height,
+    )  # fmt: skip
+    drafts = plan(fixed, axes)
+    pipe = hub.current(pipe)
+    shared = secrets.randbelow(2**32)
+    settings = [
+        generation.resolve(s if s.seed is not None else s.but(seed=shared), pipe) for s in drafts
+    ]
+    columns, *others = list(axes.items()) or [("", [None])]
+    rows = list(itertools.product(*(values for _, values in others)))
+    names = [name for name, _ in others]
+    return Sheet(
+        run(settings, pipe),
+        rows=len(rows),
+        cols=len(columns[1]),
+        col_labels=[label(columns[0], v) for v in columns[1]] if axes else [],
+        row_labels=[", ".join(map(label, names, values)) for values in rows] if others else [],
+        title=title_of(settings[0], axes),
+    )
+
+
+def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Tells single values from axes: lists, ranges, tuples, arrays, and other iterables.
+
+    Raises:
+        ValueError: an axis is empty.
+        TypeError: there is no such setting, or it is a set, whose order is not defined.
+
+    Example:
+        >>> split(prompt="a fox", steps=range(12, 37, 12))
+        ({'prompt': 'a fox'}, {'steps': [12, 24, 36]})
+    """
+    check_names(arguments)
+    fixed: dict[str, Any] = {}
+    axes: dict[str, list[Any]] = {}
+    for name in NAMES:
+        if name not in arguments:
+            continue
+        value = arguments[name]
+        if isinstance(value, (set, frozenset)):
+            raise TypeError(f"{name} is a set, which has no order: give a list.")
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            fixed[name] = value
+            continue
+        # arrays give their own number types, and 12 is to be labelled like any other 12
+        axes[name] = [v.item() if hasattr(v, "item") else v for v in value]
+        if not axes[name]:
+            raise ValueError(f"{name} is an empty list: give at least one value.")
+    return fixed, axes
+
+
+def plan(fixed: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> list[Settings]:
+    """The settings of each picture, row by row: the first axis runs fastest.
+
+    Raises:
+        ValueError, TypeError: a value does not fit.
+
+    Example:
+        >>> plan({"prompt": "a fox"}, {"steps": [12, 24]})
+        [Settings(prompt='a fox', steps=12), Settings(prompt='a fox', steps=24)]
+    """
+    names = list(axes)[::-1]
+    combinations = itertools.product(*(axes[name] for name in names))
+    return [Settings(**fixed, **dict(zip(names, values))) for values in combinations]
+
+
+def run(settings: list[Settings], pipe: DiffusionPipeline) -> list[Sample]:
+    """Makes the pictures one after another, with one progress bar over all denoiser calls."""
+    from tqdm.auto import tqdm
+
+    known = [s.scheduler in schedulers.SCHEDULERS for s in settings]
+    total = sum(
+        schedulers.calls(s.scheduler or "", s.steps) if k else s.steps
+        for s, k in zip(settings, known)
+    )
+    with tqdm(total=total, unit="call", desc=f"{len(settings)} pictures") as bar:
+        return [generation.run(s, pipe, on_call=bar.update) for s in settings]
+
+
+def title_of(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
+    """What all pictures of the sheet share: the prompt, then the settings that matter.
+
+    Example:
+        >>> title_of(Settings("a fox", scheduler="PNDM", seed=510), {"steps": [12, 24]})
+        'a fox · guidance 7.5 · PNDM · seed 510'
+    """
+    values = settings.to_dict()
+    shown = ["prompt", "negative_prompt", "steps", "guidance", "scheduler", "seed"]
+    texts = [label(n, values[n]) for n in shown if n not in axes and values[n] not in (None, "")]
+    return " · ".join(texts)

@@ -1,0 +1,81 @@
+"""The package as a whole: what it exports, what importing it loads, who imports whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sdnb
+
+ROOT = Path(sdnb.__file__).parent
+HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
+PUBLIC = {
+    "Sample", "Settings", "Sheet", "clear", "compare", "generate", "image_grid", "load",
+    "metadata", "notebook_login", "read", "schedulers",
+}  # fmt: skip
+BELOW = {
+    "settings": set(),
+    "grid": set(),
+    "emoji": set(),
+    "schedulers": {"settings"},
+    "code": {"emoji", "schedulers", "settings"},
+    "metadata": {"schedulers", "settings"},
+    "hub": {"code", "emoji"},
+    "sample": {"code", "grid", "metadata", "settings"},
+    "generation": {"emoji", "hub", "sample", "schedulers", "settings"},
+    "sweep": {"generation", "hub", "sample", "schedulers", "settings"},
+    "__main__": {"hub", "metadata", "sweep"},
+    "__init__": set(),
+}
+
+
+def imported_by(statement: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after the statement."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in out.stdout.split()}
+
+
+def test_importing_sdnb_imports_nothing_heavy():
+    assert not imported_by("import sdnb") & HEAVY
+
+
+def test_the_check_for_heavy_imports_can_fail():
+    assert {"PIL", "numpy"} <= imported_by("import sdnb, numpy; sdnb.image_grid")
+
+
+def test_everything_public_is_there_and_nothing_else():
+    assert set(sdnb.__all__) == PUBLIC
+    assert all(getattr(sdnb, name) for name in PUBLIC)
+
+
+def test_functions_stay_functions_after_their_modules_are_imported():
+    code = "import sdnb, sdnb.sweep, sdnb.generation as g\n"
+    code += "print(callable(sdnb.generate), callable(sdnb.compare))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["True", "True"]
+
+
+def uses(module: Path) -> set[str]:
+    """The sdnb modules that a module imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sdnb"):
+            inner = node.module.removeprefix("sdnb").removeprefix(".")
+            found |= {inner} if inner else {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(ROOT.glob("*.py")), ids=lambda p: p.stem)
+def test_arrows_point_one_way(module):
+    assert uses(module) <= BELOW[module.stem]
+
+
+def test_errors_are_never_swallowed():
+    for module in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ExceptHandler):
+                assert node.type is not None, f"bare except in {module}, line {node.lineno}"
+                assert not isinstance(node.body[0], ast.Pass), f"{module}, line {node.lineno}"

@@ -1,0 +1,98 @@
+"""Scheduler names against diffusers' own objects."""
+
+import diffusers
+import pytest
+import torch
+
+from sdnb import schedulers
+
+SD = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+}  # fmt: skip
+OWN = diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1, **SD)
+
+
+@pytest.mark.parametrize("name", schedulers.names())
+def test_each_name_makes_its_class_with_the_models_noise_schedule(name):
+    made = schedulers.make(name, OWN)
+    assert type(made).__name__ == schedulers.SCHEDULERS[name].cls
+    assert made.config.beta_end == 0.012
+    assert schedulers.name_of(made) == name
+
+
+def course(name, own=OWN, steps=10):
+    """Timesteps and sigmas that the scheduler goes through."""
+    made = schedulers.make(name, own)
+    made.set_timesteps(steps)
+    return made.timesteps.float(), made.sigmas
+
+
+@pytest.mark.parametrize("plain", ["DPM++ 2M", "DPM++ 2M SDE"])
+def test_karras_goes_through_other_sigmas_than_its_plain_sibling(plain):
+    _, sigmas = course(plain)
+    _, karras = course(f"{plain} Karras")
+    assert not torch.allclose(sigmas, karras)
+    own = diffusers.DPMSolverMultistepScheduler.from_config(OWN.config, use_karras_sigmas=True)
+    own.set_timesteps(10)
+    assert torch.equal(karras, own.sigmas)
+
+
+@pytest.mark.parametrize("name", ["DPM++ 2M SDE", "DPM++ 2M SDE Karras"])
+def test_sde_adds_noise_that_its_plain_sibling_does_not(name):
+    def step(scheduler_name, seed):
+        made = schedulers.make(scheduler_name, OWN)
+        made.set_timesteps(10)
+        sample = torch.ones(1, 4, 8, 8)
+        generator = torch.Generator().manual_seed(seed)
+        return made.step(sample, made.timesteps[0], sample, generator=generator).prev_sample
+
+    assert not torch.equal(step(name, 1), step(name, 2))
+    plain = name.replace(" SDE", "")
+    assert torch.equal(step(plain, 1), step(plain, 2))
+
+
+@pytest.mark.parametrize("name", ["DPM2", "DPM2 a", "Heun", "LMS", "Euler", "UniPC", "DEIS"])
+def test_a_name_made_from_a_karras_config_is_plain_again(name):
+    karras = schedulers.make("DPM++ 2M Karras", OWN)
+    assert torch.equal(course(name, karras)[1], course(name)[1])
+
+
+@pytest.mark.parametrize(("a", "b"), [("Euler", "Euler a"), ("DPM2", "DPM2 a"), ("PNDM", "DDIM")])
+def test_names_that_look_alike_step_differently(a, b):
+    def two_steps(name):
+        made = schedulers.make(name, OWN)
+        made.set_timesteps(10)
+        sample = torch.ones(1, 4, 8, 8) * made.init_noise_sigma
+        for t in made.timesteps[:4]:
+            scaled = made.scale_model_input(sample, t)
+            sample = made.step(0.1 * scaled, t, sample).prev_sample
+        return sample
+
+    assert not torch.allclose(two_steps(a), two_steps(b))
+
+
+@pytest.mark.parametrize("name", schedulers.names())
+@pytest.mark.parametrize("steps", [1, 2, 12, 50])
+def test_the_calls_that_are_announced_are_the_timesteps_diffusers_goes_through(name, steps):
+    made = schedulers.make(name, OWN)
+    made.set_timesteps(steps)
+    assert schedulers.calls(name, steps) == len(made.timesteps)
+
+
+def test_an_unknown_name_lists_the_known_and_the_nearest():
+    with pytest.raises(ValueError, match=r"'PMDN': did you mean 'PNDM'\? Known are PNDM, DDIM"):
+        schedulers.find("PMDN")
+    with pytest.raises(ValueError, match=r"There is no scheduler ''\. Known are"):
+        schedulers.find("")
+
+
+@pytest.mark.parametrize("name", schedulers.names())
+def test_names_survive_automatic1111s_spelling(name):
+    spelled = schedulers.to_a1111(name)
+    assert schedulers.from_a1111(spelled["Sampler"], spelled.get("Schedule type", "")) == name
+
+
+def test_a_flow_model_refuses_a_noise_scheduler_in_words():
+    own = diffusers.FlowMatchEulerDiscreteScheduler()
+    with pytest.raises(ValueError, match="this one is a flow model"):
+        schedulers.make("DDIM", own)

@@ -1,0 +1,52 @@
+"""What every training stage shares: where checkpoints lie, saving, resuming, the log."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+
+WORK = Path(os.environ.get("SDNB_TRAINING", Path.home() / ".cache" / "sdnb-training"))
+
+
+def cosine(step: int, steps: int, warm: int = 100, floor: float = 0.02) -> float:
+    """The learning rate's scale: a linear warm-up, then half a cosine down to `floor`."""
+    if step < warm:
+        return (step + 1) / warm
+    t = min(1.0, (step - warm) / max(1, steps - warm))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * t))
+
+
+class Run:
+    """One stage's checkpoint and log: `save` every few minutes, `load` to go on from there."""
+
+    def __init__(self, name: str, minutes: float = 4):
+        WORK.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = WORK / f"{name}.pt"
+        self.log_file = WORK / f"{name}.jsonl"
+        self.every = minutes * 60
+        self.saved = time.monotonic()
+
+    def load(self) -> dict | None:
+        """The last checkpoint, or None at the start."""
+        return torch.load(self.checkpoint) if self.checkpoint.exists() else None
+
+    def due(self) -> bool:
+        return time.monotonic() - self.saved > self.every
+
+    def save(self, state: dict) -> None:
+        """Writes whole or not at all, so that a kill in between loses nothing."""
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.checkpoint)
+        self.saved = time.monotonic()
+
+    def log(self, **values: float) -> None:
+        line = json.dumps({k: round(v, 6) for k, v in values.items()})
+        print(line, flush=True)
+        with self.log_file.open("a") as f:
+            f.write(line + "\n")
