@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -31,7 +32,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--width", type=int, metavar="PIXELS", help="the model's own unless given")
     p.add_argument("--height", type=int, metavar="PIXELS", help="the model's own unless given")
     p.add_argument("--model", help="'emoji', a folder, or a hub id")
-    p.add_argument("-o", "--output", metavar="FILE.png", help="where the picture or sheet goes")
+    p.add_argument(
+        "-o", "--output", metavar="FILE.png",
+        help="where the picture or sheet goes, the sheet's pictures beside it as FILE-1.png, …; "
+        "files of these names are replaced. Without it a free name is made from the prompt.",
+    )  # fmt: skip
     return p
 
 
@@ -78,16 +83,18 @@ def free_name(prompt: str) -> Path:
     """A file name from the prompt's first words that is not taken in this folder.
 
     Example:
-        >>> free_name("An astronaut, riding a horse!").name
-        'an-astronaut-riding-a-horse.png'
+        >>> free_name("An owl, at 7 o'clock!").name
+        'an-owl-at-7-o-clock.png'
     """
     words = re.findall(r"\w+", prompt.lower())[:8]
     stem = "-".join(words)[:60] or "picture"
-    candidates = [stem, *(f"{stem}-{chr(c)}" for c in range(ord("b"), ord("z") + 1))]
-    for candidate in candidates:
-        if not Path(f"{candidate}.png").exists():
-            return Path(f"{candidate}.png")
-    return Path(f"{stem}.png")
+    names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))
+    # a sheet's pictures are named after it, so these must be free too
+    return next(
+        Path(f"{name}.png")
+        for name in names
+        if not Path(f"{name}.png").exists() and not [*Path().glob(f"{name}-[0-9]*.png")]
+    )
 
 
 if __name__ == "__main__":

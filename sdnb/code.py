@@ -20,7 +20,11 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
 
     Returns:
         Python source; its last line is the picture. Run on the same kind of device, with the
-        same versions and dtype, it gives the same pixels.
+        same versions and dtype, it gives the same pixels. A scheduler that is not in
+        `sdnb.schedulers.names()` is taken to be the model's own.
+
+    Raises:
+        ValueError: seed, model or dtype is not known, as in a picture from another program.
 
     Example:
         >>> print(cell(Settings("a fox", seed=7), {"model": "a/b", "dtype": "float16"}))
@@ -36,14 +40,19 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         ).images[0]
         image
     """
+    if settings.seed is None or not {"model", "dtype"} <= set(facts):
+        raise ValueError(
+            "This picture was not made by sdnb, so there is no code that makes it again. "
+            "sdnb.generate(sample.settings) makes one from the same settings."
+        )
     imports = ["import torch", "from diffusers import DiffusionPipeline"]
-    model = _text(facts.get("model", emoji.NAME))
+    model = _text(facts["model"])
     if facts.get("model") == emoji.NAME:
         imports.insert(0, "from importlib.resources import files\n")
         model = 'files("sdnb") / "emoji"'
     options = [f"{k}={_text(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
     keyword = dtype_keyword(facts.get("versions", {}).get("diffusers", "0.40"))
-    options.append(f"{keyword}=torch.{facts.get('dtype', 'float32')}")
+    options.append(f"{keyword}=torch.{facts['dtype']}")
     place = _text(facts.get("device", "cpu"))
     lines = [
         f"pipe = DiffusionPipeline.from_pretrained({', '.join([model, *options])}).to({place})"
@@ -52,7 +61,8 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     known = schedulers.SCHEDULERS.get(settings.scheduler or "")
     if known:
         imports[-1] = f"from diffusers import {', '.join(sorted(['DiffusionPipeline', known.cls]))}"
-        flags = "".join(f", {k}={v!r}" for k, v in known.flags.items())
+        needed = facts.get("scheduler_flags", known.flags)
+        flags = "".join(f", {k}={_text(v)}" for k, v in needed.items())
         lines.append(f"pipe.scheduler = {known.cls}.from_config(pipe.scheduler.config{flags})")
 
     arguments = [_text(settings.prompt)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from sdnb import emoji, hub, schedulers
@@ -16,7 +17,7 @@ from sdnb.sample import Sample
 from sdnb.settings import Settings, check_multiple
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+    from diffusers import DiffusionPipeline, SchedulerMixin
 
 _said: set[str] = set()  # unknown words that were already named
 
@@ -66,45 +67,76 @@ def generate(
     changes = {name: value for name, value in given.items() if value is not None}
     settings = (prompt if isinstance(prompt, Settings) else Settings(prompt)).but(**changes)
     pipe = hub.current(pipe)
-    return run(resolve(settings, pipe), pipe)
+    resolved = resolve(settings, pipe)
+    with progress([resolved]) as bar:
+        return run(resolved, pipe, bar.update)
 
 
 def resolve(settings: Settings, pipe: DiffusionPipeline) -> Settings:
     """Fills in what the model decides, draws the seed, and checks that all of it fits the model.
 
     Raises:
-        ValueError: the scheduler is unknown or does not fit, or the size does not.
+        ValueError: the scheduler is unknown or does not fit, or the size does not, or the
+            pipeline takes no such setting.
     """
-    own = schedulers.name_of(pipe.scheduler)
-    name = settings.scheduler or own
-    if name != own:
-        name = schedulers.find(name)
-        if schedulers.is_flow(pipe.scheduler):
-            schedulers.make(name, pipe.scheduler)  # raises, with the reason
-    if name in schedulers.SCHEDULERS:
-        schedulers.check_steps(name, settings.steps)
+    scheduler = _scheduler(settings.scheduler, pipe)
+    schedulers.check_steps(scheduler, settings.steps)
+    taken = inspect.signature(pipe.__call__).parameters
+    # where guidance is distilled into the model, a negative prompt has nothing to push against
+    if settings.negative_prompt and ("negative_prompt" not in taken or "true_cfg_scale" in taken):
+        raise ValueError(f"{type(pipe).__name__} takes no negative prompt: leave it out.")
+    if settings.strength is not None:
+        raise ValueError("strength is for image to image: there is no picture to start from.")
+    multiple = size_multiple(pipe)
+    for name in ("width", "height"):
+        if (pixels := getattr(settings, name)) is not None:
+            check_multiple(name, pixels, multiple)
     width, height = native_size(pipe)
-    resolved = settings.but(
-        scheduler=name,
+    return settings.but(
+        scheduler=schedulers.name_of(scheduler),
         seed=secrets.randbelow(2**32) if settings.seed is None else settings.seed,
         width=settings.width or width,
         height=settings.height or height,
     )
-    multiple = max(8, getattr(pipe, "vae_scale_factor", 8))  # the pipelines themselves ask for 8
-    check_multiple("width", resolved.width, multiple)  # type: ignore[arg-type]  # set just above
-    check_multiple("height", resolved.height, multiple)  # type: ignore[arg-type]
-    return resolved
 
 
-def native_size(pipe: DiffusionPipeline) -> tuple[int, int]:
-    """The model's own (width, height) in pixels.
+def _scheduler(name: str | None, pipe: DiffusionPipeline) -> SchedulerMixin:
+    """A new scheduler of that name; None or the name of the pipeline's own gives one like it."""
+    own = pipe.scheduler
+    if name is None or name == schedulers.name_of(own):
+        return schedulers.copy_of(own)
+    try:
+        return schedulers.make(name, own)
+    except (NotImplementedError, TypeError) as error:  # what diffusers says of flags that clash
+        raise ValueError(f"{name} does not fit this model: {error}") from error
+
+
+def size_multiple(pipe: DiffusionPipeline) -> int:
+    """Width and height must be multiples of this many pixels.
+
+    Example:
+        >>> import sdnb
+        >>> size_multiple(sdnb.load("emoji"))
+        16
+    """
+    scale = pipe.vae_scale_factor
+    # latents are taken in patches: SD3 says so itself, Flux has it in its image processor
+    processor = getattr(getattr(pipe, "image_processor", None), "config", {})
+    return max(8, scale * getattr(pipe, "patch_size", 1), processor.get("vae_scale_factor", 1))
+
+
+def native_size(pipe: DiffusionPipeline) -> tuple[int, int] | tuple[None, None]:
+    """The model's own (width, height) in pixels; None twice where only its pipeline knows.
 
     Example:
         >>> import sdnb
         >>> native_size(sdnb.load("emoji"))
         (128, 128)
     """
-    size = getattr(pipe, "default_sample_size", None) or denoiser_of(pipe).config.sample_size
+    own = denoiser_of(pipe).config.get("sample_size")
+    size = getattr(pipe, "default_sample_size", None) or own
+    if size is None:
+        return None, None
     height, width = size if isinstance(size, (list, tuple)) else (size, size)
     return width * pipe.vae_scale_factor, height * pipe.vae_scale_factor
 
@@ -115,10 +147,21 @@ def denoiser_of(pipe: DiffusionPipeline) -> Any:
     return pipe.transformer if unet is None else unet
 
 
+def progress(settings: Sequence[Settings]) -> Any:
+    """A progress bar over all denoiser calls of these settings; none where TQDM_DISABLE is set."""
+    from tqdm.auto import tqdm
+
+    total = sum(
+        schedulers.calls(s.scheduler, s.steps) if s.scheduler in schedulers.SCHEDULERS else s.steps
+        for s in settings
+    )
+    what = f"{len(settings)} picture" + "s" * (len(settings) > 1)
+    # tqdm itself heeds the variable in terminals, not in notebooks
+    return tqdm(total=total, unit="call", desc=what, disable="TQDM_DISABLE" in os.environ)
+
+
 def run(
-    settings: Settings,
-    pipe: DiffusionPipeline,
-    on_call: Callable[[], object] | None = None,
+    settings: Settings, pipe: DiffusionPipeline, on_call: Callable[[], object] = lambda: None
 ) -> Sample:
     """Makes the picture of resolved settings.
 
@@ -128,7 +171,7 @@ def run(
     Arguments:
         settings: from `resolve`.
         pipe: the pipeline.
-        on_call: called after each denoiser call; the pipeline's own progress bar is then off.
+        on_call: called after each denoiser call; the pipeline's own progress bar is off.
 
     Returns:
         The sample.
@@ -139,17 +182,10 @@ def run(
     if origin.model == emoji.NAME:
         _name_unknown(settings)
     view = copy.copy(pipe)
-    own = settings.scheduler == schedulers.name_of(pipe.scheduler)
-    view.scheduler = (
-        schedulers.copy_of(pipe.scheduler)
-        if own
-        else schedulers.make(settings.scheduler or "", pipe.scheduler)
-    )
-    if on_call:
-        view.set_progress_bar_config(disable=True)
+    view.scheduler = _scheduler(settings.scheduler, pipe)
+    view.set_progress_bar_config(disable=True)
     arguments = {
         "prompt": settings.prompt,
-        "negative_prompt": settings.negative_prompt or None,
         "num_inference_steps": settings.steps,
         "guidance_scale": settings.guidance,
         "width": settings.width,
@@ -157,11 +193,17 @@ def run(
         # on the CPU, so that a GPU starts from the same noise
         "generator": torch.Generator("cpu").manual_seed(settings.seed or 0),
     }
+    if settings.negative_prompt:  # some pipelines cannot take an empty one
+        arguments["negative_prompt"] = settings.negative_prompt
     taken = inspect.signature(view.__call__).parameters
+    name = settings.scheduler or ""
+    known = name in schedulers.SCHEDULERS
+    flags = schedulers.needed_flags(name, pipe.scheduler) if known else {}
+    versions = {each: _version(each) for each in ("sdnb", "diffusers", "transformers", "torch")}
     started = time.perf_counter()
     with _counted(denoiser_of(view), on_call) as calls:
         result = view(**{k: v for k, v in arguments.items() if k in taken})
-    flags = getattr(result, "nsfw_content_detected", None)
+    unsafe = getattr(result, "nsfw_content_detected", None)
     facts = {
         "model": origin.model,
         "revision": origin.revision,
@@ -170,23 +212,29 @@ def run(
         "device": origin.device,
         "denoiser_calls": len(calls),
         "seconds": round(time.perf_counter() - started, 3),
-        "flagged": bool(flags and flags[0]),
-        "versions": {
-            name: version(name) for name in ("sdnb", "diffusers", "transformers", "torch")
-        },
+        "flagged": bool(unsafe and unsafe[0]),
+        "scheduler_flags": flags,
+        "versions": versions,
     }
-    return Sample(result.images[0].convert("RGB"), settings, facts)
+    image = result.images[0].convert("RGB")
+    return Sample(image, settings.but(width=image.width, height=image.height), facts)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # used from a folder, without being installed
+        return "unknown"
 
 
 @contextmanager
-def _counted(denoiser: Any, on_call: Callable[[], object] | None) -> Iterator[list[None]]:
+def _counted(denoiser: Any, on_call: Callable[[], object]) -> Iterator[list[None]]:
     """Counts the denoiser's calls, and tells of each, while the block runs."""
     calls: list[None] = []
 
     def after(*_: Any) -> None:
         calls.append(None)
-        if on_call:
-            on_call()
+        on_call()
 
     hook = denoiser.register_forward_hook(after)
     try:
@@ -197,7 +245,8 @@ def _counted(denoiser: Any, on_call: Callable[[], object] | None) -> Iterator[li
 
 def _name_unknown(settings: Settings) -> None:
     """Says which words the embedded model does not know; each word once a session."""
-    new = [word for word in emoji.unknown_words(settings.prompt) if word not in _said]
+    text = f"{settings.prompt} {settings.negative_prompt}"
+    new = [word for word in emoji.unknown_words(text) if word not in _said]
     if new:
         _said.update(new)
         hub.notice(f"The embedded model does not know: {', '.join(new)}. It draws what it knows.")

@@ -9,6 +9,7 @@ from functools import cache
 from PIL import Image, ImageDraw, ImageFont
 
 GAP = 6  # pixels between pictures and around the labels
+MOST_LINES = 6  # of one paragraph in a label: a longer one ends in "…"
 PAPER, INK, FAINT = "#ffffff", "#1f2328", "#59636e"  # contrast at least 4.5 : 1 on the paper
 
 
@@ -145,9 +146,18 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _lines(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
-    """The text broken at spaces, and inside words that alone are too long; 6 lines at most."""
+    """The text's paragraphs as lines, broken where they are too long."""
+    lines = []
+    for paragraph in text.splitlines()[:MOST_LINES] or [""]:
+        broken = _broken(paragraph, width, font)
+        lines += broken if len(broken) <= MOST_LINES else [*broken[: MOST_LINES - 1], "…"]
+    return lines
+
+
+def _broken(paragraph: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    """Lines of at most `width` pixels, broken at spaces, or else inside words."""
     lines = [""]
-    for word in text.split():
+    for word in paragraph.split():
         longer = f"{lines[-1]} {word}".strip()
         if font.getlength(longer) <= width:
             lines[-1] = longer
@@ -158,7 +168,7 @@ def _lines(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
             if lines[-1] and font.getlength(lines[-1] + letter) > width:
                 lines.append("")
             lines[-1] += letter
-    return lines if len(lines) <= 6 else [*lines[:5], lines[5] + " …"]
+    return lines
 
 
 def _check(name: str, texts: Sequence[str] | None, what: str, count: int) -> None:

@@ -6,9 +6,10 @@ import gc
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -45,11 +46,16 @@ _last: list[DiffusionPipeline] = []  # none or one: what `load` last returned
 
 
 def notice(text: str) -> None:
-    """Says something that the user should know: to the `sdnb` log, which shows it on stderr."""
+    """Says something that the user should know, through the `sdnb` log.
+
+    Where nobody has set up logging it is shown on stderr; in a notebook, which paints stderr red
+    like an error, on stdout.
+    """
     if not log.handlers and not logging.getLogger().handlers:
-        handler = logging.StreamHandler()
+        handler = logging.StreamHandler(sys.stdout if "ipykernel" in sys.modules else sys.stderr)
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
+    if log.level == logging.NOTSET:
         log.setLevel(logging.INFO)
     log.info(text)
 
@@ -65,8 +71,9 @@ def notebook_login() -> None:
     login opens. The token itself is never shown.
 
     Example:
-        >>> import os; os.environ["HF_TOKEN"] = "…"
-        >>> notebook_login()
+        >>> from unittest.mock import patch
+        >>> with patch.dict("os.environ", HF_TOKEN="hf_example"):
+        ...     notebook_login()
     """
     import huggingface_hub
 
@@ -103,7 +110,7 @@ def load(
     revision: str | None = None,
     variant: str | None = None,
     dtype: str | torch.dtype = "auto",
-    device: str = "auto",
+    device: str | torch.device = "auto",
 ) -> DiffusionPipeline:
     """Loads a pipeline, or gives back the one already loaded.
 
@@ -117,6 +124,8 @@ def load(
             float32 on a CPU, and for the embedded model always float32.
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes the best that is there.
 
+    The environment variable `SDNB_MODEL` names the model that None stands for.
+
     Returns:
         A plain diffusers pipeline. The same arguments give the same object, until `clear()`.
 
@@ -129,22 +138,56 @@ def load(
         >>> pipe is load("emoji", device="cpu")
         True
     """
-    device = best_device() if device == "auto" else device
-    if model is None:
-        model = default_model()
-        if model == emoji.NAME and "SDNB_MODEL" not in os.environ and not _loaded:
-            notice(
-                "No GPU here, so sdnb's own small model is used: it knows about a hundred emoji. "
-                f"sdnb.load({STABLE_DIFFUSION!r}) loads Stable Diffusion."
-            )
+    device = best_device() if str(device) == "auto" else check_device(str(device))
+    why = _why() if model is None else ""
+    model = default_model() if model is None else model
     source = locate(model)
     name = emoji.NAME if source == str(emoji.FOLDER) else source
     origin = Origin(name, revision, dtype_name(dtype, name, device), device, variant)
     if origin not in _loaded:
+        if why:
+            notice(why)
         _loaded[origin] = _from_pretrained(source, origin)
         _origins[_loaded[origin]] = origin
     _last[:] = [_loaded[origin]]
     return _loaded[origin]
+
+
+def _why() -> str:
+    """Which model is used where none was named, and why."""
+    if chosen := os.environ.get("SDNB_MODEL"):
+        return f"The model is {chosen}: SDNB_MODEL says so."
+    if best_device() == "cpu":
+        return (
+            "No GPU here, so sdnb's own small model is used: it knows about a hundred emoji. "
+            f"sdnb.load({STABLE_DIFFUSION!r}) loads Stable Diffusion."
+        )
+    return (
+        f"There is a GPU here ({best_device()}), so {STABLE_DIFFUSION} is used. "
+        f"sdnb.load({emoji.NAME!r}) loads sdnb's own small model."
+    )
+
+
+def check_device(device: str) -> str:
+    """The device's name, if there is such a device here.
+
+    Raises:
+        ValueError: there is none.
+
+    Example:
+        >>> check_device("cpu")
+        'cpu'
+    """
+    import torch
+
+    try:
+        kind = torch.device(device).type
+        there = kind == "cpu" or getattr(torch, kind).is_available()
+    except (RuntimeError, AttributeError) as error:
+        raise ValueError(f"There is no device {device!r}: give 'cpu' or 'cuda'.") from error
+    if not there:
+        raise ValueError(f"There is no {kind} device on this machine: give 'cpu' or 'auto'.")
+    return device
 
 
 def locate(model: str | os.PathLike[str]) -> str:
@@ -198,11 +241,7 @@ def _from_pretrained(source: str, origin: Origin) -> DiffusionPipeline:
     import torch
 
     try:
-        place = torch.device(origin.device)
-    except RuntimeError as error:
-        raise ValueError(f"There is no device {origin.device!r}: give 'cpu' or 'cuda'.") from error
-    try:
-        with _quiet_if(Path(source).is_dir()):
+        with _quiet(bars=Path(source).is_dir(), warnings=origin.model == emoji.NAME):
             pipe = diffusers.DiffusionPipeline.from_pretrained(
                 source,
                 revision=origin.revision,
@@ -212,24 +251,35 @@ def _from_pretrained(source: str, origin: Origin) -> DiffusionPipeline:
     except OSError as error:
         reason = str(error).strip().splitlines()[0]
         raise OSError(f"Could not load {source}: {reason}") from error
-    return pipe.to(place)
+    return pipe.to(origin.device)
 
 
 @contextmanager
-def _quiet_if(local: bool) -> Iterator[None]:
-    """No progress bars for what takes less than a second; a download keeps the hub's own."""
+def _quiet(bars: bool, warnings: bool) -> Iterator[None]:
+    """Keeps the libraries from speaking of what is known and concerns nobody.
+
+    Arguments:
+        bars: no progress bars, for what takes a second; a download keeps the hub's own.
+        warnings: none either: of the embedded model it is known that its VAE is a small one and
+            that torchvision is not needed.
+    """
     import diffusers
     import transformers
 
-    bars = [diffusers.utils.logging, transformers.utils.logging]
-    shown = [b for b in bars if local and b.is_progress_bar_enabled()]
-    for b in shown:
-        b.disable_progress_bar()
+    logs = [diffusers.utils.logging, transformers.utils.logging]
+    levels = [each.get_verbosity() for each in logs]
+    shown = [each for each in logs if bars and each.is_progress_bar_enabled()]
+    for each in shown:
+        each.disable_progress_bar()
+    for each in logs if warnings else []:
+        each.set_verbosity_error()
     try:
         yield
     finally:
-        for b in shown:
-            b.enable_progress_bar()
+        for each, level in zip(logs, levels):
+            each.set_verbosity(level)
+        for each in shown:
+            each.enable_progress_bar()
 
 
 # ---------------------------------------------------------------- the cache
@@ -243,12 +293,12 @@ def current(pipe: DiffusionPipeline | None = None) -> DiffusionPipeline:
 
 
 def origin_of(pipe: DiffusionPipeline) -> Origin:
-    """Where a pipeline came from, also one that `load` did not make."""
-    if pipe in _origins:
-        return _origins[pipe]
+    """Where a pipeline came from, also one that `load` did not make; dtype and device as now."""
     path = str(pipe.config.get("_name_or_path") or type(pipe).__name__)
     name = emoji.NAME if path == str(emoji.FOLDER) else path
-    return Origin(name, None, str(pipe.dtype).removeprefix("torch."), str(pipe.device), None)
+    known = _origins.get(pipe, Origin(name, None, "", "", None))
+    dtype, device = str(pipe.dtype).removeprefix("torch."), str(pipe.device)
+    return replace(known, dtype=dtype, device=device)
 
 
 def loaded() -> list[Origin]:

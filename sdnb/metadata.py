@@ -50,7 +50,7 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence
     info.add_text("parameters", to_a1111(settings, facts))
     info.add_itxt("sdnb", to_json(records))
     info.add_itxt("XML:com.adobe.xmp", to_xmp(settings.strength is not None))
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".sdnb-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             image.save(file, format="PNG", pnginfo=info)
@@ -129,10 +129,13 @@ def from_json(text: str, path: object = "The file") -> list[Record]:
     try:
         whole = json.loads(text)
         if whole["format"] > FORMAT:
-            raise ValueError(f"{path} was saved by a newer sdnb (format {whole['format']}).")
-        return [(Settings.from_dict(s["settings"]), dict(s["facts"])) for s in whole["samples"]]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"a newer sdnb wrote them (format {whole['format']})")
+        samples = [(Settings.from_dict(s["settings"]), s["facts"].copy()) for s in whole["samples"]]
+        if not samples:
+            raise ValueError("there are none")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"The settings in {path} are damaged: {error}") from error
+    return samples
 
 
 # ---------------------------------------------------------------- AUTOMATIC1111's text
@@ -175,10 +178,13 @@ def from_a1111(text: str) -> Record:
     pairs = {k.strip(): _unquoted(v) for k, v in _PAIR.findall(last)}
     if len(pairs) < 3:  # AUTOMATIC1111's own rule for telling them from a prompt
         raise ValueError("The text holds no AUTOMATIC1111 settings: its last line names none.")
-    prompt, _, negative = "\n".join(lines).partition("Negative prompt:")
+    texts = re.split(r"^Negative prompt:", "\n".join(lines), maxsplit=1, flags=re.MULTILINE)
+    prompt, negative = (*texts, "")[:2]
     width, _, height = pairs.pop("Size", "").partition("x")
     sampler, schedule = pairs.pop("Sampler", ""), pairs.pop("Schedule type", "")
-    strength = pairs.pop("Denoising strength", None)
+    # with "Hires …" it is of a second pass over the picture, not of image to image
+    hires = any(k.startswith("Hires") for k in pairs) or pairs.get("Denoising strength") == "0"
+    strength = None if hires else pairs.pop("Denoising strength", None)
     try:
         settings = Settings(
             prompt=prompt.strip(),

@@ -15,8 +15,8 @@ from sdnb import code, metadata
 from sdnb.grid import image_grid
 from sdnb.settings import Settings, label
 
-LEAST, MOST = 256, 1600  # pixels: smaller pictures are shown enlarged, wider previews reduced
-HEAVY = 200_000  # bytes: a preview whose PNG is larger is shown as JPEG
+LEAST, MOST = 256, 1600  # pixels wide: smaller is shown enlarged, larger reduced
+HEAVY = 100_000  # bytes: a preview whose PNG is larger is shown as JPEG
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,7 +65,7 @@ class Sample:
         lines = [self.settings.prompt, _numbers(self.settings), _maker(self.facts)]
         if self.flagged:
             lines.append(FLAGGED)
-        shown = image_grid([_enlarged(self.image)], footer=" · ".join(lines))
+        shown = image_grid(_enlarged([self.image]), footer="\n".join(lines))
         return {"text/plain": repr(self), **preview(shown)}
 
 
@@ -115,7 +115,7 @@ class Sheet:
         flagged = [str(i + 1) for i, s in enumerate(self.samples) if s.flagged]
         notes = [*makers, *([f"{FLAGGED}: {', '.join(flagged)}"] if flagged else [])]
         return image_grid(
-            [_enlarged(s.image) for s in self.samples],
+            _enlarged([s.image for s in self.samples]),
             self.rows,
             self.cols,
             row_labels=self.row_labels or None,
@@ -134,7 +134,8 @@ class Sheet:
         return metadata.save_png(self.grid(), path, [(s.settings, s.facts) for s in self.samples])
 
     def __repr__(self) -> str:
-        lines = [f"Sheet({self.rows} x {self.cols}: {self.title})"]
+        title = self.title.replace("\n", " · ")
+        lines = [f"Sheet({self.rows} x {self.cols}: {title})"]
         lines += [f"  {_about(s.settings, s.facts)}" for s in self.samples]
         return "\n".join(lines)
 
@@ -187,11 +188,15 @@ def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _enlarged(image: Image.Image) -> Image.Image:
-    """The picture at the whole multiple of its size that is at least LEAST pixels wide."""
-    times = -(-LEAST // image.width)
-    size = (image.width * times, image.height * times)
-    return image.resize(size, Image.Resampling.LANCZOS) if times > 1 else image
+def _enlarged(images: list[Image.Image]) -> list[Image.Image]:
+    """The pictures at the least multiple of their size that makes the widest LEAST pixels wide."""
+    times = -(-LEAST // max(image.width for image in images))
+    if times == 1:
+        return images
+    return [
+        image.resize((image.width * times, image.height * times), Image.Resampling.LANCZOS)
+        for image in images
+    ]
 
 
 def _numbers(settings: Settings) -> str:
@@ -211,6 +216,7 @@ def _maker(facts: dict[str, Any]) -> str:
 
 
 def _about(settings: Settings, facts: dict[str, Any]) -> str:
-    calls = [f"{facts['denoiser_calls']} denoiser calls"] if "denoiser_calls" in facts else []
+    count = facts.get("denoiser_calls")
+    calls = [f"{count} denoiser call{'s' * (count != 1)}"] if count else []
     flag = [FLAGGED] if facts.get("flagged") else []
     return "; ".join([repr(settings.prompt), _numbers(settings), _maker(facts), *calls, *flag])

@@ -32,14 +32,15 @@ class Known:
     most: int = 1000
 
 
-_PLAIN = {"use_karras_sigmas": False}
-_KARRAS = {"use_karras_sigmas": True}
+_OTHERS = {"use_exponential_sigmas": False, "use_beta_sigmas": False}
+_PLAIN = {"use_karras_sigmas": False, **_OTHERS}
+_KARRAS = {"use_karras_sigmas": True, **_OTHERS}
 _ODE = {"algorithm_type": "dpmsolver++", "solver_order": 2}
 _SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
 
 SCHEDULERS: dict[str, Known] = {
     "PNDM": Known("PNDMScheduler", {"skip_prk_steps": True}, "PLMS", extra=1),
-    "DDIM": Known("DDIMScheduler"),
+    "DDIM": Known("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False}),
     "LMS": Known("LMSDiscreteScheduler", _PLAIN),
     "Euler": Known("EulerDiscreteScheduler", _PLAIN),
     "Euler a": Known("EulerAncestralDiscreteScheduler"),
@@ -51,8 +52,8 @@ SCHEDULERS: dict[str, Known] = {
     "DPM++ 2M SDE": Known("DPMSolverMultistepScheduler", {**_SDE, **_PLAIN}),
     "DPM++ 2M SDE Karras": Known("DPMSolverMultistepScheduler", {**_SDE, **_KARRAS}),
     "UniPC": Known("UniPCMultistepScheduler", _PLAIN),
-    "DEIS": Known("DEISMultistepScheduler", _PLAIN),
-    "LCM": Known("LCMScheduler", most=50),
+    "DEIS": Known("DEISMultistepScheduler", {"algorithm_type": "deis", **_PLAIN}),
+    "LCM": Known("LCMScheduler", {"clip_sample": False}, most=50),
 }
 
 
@@ -90,18 +91,35 @@ UniPC, DEIS, LCM.
     raise ValueError(f"There is no scheduler {name!r}{near} Known are {', '.join(SCHEDULERS)}.")
 
 
-def check_steps(name: str, steps: int) -> None:
-    """Raises ValueError where the scheduler cannot make so many steps.
+def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
+    """Raises ValueError where the scheduler cannot make so many steps; the sentence says how many.
+
+    Close to the 1000 timesteps of the noise schedule some round two steps onto one timestep, or
+    go past the end: diffusers then fails in the middle of the run, or gives black pictures.
 
     Example:
-        >>> check_steps("LCM", 51)
+        >>> from diffusers import LCMScheduler
+        >>> check_steps(LCMScheduler(), 51)
         Traceback (most recent call last):
             ...
-        ValueError: LCM makes at most 50 steps, 51 were asked for.
+        ValueError: LCM makes at most 50 steps here, 51 were asked for.
     """
-    most = SCHEDULERS[name].most
-    if steps > most:
-        raise ValueError(f"{name} makes at most {most} steps, {steps} were asked for.")
+    name = name_of(scheduler)
+    most = min(steps, SCHEDULERS[name].most) if name in SCHEDULERS else steps
+    while most > 1 and not is_flow(scheduler) and not _distinct(scheduler, most):
+        most -= 1
+    if most < steps:
+        raise ValueError(f"{name} makes at most {most} steps here, {steps} were asked for.")
+
+
+def _distinct(scheduler: SchedulerMixin, steps: int) -> bool:
+    """Whether all the steps are different, and all within the noise schedule."""
+    trial = copy_of(scheduler)
+    trial.set_timesteps(steps)
+    # timesteps may be rounded where the sigmas that count are not
+    course = trial.sigmas[:-1] if hasattr(trial, "sigmas") else trial.timesteps
+    within = trial.timesteps.max() < trial.config.num_train_timesteps
+    return bool(within) and len(set(course.tolist())) >= steps
 
 
 def calls(name: str, steps: int) -> int:
@@ -126,7 +144,7 @@ def make(name: str, own: SchedulerMixin) -> SchedulerMixin:
             type are kept, it is left as it is.
 
     Raises:
-        ValueError: the name is unknown, or the model is a flow model and the scheduler is not.
+        ValueError: the name is unknown, or it does not fit the model.
 
     Example:
         >>> from diffusers import DDIMScheduler
@@ -142,6 +160,21 @@ def make(name: str, own: SchedulerMixin) -> SchedulerMixin:
             "so leave the scheduler out."
         )
     return getattr(diffusers, known.cls).from_config(own.config, **known.flags)
+
+
+def needed_flags(name: str, own: SchedulerMixin) -> dict[str, Any]:
+    """The flags without which the model's own config would give another scheduler.
+
+    Example:
+        >>> from diffusers import PNDMScheduler
+        >>> needed_flags("DPM++ 2M Karras", PNDMScheduler())
+        {'use_karras_sigmas': True}
+    """
+    import diffusers
+
+    known = SCHEDULERS[name]
+    bare = getattr(diffusers, known.cls).from_config(own.config).config
+    return {flag: value for flag, value in known.flags.items() if bare.get(flag) != value}
 
 
 def copy_of(scheduler: SchedulerMixin) -> SchedulerMixin:
@@ -188,19 +221,18 @@ def to_a1111(name: str) -> dict[str, str]:
 
 
 def from_a1111(sampler: str, schedule: str = "") -> str:
-    """Our name for AUTOMATIC1111's; one that we do not have is given back as it is.
+    """Our name for AUTOMATIC1111's; one that we do not have is given back in full.
 
     Example:
-        >>> from_a1111("DPM++ 2M", "Karras"), from_a1111("PLMS"), from_a1111("Restart")
-        ('DPM++ 2M Karras', 'PNDM', 'Restart')
+        >>> from_a1111("DPM++ 2M", "Karras"), from_a1111("PLMS"), from_a1111("Euler", "Beta")
+        ('DPM++ 2M Karras', 'PNDM', 'Euler Beta')
     """
-    wanted = f"{sampler} Karras" if schedule == "Karras" else sampler
-    for attempt in (wanted, sampler):
-        try:
-            return find(attempt)
-        except ValueError:
-            continue
-    return wanted
+    plain = schedule in ("", "Automatic", "Normal", "Uniform")
+    name = sampler if plain else f"{sampler} {schedule}"
+    try:
+        return find(name)
+    except ValueError:
+        return name
 
 
 def _squeezed(name: str) -> str:
@@ -209,5 +241,5 @@ def _squeezed(name: str) -> str:
 
 __all__ = [
     "SCHEDULERS", "Known", "calls", "check_steps", "copy_of", "find", "from_a1111", "is_flow",
-    "make", "name_of", "names", "to_a1111",
+    "make", "name_of", "names", "needed_flags", "to_a1111",
 ]  # fmt: skip

@@ -56,6 +56,10 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, str):
                 raise TypeError(f"{name} is {value!r}: give a text.")
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(f"{name} holds what is no character: {error}.") from None
         if not self.prompt.strip():
             raise ValueError("The prompt is empty: say in words what the picture should show.")
         self._set("steps", _whole("steps", self.steps))
@@ -66,6 +70,8 @@ class Settings:
             raise ValueError(f"guidance is {self.guidance:g}: give 0 or more; 7.5 is usual.")
         if self.scheduler is not None and not isinstance(self.scheduler, str):
             raise TypeError(f"scheduler is {self.scheduler!r}: give its name, such as 'DDIM'.")
+        if self.scheduler == "":
+            raise ValueError("scheduler is empty: give its name, such as 'DDIM', or None.")
         if self.seed is not None:
             self._set("seed", _whole("seed", self.seed))
             if not 0 <= self.seed <= MAX_SEED:

@@ -114,6 +114,10 @@ def plan(fixed: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> list[Settin
         >>> plan({"prompt": "a fox"}, {"steps": [12, 24]})
         [Settings(prompt='a fox', steps=12), Settings(prompt='a fox', steps=24)]
     """
+    for name in [*axes.get("scheduler", []), fixed.get("scheduler")]:
+        # a model's own may be one that is not in the list; it then goes by its class name
+        if name and not str(name).endswith("Scheduler"):
+            schedulers.find(str(name))
     names = list(axes)[::-1]
     combinations = itertools.product(*(axes[name] for name in names))
     return [Settings(**fixed, **dict(zip(names, values))) for values in combinations]
@@ -121,25 +125,18 @@ def plan(fixed: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> list[Settin
 
 def run(settings: list[Settings], pipe: DiffusionPipeline) -> list[Sample]:
     """Makes the pictures one after another, with one progress bar over all denoiser calls."""
-    from tqdm.auto import tqdm
-
-    known = [s.scheduler in schedulers.SCHEDULERS for s in settings]
-    total = sum(
-        schedulers.calls(s.scheduler or "", s.steps) if k else s.steps
-        for s, k in zip(settings, known)
-    )
-    with tqdm(total=total, unit="call", desc=f"{len(settings)} pictures") as bar:
-        return [generation.run(s, pipe, on_call=bar.update) for s in settings]
+    with generation.progress(settings) as bar:
+        return [generation.run(s, pipe, bar.update) for s in settings]
 
 
 def title_of(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
-    """What all pictures of the sheet share: the prompt, then the settings that matter.
+    r"""What all pictures of the sheet share: the prompt, then the settings that matter.
 
     Example:
         >>> title_of(Settings("a fox", scheduler="PNDM", seed=510), {"steps": [12, 24]})
-        'a fox · guidance 7.5 · PNDM · seed 510'
+        'a fox\nguidance 7.5 · PNDM · seed 510'
     """
     values = settings.to_dict()
-    shown = ["prompt", "negative_prompt", "steps", "guidance", "scheduler", "seed"]
+    shown = ["negative_prompt", "steps", "guidance", "scheduler", "seed"]
     texts = [label(n, values[n]) for n in shown if n not in axes and values[n] not in (None, "")]
-    return " · ".join(texts)
+    return "\n".join([settings.prompt] * ("prompt" not in axes) + [" · ".join(texts)])

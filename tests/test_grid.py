@@ -83,6 +83,13 @@ def test_a_long_label_stays_within_its_column():
     assert right_half.getcolors() == [(right_half.width * right_half.height, (255, 255, 255))]
 
 
+def test_lines_of_a_text_stay_lines_and_very_long_texts_end():
+    one, two = (image_grid(tiles(1), footer=f) for f in ("a b", "a\nb"))
+    assert two.height > one.height
+    endless = image_grid(tiles(1), title="word " * 10_000)
+    assert endless.height < 48 + 10 * 30
+
+
 def test_pictures_of_other_modes_and_sizes_are_taken():
     mixed = [Image.new("L", (10, 20), 128), Image.new("RGBA", (20, 10), "red")]
     assert image_grid(mixed).size == (40, 20)

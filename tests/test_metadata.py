@@ -80,6 +80,46 @@ def test_a_picture_from_automatic1111_opens(tmp_path):
     assert opened.facts["lora hashes"] == "a: 1, b: 2"
 
 
+def test_settings_that_automatic1111_has_and_we_have_not_are_not_made_into_others():
+    text = (
+        "a sign: Negative prompt: no\nNegative prompt: blur\nSteps: 20, Sampler: Euler, {}Seed: 1"
+    )
+    settings, _ = metadata.from_a1111(text.format(""))
+    assert (settings.prompt, settings.negative_prompt) == ("a sign: Negative prompt: no", "blur")
+    settings, _ = metadata.from_a1111(text.format("Schedule type: Karras, "))
+    assert settings.scheduler == "Euler Karras"
+    settings, facts = metadata.from_a1111(
+        text.format("Denoising strength: 0.7, Hires upscale: 2, ")
+    )
+    assert settings.strength is None
+    assert facts["denoising strength"] == "0.7"
+    assert metadata.from_a1111(text.format("Denoising strength: 0, "))[0].strength is None
+    with pytest.raises(ValueError, match="not made by sdnb"):
+        Sample(Image.new("RGB", (8, 8)), settings, facts).code()
+
+
+def test_a_file_name_of_the_longest_allowed_length_is_written(tmp_path):
+    assert sample().save(tmp_path / f"{'a' * 251}.png").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "only a prompt",
+        "a prompt: with a colon, and a comma",
+        "\nSteps: 20, Sampler: Euler, Seed: 1",
+        "a fox\nSteps: many, Sampler: Euler, Seed: 1",
+        "a fox\nSteps: 20, Sampler: Euler, Seed: 1, Size: 511x512",
+    ],
+)
+def test_a_parameters_text_without_usable_settings_is_told_so(tmp_path, text):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", text)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=info)
+    with pytest.raises(ValueError, match="AUTOMATIC1111 settings"):
+        read(tmp_path / "a.png")
+
+
 def test_the_file_says_that_a_trained_model_made_it(tmp_path):
     def source(path):
         with Image.open(path) as image:
@@ -116,13 +156,23 @@ def test_what_is_no_picture_is_told_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "{}", '{"format": 1, "samples": [{}]}', "[]", '{"format": 9}']
+    "text",
+    [
+        "{",
+        "{}",
+        '{"format": 1, "samples": [{}]}',
+        "[]",
+        '{"format": 9}',
+        '{"format": 1, "samples": []}',
+        '{"format": 1, "samples": [{"settings": {"prompt": "a"}, "facts": 1}]}',
+        '{"format": 1, "samples": [{"settings": {"prompt": "a", "steps": 0}, "facts": {}}]}',
+    ],
 )
 def test_a_damaged_record_is_told_so(tmp_path, text):
     info = PngImagePlugin.PngInfo()
     info.add_itxt("sdnb", text)
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=info)
-    with pytest.raises(ValueError, match=r"damaged|newer"):
+    with pytest.raises(ValueError, match=r"The settings in .*a\.png are damaged"):
         read(tmp_path / "a.png")
 
 

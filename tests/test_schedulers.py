@@ -57,6 +57,48 @@ def test_a_name_made_from_a_karras_config_is_plain_again(name):
     assert torch.equal(course(name, karras)[1], course(name)[1])
 
 
+def test_a_model_with_exponential_sigmas_gets_plain_and_karras_ones():
+    own = diffusers.DPMSolverMultistepScheduler(use_exponential_sigmas=True, **SD)
+    for name in ("DPM++ 2M", "DPM++ 2M Karras", "DEIS", "Euler"):
+        assert schedulers.name_of(schedulers.make(name, own)) == name
+        assert not schedulers.make(name, own).config.use_exponential_sigmas
+
+
+def test_ddim_never_clips_latents():
+    assert not schedulers.make("DDIM", diffusers.EulerDiscreteScheduler()).config.clip_sample
+
+
+def test_the_flags_that_are_needed_make_the_same_scheduler():
+    for name, known in schedulers.SCHEDULERS.items():
+        flags = schedulers.needed_flags(name, OWN)
+        made = getattr(diffusers, known.cls).from_config(OWN.config, **flags)
+        whole = schedulers.make(name, OWN)
+        assert all(made.config[k] == v for k, v in whole.config.items() if k[0] != "_")
+
+
+@pytest.mark.parametrize("spacing", ["default", "leading", "trailing", "linspace"])
+@pytest.mark.parametrize("name", schedulers.names())
+def test_whatever_number_of_steps_is_allowed_runs_to_the_end(name, spacing):
+    own = OWN
+    if spacing != "default":
+        own = diffusers.PNDMScheduler.from_config(OWN.config, timestep_spacing=spacing)
+    allowed = next(n for n in (1000, 999, 998, 50) if allows(schedulers.make(name, own), n))
+    made = schedulers.make(name, own)
+    made.set_timesteps(allowed)
+    sample = torch.ones(1, 1, 1, 1) * made.init_noise_sigma
+    for t in made.timesteps:
+        sample = made.step(0.1 * made.scale_model_input(sample, t), t, sample).prev_sample
+    assert sample.isfinite().all()
+
+
+def allows(scheduler, steps):
+    try:
+        schedulers.check_steps(scheduler, steps)
+    except ValueError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize(("a", "b"), [("Euler", "Euler a"), ("DPM2", "DPM2 a"), ("PNDM", "DDIM")])
 def test_names_that_look_alike_step_differently(a, b):
     def two_steps(name):

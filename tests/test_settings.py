@@ -23,6 +23,8 @@ from sdnb import Settings
         ({"height": -8}, "height -8 is too small: use 8 or more."),
         ({"seed": -1}, "seed is -1: give a number from 0 to 9223372036854775807."),
         ({"seed": 2**63}, "seed is 9223372036854775808: give a number from 0 to"),
+        ({"scheduler": ""}, "scheduler is empty"),
+        ({"prompt": "caf\udce9"}, "prompt holds what is no character"),
         ({"strength": 0}, "strength is 0: give over 0 and up to 1."),
         ({"strength": 1.01}, "strength is 1.01: give over 0 and up to 1."),
     ],

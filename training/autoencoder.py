@@ -120,7 +120,7 @@ def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0
                 quality = psnr(model(test, torch.zeros(())), test)
                 noisy = psnr(model(test, 0.3 * torch.randn(64, CHANNELS, 8, 8)), test)
             model.train()
-            run.log(step=step, loss=float(loss), psnr=quality, psnr_noisy=noisy,
+            run.log(step=step, loss=loss.item(), psnr=quality, psnr_noisy=noisy,
                     seconds=time.monotonic() - started)  # fmt: skip
         if run.due() or step == steps - 1:
             shadow = Trained()

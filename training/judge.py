@@ -1,4 +1,4 @@
-"""Stage 5: the judge, a small detector that says what a picture shows and where.
+"""Stage 6: the judge, a small detector that says what a picture shows and where.
 
     python -m training judge --steps 1500        # 8 minutes on two cores
 

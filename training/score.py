@@ -1,4 +1,4 @@
-"""Stage 6: how well the model draws what it is asked, by the judge.
+"""Stage 7: how well the model draws what it is asked, by the judge.
 
     python -m training score --count 400        # writes training/scores.json
 

@@ -115,6 +115,8 @@ def train(steps: int = 700, batch: int = 128, lr: float = 2e-3) -> None:
     """Trains tokenizer and text encoder; a checkpoint at the end only, it takes minutes."""
     torch.manual_seed(1)
     run = Run("text")
+    if run.load():
+        return
     tokenizer = make_tokenizer(WORK / "tokenizer")
     model, probe = new(tokenizer).train(), Probe()
     both = nn.ModuleDict({"text": model, "probe": probe})
