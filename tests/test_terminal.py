@@ -1,0 +1,98 @@
+"""python -m sdnb, as a person would type it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+import sdnb
+
+
+def sdnb_in(folder, *words):
+    shown = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
+    command = [sys.executable, "-m", "sdnb", *words]
+    return subprocess.run(command, cwd=folder, env=shown, capture_output=True, text=True)
+
+
+def test_several_steps_make_a_sheet_and_its_pictures(tmp_path):
+    done = sdnb_in(
+        tmp_path,
+        "a fox",
+        "--steps",
+        "1",
+        "2",
+        "3",
+        "--seed",
+        "510",
+        "--model",
+        "emoji",
+        "-o",
+        "s.png",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["s.png", "s-1.png", "s-2.png", "s-3.png"]
+    assert sdnb.read(tmp_path / "s-3.png").settings == sdnb.Settings(
+        "a fox", steps=3, scheduler="PNDM", seed=510, width=128, height=128
+    )
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.width > 3 * 256
+    assert re.search(r"100%.*8/8", done.stderr)  # PNDM: 1 + 3 + 4 denoiser calls
+    assert "Traceback" not in done.stderr
+
+
+def test_one_picture_is_named_after_its_prompt_and_nothing_is_overwritten(tmp_path):
+    for name in ("a-fox.png", "a-fox_2.png"):
+        done = sdnb_in(tmp_path, "A fox!", "--steps", "1", "--model", "emoji")
+        assert done.stdout.split() == [name], done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["a-fox.png", "a-fox_2.png"]
+
+
+def test_a_name_made_from_the_prompt_leaves_every_picture_that_is_there_alone(tmp_path):
+    (tmp_path / "a-fox-2.png").write_text("mine")
+    done = sdnb_in(tmp_path, "a fox", "--steps", "1", "2", "--model", "emoji")
+    assert done.stdout.split() == ["a-fox_2.png", "a-fox_2-1.png", "a-fox_2-2.png"], done.stderr
+    assert (tmp_path / "a-fox-2.png").read_text() == "mine"
+
+
+def test_ctrl_c_stops_it_with_a_word_and_leaves_no_file(tmp_path):
+    command = [sys.executable, "-m", "sdnb", "a fox", "--steps", "900", "--model", "emoji"]
+    shown = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
+    running = subprocess.Popen(command, cwd=tmp_path, env=shown, stderr=subprocess.PIPE, text=True)
+    seen = ""
+    while "/901" not in seen:  # PNDM's calls: the denoiser is at work
+        seen += running.stderr.read(1)
+    running.send_signal(signal.SIGINT)
+    _, rest = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert rest.endswith("python -m sdnb: stopped\n")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        ([""], 2, "The prompt is empty"),
+        (["a fox", "--steps", "0"], 2, "steps is 0: give a number from 1 to 1000."),
+        (["a fox", "--steps", "12", "1001"], 2, "steps is 1001"),
+        (["a fox", "--steps", "many"], 2, "invalid int value: 'many'"),
+        (["a fox", "--guidance", "-1"], 2, "guidance is -1"),
+        (["a fox", "--guidance", "nan"], 2, "guidance is nan"),
+        (["a fox", "--width", "500"], 2, "use 496 or 504"),
+        (["a fox", "--scheduler", "PMDN", "--model", "no/where"], 2, "did you mean 'PNDM'"),
+        (["a fox", "--seed", "-3"], 2, "seed is -3"),
+        (["a fox", "--model", "."], 2, "holds no pipeline: there is no model_index.json"),
+        (["a fox", "-o", "none/a.png"], 1, "there is no folder none"),
+        (["a fox", "-o", "a.jpg"], 2, "does not end in .png"),
+    ],
+)
+def test_bad_input_gets_a_sentence_an_exit_code_and_no_file(tmp_path, words, code, sentence):
+    done = sdnb_in(tmp_path, *words)
+    assert done.returncode == code
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert os.listdir(tmp_path) == []
