@@ -1,8 +1,12 @@
+"""What all tests share, the notebooks' too."""
+
 import os
 
 import pytest
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the tests need no network
+# the notebooks are stored and checked without progress bars, which a stored page cannot move
+os.environ["TQDM_DISABLE"] = "1"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs the network
 
 
 @pytest.fixture(scope="session")
