@@ -51,7 +51,7 @@ def test_the_weights_are_safetensors_in_float16():
 
 def test_the_parts_are_diffusers_own_with_stable_diffusions_noise(pipe):
     assert {type(p).__name__ for p in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.scheduler)} == {
-        "UNet2DConditionModel", "AutoencoderTiny", "CLIPTextModel", "PNDMScheduler",
+        "UNet2DConditionModel", "AutoencoderTiny", "CLIPTextModel", "DDIMScheduler",
     }  # fmt: skip
     assert (pipe.scheduler.config.beta_start, pipe.scheduler.config.beta_end) == (0.00085, 0.012)
     assert pipe.tokenizer.model_max_length == 77

@@ -41,7 +41,7 @@ def test_negative_prompt_and_size_reach_the_pipeline(pipe):
         PROMPT, negative_prompt="a fox", steps=3, seed=1, width=160, height=96, pipe=pipe
     )
     theirs = plain_call(
-        sdnb.emoji.FOLDER, "PNDM", 1, num_inference_steps=3, negative_prompt="a fox", width=160,
+        sdnb.emoji.FOLDER, "DDIM", 1, num_inference_steps=3, negative_prompt="a fox", width=160,
         height=96,
     )  # fmt: skip
     assert ours.image.size == (160, 96)
@@ -88,7 +88,7 @@ def test_global_random_state_is_left_alone(pipe):
 
 def test_settings_that_are_left_out_are_the_models_and_are_recorded(pipe):
     settings = sdnb.generate("a fox", steps=1, pipe=pipe).settings
-    assert (settings.scheduler, settings.width, settings.height) == ("PNDM", 128, 128)
+    assert (settings.scheduler, settings.width, settings.height) == ("DDIM", 128, 128)
     assert settings.guidance == 7.5
 
 
@@ -109,7 +109,7 @@ def test_the_facts_say_how_the_picture_was_made(pipe):
         ({"width": 120}, "width 120 is not a multiple of 16: use 112 or 128."),
         ({"scheduler": "DIMD"}, "did you mean 'DDIM'"),
         ({"scheduler": "LCM", "steps": 51}, "LCM makes at most 50 steps here, 51 were asked for."),
-        ({"steps": 1000}, "PNDM makes at most 999 steps here, 1000 were asked for."),
+        ({"steps": 1000}, "DDIM makes at most 999 steps here, 1000 were asked for."),
         ({"prompt": sdnb.Settings("a fox", strength=0.5)}, "there is no picture to start from"),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_sample_shows_a_small_picture_and_text_that_does_not_change_from_run_t
     ]
     assert bundles[0] == bundles[1]
     text = bundles[0]["text/plain"]
-    for part in ("'a fox'", "1 step", "guidance 7.5", "PNDM", "seed 5", "emoji", "1 denoiser call"):
+    for part in ("'a fox'", "1 step", "guidance 7.5", "DDIM", "seed 5", "emoji", "1 denoiser call"):
         assert part in text
     assert text.endswith("1 denoiser call)")
     (kind,) = set(bundles[0]) - {"text/plain"}

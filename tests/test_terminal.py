@@ -36,11 +36,11 @@ def test_several_steps_make_a_sheet_and_its_pictures(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["s.png", "s-1.png", "s-2.png", "s-3.png"]
     assert sdnb.read(tmp_path / "s-3.png").settings == sdnb.Settings(
-        "a fox", steps=3, scheduler="PNDM", seed=510, width=128, height=128
+        "a fox", steps=3, scheduler="DDIM", seed=510, width=128, height=128
     )
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.width > 3 * 256
-    assert re.search(r"100%.*8/8", done.stderr)  # PNDM: 1 + 3 + 4 denoiser calls
+    assert re.search(r"100%.*6/6", done.stderr)  # 1 + 2 + 3 denoiser calls
     assert "Traceback" not in done.stderr
 
 
@@ -63,7 +63,7 @@ def test_ctrl_c_stops_it_with_a_word_and_leaves_no_file(tmp_path):
     shown = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
     running = subprocess.Popen(command, cwd=tmp_path, env=shown, stderr=subprocess.PIPE, text=True)
     seen = ""
-    while "/901" not in seen:  # PNDM's calls: the denoiser is at work
+    while "/900" not in seen:  # the denoiser is at work
         seen += running.stderr.read(1)
     running.send_signal(signal.SIGINT)
     _, rest = running.communicate(timeout=30)
