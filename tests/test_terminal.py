@@ -61,7 +61,11 @@ def test_a_name_made_from_the_prompt_leaves_every_picture_that_is_there_alone(tm
 def test_ctrl_c_stops_it_with_a_word_and_leaves_no_file(tmp_path):
     command = [sys.executable, "-m", "sdnb", "a fox", "--steps", "900", "--model", "emoji"]
     shown = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
-    running = subprocess.Popen(command, cwd=tmp_path, env=shown, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=shown, stderr=subprocess.PIPE, text=True,
+        # whoever started the tests in the background has made them deaf to it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     seen = ""
     while "/900" not in seen:  # the denoiser is at work
         seen += running.stderr.read(1)
