@@ -2,11 +2,12 @@ from . import metadata as metadata
 from . import schedulers as schedulers
 from .generation import generate as generate
 from .grid import image_grid as image_grid
-from .hub import clear as clear
-from .hub import load as load
-from .hub import notebook_login as notebook_login
+from .loading import clear as clear
+from .loading import load as load
+from .login import notebook_login as notebook_login
 from .sample import Sample as Sample
 from .sample import Sheet as Sheet
 from .sample import read as read
 from .settings import Settings as Settings
 from .sweep import compare as compare
+from .sweep import variations as variations

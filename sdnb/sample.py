@@ -63,13 +63,16 @@ class Sample:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         lines = [self.settings.prompt, _numbers(self.settings), _maker(self.facts)]
-        if self.flagged:
-            lines.append(FLAGGED)
+        lines += why_black(self.facts)
         shown = image_grid(_enlarged([self.image]), footer="\n".join(lines))
         return {"text/plain": repr(self), **preview(shown)}
 
 
-FLAGGED = "blackened by the model's safety checker"
+def why_black(facts: dict[str, Any]) -> list[str]:
+    """The reason in words, where a picture is black for one; a dark picture has none."""
+    if facts.get("flagged"):
+        return ["blackened by the model's safety checker"]
+    return ["black because the denoiser gave no numbers (NaN)"] if facts.get("broken") else []
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,8 +115,11 @@ class Sheet:
     def grid(self) -> Image.Image:
         """The sheet as one labelled picture; samples under 256 pixels wide are enlarged."""
         makers = dict.fromkeys(_maker(s.facts) for s in self.samples)
-        flagged = [str(i + 1) for i, s in enumerate(self.samples) if s.flagged]
-        notes = [*makers, *([f"{FLAGGED}: {', '.join(flagged)}"] if flagged else [])]
+        black: dict[str, list[str]] = {}
+        for i, sample in enumerate(self.samples, 1):
+            for why in why_black(sample.facts):
+                black.setdefault(why, []).append(str(i))
+        notes = [*makers, *(f"{why}: {', '.join(which)}" for why, which in black.items())]
         return image_grid(
             _enlarged([s.image for s in self.samples]),
             self.rows,
@@ -218,5 +224,5 @@ def _maker(facts: dict[str, Any]) -> str:
 def _about(settings: Settings, facts: dict[str, Any]) -> str:
     count = facts.get("denoiser_calls")
     calls = [f"{count} denoiser call{'s' * (count != 1)}"] if count else []
-    flag = [FLAGGED] if facts.get("flagged") else []
-    return "; ".join([repr(settings.prompt), _numbers(settings), _maker(facts), *calls, *flag])
+    about = [repr(settings.prompt), _numbers(settings), _maker(facts), *calls]
+    return "; ".join([*about, *why_black(facts)])

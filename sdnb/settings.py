@@ -18,7 +18,7 @@ class Settings:
     """What a picture is made from; `None` means "the model's own" until it is made.
 
     Arguments:
-        prompt: what the picture shows; not empty.
+        prompt: what the picture shows; not empty, but where a picture is the start (strength).
         negative_prompt: what it should not show.
         steps: denoising steps, 1 to 1000.
         guidance: classifier-free guidance scale, 0 or more; 1 and below turn guidance off.
@@ -27,6 +27,8 @@ class Settings:
         width: pixels, a multiple of 8; None for the model's own.
         height: pixels, a multiple of 8; None for the model's own.
         strength: for image to image, how much of the picture to redraw, over 0 and up to 1.
+        long_prompt: what to do with a prompt that is longer than the model reads: "error" says
+            so, "cut" drops the end, "chunk" reads it in pieces.
 
     Raises:
         ValueError: a value is outside its range; the sentence says which and what fits.
@@ -50,6 +52,7 @@ class Settings:
     width: int | None = None
     height: int | None = None
     strength: float | None = None
+    long_prompt: str = "error"
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):
@@ -60,7 +63,7 @@ class Settings:
                 value.encode()
             except UnicodeEncodeError as error:
                 raise ValueError(f"{name} holds what is no character: {error}.") from None
-        if not self.prompt.strip():
+        if not self.prompt.strip() and self.strength is None:
             raise ValueError("The prompt is empty: say in words what the picture should show.")
         self._set("steps", _whole("steps", self.steps))
         if not 1 <= self.steps <= MAX_STEPS:
@@ -84,6 +87,8 @@ class Settings:
             self._set("strength", _number("strength", self.strength))
             if not 0 < self.strength <= 1:
                 raise ValueError(f"strength is {self.strength:g}: give over 0 and up to 1.")
+        if self.long_prompt not in ("error", "cut", "chunk"):
+            raise ValueError(f"long_prompt is {self.long_prompt!r}: give error, cut or chunk.")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sdnb import generation, hub, schedulers
+from sdnb import generation, loading, pictures, schedulers
 from sdnb.sample import Sample, Sheet
 from sdnb.settings import NAMES, Settings, check_names, label
 
@@ -26,6 +26,10 @@ def compare(
     seed: int | Iterable[int] | None = None,
     width: int | Iterable[int] | None = None,
     height: int | Iterable[int] | None = None,
+    strength: float | Iterable[float] | None = None,
+    image: pictures.Source | None = None,
+    mask: pictures.Source | None = None,
+    long_prompt: str = "error",
 ) -> Sheet:
     """Makes one picture for each combination of the settings that are given as lists.
 
@@ -34,8 +38,9 @@ def compare(
     seed one is drawn and shared, so that all pictures start from the same noise.
 
     Arguments:
-        prompt, negative_prompt, steps, guidance, scheduler, seed, width, height: as for
-            `generate`; each also as a list, range, tuple or array of values.
+        prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength: as
+            for `generate`; each also as a list, range, tuple or array of values.
+        image, mask, long_prompt: as for `generate`; the same for all pictures.
         pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
 
     Returns:
@@ -53,25 +58,82 @@ def compare(
     """
     fixed, axes = split(
         prompt=prompt, negative_prompt=negative_prompt, steps=steps, guidance=guidance,
-        scheduler=scheduler, seed=seed, width=width, height=height,
+        scheduler=scheduler, seed=seed, width=width, height=height, strength=strength,
+        long_prompt=long_prompt,
     )  # fmt: skip
     drafts = plan(fixed, axes)
-    pipe = hub.current(pipe)
+    start = pictures.start(image, mask)
+    pipe = generation.pipeline_for(loading.current(pipe), start)
     shared = secrets.randbelow(2**32)
     settings = [
-        generation.resolve(s if s.seed is not None else s.but(seed=shared), pipe) for s in drafts
+        generation.resolve(s if s.seed is not None else s.but(seed=shared), pipe, start)
+        for s in drafts
     ]
     columns, *others = list(axes.items()) or [("", [None])]
     rows = list(itertools.product(*(values for _, values in others)))
     names = [name for name, _ in others]
     return Sheet(
-        run(settings, pipe),
+        run(settings, pipe, start),
         rows=len(rows),
         cols=len(columns[1]),
         col_labels=[label(columns[0], v) for v in columns[1]] if axes else [],
         row_labels=[", ".join(map(label, names, values)) for values in rows] if others else [],
         title=title_of(settings[0], axes),
     )
+
+
+def variations(
+    image: pictures.Source,
+    n: int = 4,
+    *,
+    prompt: str | None = None,
+    pipe: DiffusionPipeline | None = None,
+    seed: int | None = None,
+    strength: float = 0.6,
+    steps: int = 50,
+    guidance: float = 7.5,
+) -> Sheet:
+    """Makes pictures that resemble a given one.
+
+    With an image-variations model (the article's is "lambdalabs/sd-image-variations-diffusers",
+    revision "v2.0") the picture takes the prompt's place; with any other this is image to image.
+
+    Arguments:
+        image: a PIL picture, a file, or a `Sample`, whose prompt is then used.
+        n: how many.
+        prompt: what the picture shows, for image to image; a `Sample` brings its own.
+        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
+        seed: of the first; the others have the next numbers. Drawn where not given.
+        strength: how much is redrawn, over 0 and up to 1; variations models redraw all.
+        steps: denoising steps.
+        guidance: guidance scale.
+
+    Returns:
+        A sheet of one row.
+
+    Raises:
+        ValueError: a setting does not fit, or image to image has no prompt.
+
+    Example:
+        >>> import sdnb
+        >>> fox = sdnb.generate("a fox", steps=4, seed=1, pipe=sdnb.load("emoji"))
+        >>> len(variations(fox, 2, steps=4, seed=1))
+        2
+    """
+    if n < 1:
+        raise ValueError(f"n is {n}: give 1 or more.")
+    pipe = loading.current(pipe)
+    if "ImageVariation" in type(pipe).__name__:
+        prompt, strength = "", 1.0
+    elif prompt is None:
+        if not isinstance(image, Sample):
+            raise ValueError("Say in words what the picture shows: give prompt=.")
+        prompt = image.settings.prompt
+    first = secrets.randbelow(2**32) if seed is None else seed
+    return compare(
+        prompt, image=image, strength=strength, steps=steps, guidance=guidance, pipe=pipe,
+        seed=[first + i for i in range(n)],
+    )  # fmt: skip
 
 
 def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -123,10 +185,12 @@ def plan(fixed: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> list[Settin
     return [Settings(**fixed, **dict(zip(names, values))) for values in combinations]
 
 
-def run(settings: list[Settings], pipe: DiffusionPipeline) -> list[Sample]:
+def run(
+    settings: list[Settings], pipe: DiffusionPipeline, start: pictures.Start | None = None
+) -> list[Sample]:
     """Makes the pictures one after another, with one progress bar over all denoiser calls."""
     with generation.progress(settings) as bar:
-        return [generation.run(s, pipe, bar.update) for s in settings]
+        return [generation.run(s, pipe, bar.update, start) for s in settings]
 
 
 def title_of(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
@@ -137,6 +201,6 @@ def title_of(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
         'a fox\nguidance 7.5 · PNDM · seed 510'
     """
     values = settings.to_dict()
-    shown = ["negative_prompt", "steps", "guidance", "scheduler", "seed"]
+    shown = ["negative_prompt", "steps", "guidance", "scheduler", "seed", "strength"]
     texts = [label(n, values[n]) for n in shown if n not in axes and values[n] not in (None, "")]
     return "\n".join([settings.prompt] * ("prompt" not in axes) + [" · ".join(texts)])

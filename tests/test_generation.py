@@ -106,11 +106,11 @@ def test_the_facts_say_how_the_picture_was_made(pipe):
     [
         ({"prompt": ""}, "The prompt is empty"),
         ({"steps": 0}, "steps is 0"),
-        ({"width": 120}, "width 120 is not a multiple of 16: use 112 or 128."),
+        ({"width": 120}, "width 120 is not a multiple of 32: use 96 or 128."),
         ({"scheduler": "DIMD"}, "did you mean 'DDIM'"),
         ({"scheduler": "LCM", "steps": 51}, "LCM makes at most 50 steps here, 51 were asked for."),
         ({"steps": 1000}, "DDIM makes at most 999 steps here, 1000 were asked for."),
-        ({"prompt": sdnb.Settings("a fox", strength=0.5)}, "there is no picture to start from"),
+        ({"prompt": sdnb.Settings("a fox", strength=0.5)}, "give the picture to start from"),
     ],
 )
 def test_bad_input_gets_a_sentence_before_the_model_runs(pipe, arguments, sentence):

@@ -1,141 +1,394 @@
-"""Loading, the cache, login."""
+"""Loading from the hub: huggingface_hub's own client against a server on loopback."""
 
+import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import diffusers
-import numpy as np
+import huggingface_hub
 import pytest
 import torch
+from huggingface_hub import constants
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import sdnb
-from sdnb import hub
+from sdnb import emoji, failures, hub, loading, login
+from tests.hub_server import COMMIT, Hub, Repository
+
+MODEL = "someone/small"
+TOKEN = "hf_" + "planted" * 5
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """A pipeline of 3 MB, whose parts are whole, and twice: in float32 and as the variant fp16."""
+    folder = tmp_path_factory.mktemp("small")
+    torch.manual_seed(0)
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(
+        emoji.FOLDER,
+        unet=diffusers.UNet2DConditionModel(
+            sample_size=8, in_channels=16, out_channels=16, layers_per_block=1,
+            block_out_channels=(32, 32), cross_attention_dim=192, norm_num_groups=8,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        ),
+    )  # fmt: skip
+    pipe.save_pretrained(folder)
+    pipe.to(torch.float16).save_pretrained(folder, variant="fp16")
+    (folder / "whole.ckpt").write_bytes(b"x" * 1000)  # what nobody needs
+    return folder
+
+
+@pytest.fixture
+def server(small, tmp_path, monkeypatch):
+    """The hub, as the client finds it by its settings; an empty cache, no token, and no waiting."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "SDNB_MODEL", "CI", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with Hub() as running:
+        running.repositories[MODEL] = Repository(small)
+        running.users[TOKEN] = "ada"
+        settings = {
+            "ENDPOINT": running.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": running.url + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_OFFLINE": False,
+            "HF_HUB_CACHE": str(tmp_path / "cache"),
+            "HF_TOKEN_PATH": str(tmp_path / "token"),
+            "HF_STORED_TOKENS_PATH": str(tmp_path / "tokens"),
+            "HF_HUB_DOWNLOAD_TIMEOUT": 1,
+            "HF_HUB_DISABLE_XET": True,
+        }
+        for name, value in settings.items():
+            monkeypatch.setattr(constants, name, value)
+        yield running
+        huggingface_hub.close_session()
 
 
 @pytest.fixture(autouse=True)
 def _cache_as_before():
-    kept, last = dict(hub._loaded), list(hub._last)
+    kept, last = dict(loading._loaded), list(loading._last)
     yield
-    hub._loaded.clear()
-    hub._loaded.update(kept)
-    hub._last[:] = last
+    loading._loaded.clear()
+    loading._loaded.update(kept)
+    loading._last[:] = last
 
 
-def test_load_gives_a_plain_pipeline_and_the_same_one_again(pipe):
-    assert type(pipe) is diffusers.StableDiffusionPipeline
-    assert sdnb.load("emoji", dtype=torch.float32, device=torch.device("cpu")) is pipe
-    assert sdnb.load("emoji", dtype="bfloat16", device="cpu") is not pipe
-    assert {o.dtype for o in hub.loaded()} >= {"float32", "bfloat16"}
+def fetch(model=MODEL, revision=None, variant="auto", half=False, use_safetensors=True):
+    """What `load` does before it needs torch."""
+    return hub.download(
+        hub.listing(model, revision, variant, half, use_safetensors), revision
+    )  # fmt: skip
 
 
-def test_a_folder_loads_like_the_embedded_model_and_is_another_entry(pipe, tmp_path):
-    copy = shutil.copytree(sdnb.emoji.FOLDER, tmp_path / "copy")
-    other = sdnb.load(copy, device="cpu")
-    assert other is not pipe
-    assert sdnb.load(str(copy), device="cpu") is other
-    one, two = (sdnb.generate("a fox", steps=2, seed=1, pipe=p) for p in (pipe, other))
-    assert np.array_equal(np.asarray(one.image), np.asarray(two.image))
-    assert two.facts["model"] == str(copy)
+# ---------------------------------------------------------------- what goes well
 
 
-def test_a_pipeline_of_ones_own_is_taken_as_it_is():
-    own = diffusers.StableDiffusionPipeline.from_pretrained(sdnb.emoji.FOLDER)
-    sample = sdnb.generate("a fox", steps=1, pipe=own)
-    assert (sample.facts["model"], sample.facts["dtype"]) == ("emoji", "float32")
+def test_a_model_of_the_hub_loads_once_and_its_pictures_name_the_commit(server, heard):
+    pipe = sdnb.load(MODEL, device="cpu", dtype="float32")
+    asked = server.asked.total()
+    assert sdnb.load(MODEL, device="cpu", dtype="float32") is pipe
+    assert server.asked.total() == asked
+    sample = sdnb.generate("a fox", steps=1, seed=1, pipe=pipe)
+    assert (sample.facts["model"], sample.facts["revision"]) == (MODEL, COMMIT)
+    assert f'"{MODEL}", revision="{COMMIT}"' in sample.code()
+    assert any("Downloading someone/small: " in s and " MB are free" in s for s in heard())
+    assert ("GET", f"{MODEL}/resolve/{COMMIT}/whole.ckpt") not in server.asked
 
 
-def test_clear_forgets_and_gives_the_memory_back():
-    import gc
-    import weakref
-
-    before = sdnb.load("emoji", dtype="float16", device="cpu")
-    weights = weakref.ref(before.unet)
-    del before
-    sdnb.clear()
-    assert hub.loaded() == []
-    gc.collect()
-    assert weights() is None
+def test_only_the_variant_that_is_wanted_is_downloaded(server):
+    assert sdnb.load(MODEL, device="cpu", dtype="bfloat16").dtype == torch.bfloat16
+    got = {Path(path).name for method, path in server.asked if method == "GET"}
+    assert "diffusion_pytorch_model.fp16.safetensors" in got
+    assert "diffusion_pytorch_model.safetensors" not in got
+    fetch(half=False)
+    assert ("GET", f"{MODEL}/resolve/{COMMIT}/{UNET}") in server.asked
 
 
-def test_generate_takes_the_pipeline_that_load_last_returned():
-    other = sdnb.load("emoji", dtype="bfloat16", device="cpu")
-    assert hub.current() is other
-    assert sdnb.generate("a fox", steps=1).facts["dtype"] == "bfloat16"
+def test_what_is_in_the_cache_needs_no_hub(server, heard):
+    folder = fetch()
+    server.repositories.clear()
+    server.faults[""] = 503
+    assert fetch() == folder
+    server.stop()
+    assert fetch() == folder
+    assert sum("is taken from the cache" in s for s in heard()) == 2
+
+
+def test_an_id_that_has_moved_is_followed(server, small, heard):
+    new = hub.MOVED["runwayml/stable-diffusion-v1-5"]
+    server.repositories[new] = Repository(small)
+    pipe = sdnb.load("runwayml/stable-diffusion-v1-5", device="cpu")
+    assert loading.origin_of(pipe).model == new
+    assert any("no longer on the hub; the same weights are" in s for s in heard())
+
+
+def test_a_line_that_breaks_is_taken_up_again_where_it_broke(server, small):
+    server.faults[UNET] = "die"
+    folder = fetch()
+    assert (folder / UNET).read_bytes() == (small / UNET).read_bytes()
+    assert server.asked["GET", f"{MODEL}/resolve/{COMMIT}/{UNET}"] == 2
+
+
+def test_a_slow_line_is_no_fault(server, small):
+    server.faults[UNET] = "trickle"
+    assert (fetch() / UNET).read_bytes() == (small / UNET).read_bytes()
+
+
+def test_a_busy_hub_is_asked_again(server):
+    server.faults[UNET] = (429, {"Retry-After": "1"}, 1)
+    assert (fetch() / UNET).is_file()
+
+
+def test_two_processes_that_load_at_once_both_get_it_whole(server, small, tmp_path):
+    code = (
+        "from sdnb import hub; import sys;"
+        f"print(hub.download(hub.listing({MODEL!r}, None, 'auto', False, True), None))"
+    )
+    server.faults[UNET] = "trickle"
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home"),
+                   "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}  # fmt: skip
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+                         env=environment)
+        for _ in range(2)
+    ]  # fmt: skip
+    folders = {p.communicate(timeout=100)[0].strip() for p in both}
+    assert len(folders) == 1
+    assert (Path(folders.pop()) / UNET).read_bytes() == (small / UNET).read_bytes()
+
+
+def test_shards_and_their_index_are_needed_and_other_formats_are_not():
+    index = {"unet": ["diffusers", "UNet2DConditionModel"], "tokenizer": ["a", "CLIPTokenizer"],
+             "safety_checker": [None, None], "_class_name": "X"}  # fmt: skip
+    there = [
+        "model_index.json", "README.md", "v1-4.ckpt", "tokenizer/vocab.json",
+        "unet/config.json", "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+        "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
+        "unet/diffusion_pytorch_model.safetensors.index.json", "unet/diffusion_pytorch_model.bin",
+        "unet/diffusion_pytorch_model.fp16-00001-of-00001.safetensors",
+        "unet/diffusion_pytorch_model.safetensors.index.fp16.json", "unet/flax.msgpack",
+        "unet_onnx/model.onnx", "safety_checker/model.safetensors",
+    ]  # fmt: skip
+    needed, variant = hub.choose("a/b", there, index, "auto", half=False)
+    assert variant is None
+    assert sorted(needed) == sorted([*there[:1], *there[3:8]])
+    needed, variant = hub.choose("a/b", there, index, "auto", half=True)
+    assert variant == "fp16"
+    assert sorted(needed) == sorted([there[0], *there[3:5], *there[9:11]])
+
+
+# ---------------------------------------------------------------- what fails, in words
+
+FAILURES = {
+    "no such model": ({}, {}, "nobody/nothing", FileNotFoundError,
+        "There is no model nobody/nothing on the hub, or it is private: check its name at "
+        "https://huggingface.co/nobody/nothing; if it is private, log in first with "
+        "sdnb.notebook_login()."),
+    "no such model for this account": ({"token": TOKEN}, {}, "nobody/nothing", FileNotFoundError,
+        "There is no model nobody/nothing that your account can see: check its name at "
+        "https://huggingface.co/nobody/nothing."),
+    "gated, no token": ({"gated": True}, {}, MODEL, PermissionError,
+        "someone/small is gated: accept its terms at https://huggingface.co/someone/small, then "
+        "log in with sdnb.notebook_login()."),
+    "gated, terms not accepted": ({"gated": True, "token": TOKEN}, {}, MODEL, PermissionError,
+        "someone/small is gated, and your account has no access yet: accept its terms at "
+        "https://huggingface.co/someone/small."),
+    "gated, token without the right": ({"gated": True, "token": TOKEN + "fine"}, {}, MODEL,
+        PermissionError, "Your token may not read gated models such as someone/small: allow it to "
+        "at https://huggingface.co/settings/tokens (read access to public gated repositories)."),
+    "bad token": ({"token": "hf_old"}, {}, MODEL, PermissionError,
+        "The hub does not accept your token: it is mistyped or has expired. Make a new one at "
+        "https://huggingface.co/settings/tokens and log in again with sdnb.notebook_login()."),
+    "forbidden": ({}, {MODEL: 403}, MODEL, PermissionError,
+        "The hub refuses someone/small to your token: see what the token may do at "
+        "https://huggingface.co/settings/tokens."),
+    "no such revision": ({"revision": "v9"}, {}, MODEL, FileNotFoundError,
+        "someone/small has no revision 'v9': its branches are at "
+        "https://huggingface.co/someone/small/tree/main."),
+    "too many requests": ({}, {MODEL: (429, {"Retry-After": "60"}, 99)}, MODEL, ConnectionError,
+        "The hub has had too many requests from here (it asks to wait 60 seconds). Wait, then load "
+        "again; with a login it allows more."),
+    "fault of the hub": ({}, {MODEL: 503}, MODEL, ConnectionError,
+        "The hub has a fault of its own (status 503): load someone/small again in a few minutes. "
+        "What has been downloaded is kept."),
+    "fault in the middle": ({}, {UNET: 500}, MODEL, ConnectionError,
+        "The hub has a fault of its own (status 500): load someone/small again in a few minutes. "
+        "What has been downloaded is kept."),
+    "the line is cut again and again": ({}, {UNET: "short"}, MODEL, ConnectionError,
+        "The download of someone/small broke off: load it again. What has been downloaded is "
+        "kept."),
+    "the hub falls silent": ({}, {UNET: "hang"}, MODEL, ConnectionError,
+        "The download of someone/small broke off: load it again. What has been downloaded is "
+        "kept."),
+    "damaged on the way": ({}, {UNET: "corrupt"}, MODEL, OSError,
+        "unet/diffusion_pytorch_model.safetensors of someone/small arrived damaged and was "
+        "removed: load it again."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_every_failure_is_one_sentence_with_the_librarys_error_behind_it(case, server, tmp_path):
+    given, faults, model, kind, sentence = FAILURES[case]
+    server.repositories[MODEL].gated = given.get("gated", False)
+    server.faults = faults
+    if token := given.get("token"):
+        (tmp_path / "token").write_text(token)
+        if token.startswith(TOKEN):
+            server.users[token] = "ada"
+    with pytest.raises(kind) as caught:
+        fetch(model, given.get("revision"))
+    assert str(caught.value) == sentence
+    if case != "damaged on the way":
+        assert caught.value.__cause__ is not None
+    server.faults, server.repositories[MODEL].gated = {}, False
+    if "token" not in given:  # and nothing that is left is in the way
+        assert (fetch() / UNET).is_file()
+
+
+def test_no_network_and_nothing_cached(server):
+    server.stop()
+    with pytest.raises(ConnectionError, match="cannot be reached, and someone/small is not in"):
+        fetch()
+
+
+def test_offline_and_nothing_cached(server, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE forbids to download it: unset it"):
+        fetch()
+
+
+def test_half_a_download_is_not_taken_for_a_model(server):
+    (fetch() / UNET).unlink()
+    server.stop()
+    with pytest.raises(ConnectionError, match="Only a part of someone/small was downloaded"):
+        fetch()
+
+
+def test_a_full_disk_is_said_before_the_download_and_during_it(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "_free_disk", lambda folder: 10)
+    with pytest.raises(OSError, match=r"The disk is too full: \d+ MB are to go to .*HF_HOME"):
+        fetch()
+    code = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from sdnb import hub
+try:
+    hub.download(hub.listing({MODEL!r}, None, 'auto', False, True), None)
+except OSError as error:
+    print(error)
+"""
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home"),
+                   "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=environment, timeout=100)  # fmt: skip
+    assert done.stdout.startswith("The disk is too full: "), done.stderr
+
+
+def test_a_file_that_was_damaged_in_the_cache_is_removed_and_comes_anew(server, small):
+    file = (fetch() / UNET).resolve()
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(OSError, match=f"{UNET} of {MODEL} was damaged and is now removed"):
+        sdnb.load(MODEL, device="cpu", dtype="float32")
+    assert sdnb.load(MODEL, device="cpu", dtype="float32")
+
+
+def test_pickled_weights_are_refused_unless_asked_for(server, small, tmp_path):
+    folder = shutil.copytree(small, tmp_path / "pickled")
+    with safe_open(folder / UNET, "pt") as weights:
+        torch.save({k: weights.get_tensor(k) for k in weights.keys()},  # noqa: SIM118
+                   folder / "unet/diffusion_pytorch_model.bin")  # fmt: skip
+    for file in (folder / "unet").glob("*.safetensors"):
+        file.unlink()
+    server.repositories["someone/pickled"] = Repository(folder)
+    with pytest.raises(ValueError, match=r"only pickled weights \(unet/\*\.bin\), which can run"):
+        sdnb.load("someone/pickled", device="cpu")
+    pipe = sdnb.load("someone/pickled", device="cpu", dtype="float32", use_safetensors=False)
+    assert pipe.unet.dtype == torch.float32
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("index", "sentence"),
     [
-        ({"model": "no such model"}, "'no such model' is no model: give 'emoji', a folder"),
-        ({"model": "./missing/folder"}, "is no model"),
-        ({"model": "emoji", "dtype": "float8"}, "dtype is 'float8': give 'float32'"),
-        ({"model": "emoji", "device": "abacus"}, "There is no device 'abacus'"),
-        ({"model": "emoji", "device": "xpu"}, "There is no xpu device on this machine"),
+        (None, "is no diffusers pipeline: .* The hub calls it 'text-generation'. Text-to-image"),
+        ({"_class_name": "StableVideoDiffusionPipeline"}, "does not make pictures from text"),
+        ({"_class_name": "FuturePipeline"}, "which diffusers .* does not have: a newer one may"),
+        ({"_class_name": ["mine", "MyPipeline"]}, "needs program code of its own .* does not run"),
+        ({"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]},
+         "has no weights for its part unet"),
     ],
-)
-def test_what_cannot_be_loaded_gets_a_sentence(arguments, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        sdnb.load(**arguments)
+)  # fmt: skip
+def test_what_makes_no_pictures_from_text_is_told_so(index, sentence, server, tmp_path):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    if index is None:
+        save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
+    else:
+        (folder / "model_index.json").write_text(json.dumps(index))
+    server.repositories["someone/other"] = Repository(folder, tag="text-generation")
+    with pytest.raises(
+        ValueError, match=f"someone/other {sentence}" if index is None else sentence
+    ):
+        sdnb.load("someone/other", device="cpu")
 
 
-def test_a_folder_without_a_pipeline_is_told_so(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no pipeline: there is no model_index\.json"):
-        sdnb.load(tmp_path)
+def test_a_variant_that_is_not_there_is_named_with_those_that_are(server):
+    with pytest.raises(ValueError, match="no variant 'fp8': leave it out, or use 'fp16'"):
+        fetch(variant="fp8")
 
 
-def test_a_hub_model_that_cannot_be_reached_is_an_oserror_with_its_cause():
-    with pytest.raises(OSError, match="Could not load nobody/nothing-here") as caught:
-        sdnb.load("nobody/nothing-here")
-    assert caught.value.__cause__ is not None
+# ---------------------------------------------------------------- login
 
 
-def test_the_default_model_is_embedded_without_a_gpu_and_the_environments_where_set(
-    monkeypatch, heard
-):
-    monkeypatch.setattr(hub, "best_device", lambda: "cpu")
-    monkeypatch.delenv("SDNB_MODEL", raising=False)
-    sdnb.clear()
-    assert hub.origin_of(sdnb.load()).model == "emoji"
-    assert any("No GPU here" in s for s in heard())
-    monkeypatch.setattr(hub, "best_device", lambda: "cuda")
-    assert hub.default_model() == "CompVis/stable-diffusion-v1-4"
-    monkeypatch.setenv("SDNB_MODEL", "a/b")
-    assert hub.default_model() == "a/b"
-
-
-def test_login_returns_at_once_where_a_token_is_and_never_shows_it(monkeypatch, heard, capfd):
-    monkeypatch.setenv("HF_TOKEN", "hf_" + "planted" * 5)
+def test_login_says_whose_the_token_is(server, monkeypatch, heard):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
     sdnb.notebook_login()
-    assert any("already logged in" in s for s in heard())
-    assert "planted" not in "".join([*heard(), *capfd.readouterr()])
+    monkeypatch.setenv("HF_TOKEN", "hf_mistyped")
+    sdnb.notebook_login()
+    assert heard()[0] == "Already logged in to the Hugging Face hub as ada."
+    assert "the hub does not accept the token: make a new one" in heard()[1]
 
 
-@pytest.mark.parametrize(("device", "asked"), [("cpu", 0), ("cuda", 1)])
-def test_login_is_asked_for_only_where_a_hub_model_is_the_default(
-    monkeypatch, heard, device, asked
-):
+def test_login_does_not_wait_where_nobody_can_answer(server, monkeypatch, heard):
+    monkeypatch.setenv("SDNB_MODEL", MODEL)
+    sdnb.notebook_login()
+    assert "nobody here to ask" in heard()[0]
+    monkeypatch.setenv("SDNB_MODEL", "emoji")
+    sdnb.notebook_login()
+    assert "No login needed" in heard()[1]
+
+
+def test_login_opens_the_hubs_own_where_somebody_can_answer(server, monkeypatch):
     opened = []
-    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
-    monkeypatch.setattr("huggingface_hub.notebook_login", lambda: opened.append(1))
-    monkeypatch.setattr(hub, "best_device", lambda: device)
-    monkeypatch.delenv("SDNB_MODEL", raising=False)
+    monkeypatch.setenv("SDNB_MODEL", MODEL)
+    monkeypatch.setattr(huggingface_hub, "notebook_login", lambda **given: opened.append(given))
+    monkeypatch.setattr(login, "someone_can_answer", lambda: True)
     sdnb.notebook_login()
-    assert len(opened) == asked
-    assert any("No login needed" in s for s in heard()) is not bool(asked)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    sdnb.notebook_login()
+    sdnb.notebook_login(force=True)
+    assert opened == [{}, {"skip_if_logged_in": False}]
 
 
-def test_a_notice_is_shown_also_where_logging_is_already_set_up():
-    code = "import logging; logging.basicConfig(); from sdnb import hub; hub.notice('hear me')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "hear me" in done.stderr
-    done = subprocess.run(
-        [sys.executable, "-c", code.replace("logging.basicConfig()", "1")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stderr == "hear me\n"
-
-
-def test_the_facts_follow_a_pipeline_that_was_moved():
-    moved = sdnb.load("emoji", dtype="float16", device="cpu").to(torch.float32)
-    assert hub.origin_of(moved).dtype == "float32"
+def test_a_token_shows_in_nothing_that_is_written(server, monkeypatch, tmp_path, capfd, caplog):
+    caplog.set_level("DEBUG")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    sdnb.notebook_login()
+    pipe = sdnb.load(MODEL, device="cpu", dtype="float32")
+    sample = sdnb.generate("a fox", steps=1, seed=1, pipe=pipe)
+    sample.save(tmp_path / "fox.png")
+    server.repositories[MODEL].gated = True
+    with pytest.raises(PermissionError) as caught:
+        sdnb.load(MODEL, device="cpu", dtype="float16")
+    causes = [repr(error) for error in failures._causes(caught.value)]
+    told = [*capfd.readouterr(), caplog.text, *causes, repr(pipe), repr(loading.loaded()),
+            repr(sample), str(sample.facts), sample.code()]  # fmt: skip
+    written = [p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()]
+    assert not [t for t in told if TOKEN in t]
+    assert not [w for w in written if TOKEN.encode() in w]
+    assert (tmp_path / "fox.png").read_bytes() in written

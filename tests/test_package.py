@@ -13,22 +13,34 @@ ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
     "Sample", "Settings", "Sheet", "clear", "compare", "generate", "image_grid", "load",
-    "metadata", "notebook_login", "read", "schedulers",
+    "metadata", "notebook_login", "read", "schedulers", "variations",
 }  # fmt: skip
 BELOW = {
     "settings": set(),
     "grid": set(),
     "emoji": set(),
+    "notices": set(),
+    "pictures": set(),
+    "device": set(),
+    "failures": set(),
     "schedulers": {"settings"},
+    "tokens": {"settings"},
+    "decoding": {"notices"},
     "code": {"emoji", "schedulers", "settings"},
     "metadata": {"schedulers", "settings"},
-    "hub": {"code", "emoji"},
     "sample": {"code", "grid", "metadata", "settings"},
-    "generation": {"emoji", "hub", "sample", "schedulers", "settings"},
-    "sweep": {"generation", "hub", "sample", "schedulers", "settings"},
-    "__main__": {"hub", "metadata", "sweep"},
+    "hub": {"failures", "notices"},
+    "loading": {"code", "device", "emoji", "hub", "notices"},
+    "login": {"emoji", "failures", "loading", "notices"},
+    "generation": {
+        "decoding", "emoji", "loading", "notices", "pictures", "sample", "schedulers", "settings",
+        "tokens",
+    },
+    "sweep": {"generation", "loading", "pictures", "sample", "schedulers", "settings"},
+    "doctor": {"device", "emoji", "failures", "loading"},
+    "__main__": {"doctor", "loading", "metadata", "sweep"},
     "__init__": set(),
-}
+}  # fmt: skip
 
 
 def imported_by(statement: str) -> set[str]:

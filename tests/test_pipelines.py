@@ -1,89 +1,94 @@
-"""Other pipelines than Stable Diffusion 1: toy ones with random weights."""
+"""Other pipelines than Stable Diffusion 1: small ones with random weights, from a folder."""
 
-import diffusers
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-)
+from PIL import Image
 
 import sdnb
-from sdnb import emoji
-
-TEXT = {
-    "vocab_size": 1163, "hidden_size": 32, "intermediate_size": 37, "projection_dim": 32,
-    "num_hidden_layers": 2, "num_attention_heads": 4, "bos_token_id": 1161, "eos_token_id": 1162,
-    "pad_token_id": 1162,
-}  # fmt: skip
-VAE = {
-    "block_out_channels": [32, 64], "in_channels": 3, "out_channels": 3, "latent_channels": 4,
-    "down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2,
-    "sample_size": 64,
-}  # fmt: skip
-SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+from sdnb import generation, loading, tokens
+from tests import toys
 
 
-def tokenizer():
-    return CLIPTokenizer.from_pretrained(emoji.FOLDER / "tokenizer")
+@pytest.fixture(scope="module", params=toys.FAMILIES)
+def family(request):
+    return request.param
 
 
-def toy_sdxl():
-    unet = diffusers.UNet2DConditionModel(
-        block_out_channels=(32, 64), layers_per_block=2, sample_size=32, in_channels=4,
-        out_channels=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=(2, 4),
-        use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
-        transformer_layers_per_block=(1, 2), projection_class_embeddings_input_dim=80,
-        cross_attention_dim=64,
-    )  # fmt: skip
-    return diffusers.StableDiffusionXLPipeline(
-        vae=diffusers.AutoencoderKL(**VAE), unet=unet, tokenizer=tokenizer(),
-        tokenizer_2=tokenizer(), text_encoder=CLIPTextModel(CLIPTextConfig(**TEXT)),
-        text_encoder_2=CLIPTextModelWithProjection(CLIPTextConfig(**TEXT)),
-        scheduler=diffusers.EulerDiscreteScheduler(**SD), add_watermarker=False,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def toy(family, tmp_path_factory):
+    folder = toys.saved(family, tmp_path_factory.mktemp("toy"))
+    pipe = sdnb.load(folder, device="cpu", dtype="float32")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
-def toy_sd3():
-    transformer = diffusers.SD3Transformer2DModel(
-        sample_size=32, patch_size=2, in_channels=4, num_layers=1, attention_head_dim=8,
-        num_attention_heads=4, joint_attention_dim=64, caption_projection_dim=32,
-        pooled_projection_dim=64, out_channels=4,
-    )  # fmt: skip
-    return diffusers.StableDiffusion3Pipeline(
-        transformer=transformer, vae=diffusers.AutoencoderKL(**VAE, shift_factor=0.0),
-        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(), tokenizer=tokenizer(),
-        text_encoder=CLIPTextModelWithProjection(CLIPTextConfig(**TEXT)),
-        tokenizer_2=tokenizer(), text_encoder_2=CLIPTextModelWithProjection(CLIPTextConfig(**TEXT)),
-        text_encoder_3=None, tokenizer_3=None,
-    )  # fmt: skip
+SIZE = {"SD 2": {}, "SDXL": {}, "SD3": {}, "Flux": {"width": 64, "height": 64}}
+START = Image.radial_gradient("L").resize((64, 64)).convert("RGB")
 
 
-@pytest.fixture(scope="module", params=[toy_sdxl, toy_sd3], ids=["SDXL", "SD3"])
-def toy(request, tmp_path_factory):
-    """A toy pipeline: SDXL from a folder, SD3 as a person made it (without T5, as is usual)."""
-    torch.manual_seed(0)
-    pipe = request.param()
-    if request.param is toy_sd3:  # diffusers does not load again what was saved without T5
-        return pipe
-    folder = tmp_path_factory.mktemp(request.param.__name__)
-    pipe.save_pretrained(folder)
-    return sdnb.load(folder, device="cpu")
+def test_a_picture_is_pixel_for_pixel_the_pipelines_own(toy, family):
+    ours = sdnb.generate("a fox", seed=1, steps=2, guidance=3, **SIZE[family], pipe=toy)
+    theirs = toy(
+        "a fox", num_inference_steps=2, guidance_scale=3.0, **SIZE[family],
+        generator=torch.Generator("cpu").manual_seed(1),
+    ).images[0]  # fmt: skip
+    assert np.array_equal(np.asarray(ours.image), np.asarray(theirs))
+    assert ours.facts["denoiser_calls"] == 2
+    assert ours.image.size == (ours.settings.width, ours.settings.height)
 
 
-def test_a_picture_is_pixel_for_pixel_the_pipelines_own(toy):
+def test_a_negative_prompt_is_taken_where_the_model_takes_one(toy, family):
+    if family == "Flux":  # its guidance is distilled
+        with pytest.raises(ValueError, match="FluxPipeline takes no negative prompt"):
+            sdnb.generate("a fox", negative_prompt="blur", steps=1, pipe=toy)
+        return
     ours = sdnb.generate("a fox", seed=1, steps=2, guidance=3, negative_prompt="blur", pipe=toy)
     theirs = toy(
         "a fox", negative_prompt="blur", num_inference_steps=2, guidance_scale=3.0,
         generator=torch.Generator("cpu").manual_seed(1),
     ).images[0]  # fmt: skip
     assert np.array_equal(np.asarray(ours.image), np.asarray(theirs))
-    assert ours.facts["denoiser_calls"] == 2
-    assert ours.image.size == (ours.settings.width, ours.settings.height)
+
+
+def test_image_to_image_and_inpainting_are_the_families_own(toy):
+    for task in ("Img2Img", "Inpaint"):
+        view = loading.for_task(toy, task)
+        assert task in type(view).__name__
+        assert generation.denoiser_of(view) is generation.denoiser_of(toy)
+        assert view.dtype == toy.dtype
+        mask = {"mask": Image.new("L", (64, 64), 255)} if task == "Inpaint" else {}
+        ours = sdnb.generate("a fox", image=START, **mask, strength=0.5, steps=4, guidance=3,
+                             seed=1, width=64, height=64, pipe=toy)  # fmt: skip
+        given = {"mask_image": mask["mask"], "width": 64, "height": 64} if mask else {}
+        view.set_progress_bar_config(disable=True)
+        if "Flux" in type(view).__name__ or "Diffusion3" in type(view).__name__:
+            given |= {"width": 64, "height": 64}
+        theirs = view(
+            "a fox", image=START, **given, strength=0.5, num_inference_steps=4, guidance_scale=3.0,
+            generator=torch.Generator("cpu").manual_seed(1),
+        ).images[0]  # fmt: skip
+        assert np.array_equal(np.asarray(ours.image), np.asarray(theirs))
+
+
+def test_the_code_makes_the_same_picture_in_a_fresh_process(toy, family, tmp_path):
+    START.save(tmp_path / "start.png")
+    made = {
+        "text.png": sdnb.generate("a fox", seed=1, steps=2, guidance=3, **SIZE[family], pipe=toy),
+        "image.png": sdnb.generate("a fox", image=tmp_path / "start.png", strength=0.5, steps=4,
+                                   seed=1, pipe=toy),
+    }  # fmt: skip
+    if family in ("SD 2", "SDXL"):
+        long = "a fox on a blue background " * 14
+        made["long.png"] = sdnb.generate(long, seed=1, steps=2, long_prompt="chunk", pipe=toy)
+    code = "\n".join(f"{s.code()}\nimage.save({str(tmp_path / n)!r})" for n, s in made.items())
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    for name, sample in made.items():
+        again = np.asarray(Image.open(tmp_path / name))
+        assert np.array_equal(again, np.asarray(sample.image)), name
 
 
 def test_a_size_that_does_not_fit_is_refused_before_the_run(toy):
@@ -93,13 +98,23 @@ def test_a_size_that_does_not_fit_is_refused_before_the_run(toy):
         sdnb.generate("a fox", steps=1, width=68, pipe=toy)
 
 
-def test_noise_schedulers_fit_noise_models_only(toy):
-    if type(toy).__name__ == "StableDiffusionXLPipeline":
+def test_noise_schedulers_fit_noise_models_only(toy, family):
+    if family in ("SD 2", "SDXL"):
         sheet = sdnb.compare("a fox", scheduler=["DDIM", "Heun"], steps=2, pipe=toy)
         assert [s.facts["denoiser_calls"] for s in sheet] == [2, 3]
     else:
         with pytest.raises(ValueError, match="this one is a flow model"):
             sdnb.compare("a fox", scheduler=["DDIM"], steps=2, pipe=toy)
-        own = sdnb.generate("a fox", steps=2, pipe=toy).settings.scheduler
+        small = {"steps": 2, "width": 64, "height": 64, "pipe": toy}
+        own = sdnb.generate("a fox", **small).settings.scheduler
         assert own == "FlowMatchEulerDiscreteScheduler"
-        assert sdnb.generate("a fox", steps=1, scheduler=own, pipe=toy).facts["denoiser_calls"] == 1
+        assert sdnb.generate("a fox", scheduler=own, **small).facts["denoiser_calls"] == 2
+
+
+def test_what_the_longest_reader_reads_is_not_lost(toy, family):
+    long = "a fox on a blue background " * 14  # 84 tokens
+    assert tokens.limit(toy)[1] == {"SD 2": 75, "SDXL": 75, "SD3": 256, "Flux": 512}[family]
+    assert bool(tokens.lost(toy, long)) == (family in ("SD 2", "SDXL"))
+    if family in ("SD3", "Flux"):
+        with pytest.raises(ValueError, match="cannot read a prompt in pieces: shorten it"):
+            sdnb.generate(long * 7, steps=1, long_prompt="chunk", pipe=toy)

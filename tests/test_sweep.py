@@ -75,7 +75,7 @@ def test_a_plan_lists_settings_without_a_pipeline():
         ({"steps": [12, 0]}, "steps is 0"),
         ({"steps": []}, "steps is an empty list"),
         ({"scheduler": ["DDIM", "DDMI"]}, "There is no scheduler 'DDMI'"),
-        ({"width": [128, 136]}, "width 136 is not a multiple of 16: use 128 or 144."),
+        ({"width": [128, 136]}, "width 136 is not a multiple of 32: use 128 or 160."),
         ({"guidance": [7.5, float("nan")]}, "guidance is nan"),
     ],
 )

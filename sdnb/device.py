@@ -1,0 +1,126 @@
+"""What this machine has: the device, the dtype that is fastest there, the memory that is free."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+def best() -> str:
+    """ "cuda", "mps" or "cpu": the first that is there."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def check(device: str) -> str:
+    """The device's name, if there is such a device here.
+
+    Raises:
+        ValueError: there is none.
+
+    Example:
+        >>> check("cpu")
+        'cpu'
+    """
+    import torch
+
+    try:
+        kind = torch.device(device).type
+        there = kind == "cpu" or getattr(torch, kind).is_available()
+    except (RuntimeError, AttributeError) as error:
+        raise ValueError(f"There is no device {device!r}: give 'cpu' or 'cuda'.") from error
+    if not there:
+        raise ValueError(f"There is no {kind} device on this machine: give 'cpu' or 'auto'.")
+    return device
+
+
+def dtype_name(dtype: str | torch.dtype, device: str) -> str:
+    """The dtype as torch names it, without the prefix; "auto" is the fastest that is right.
+
+    Raises:
+        ValueError: it is no floating-point dtype that pipelines run in.
+
+    Example:
+        >>> import torch
+        >>> dtype_name(torch.float16, "cpu"), dtype_name("auto", "mps")
+        ('float16', 'float16')
+    """
+    name = str(dtype).removeprefix("torch.")
+    if name == "auto":
+        return why_dtype(device)[0]
+    if name not in DTYPES:
+        raise ValueError(f"dtype is {name!r}: give 'float32', 'float16', 'bfloat16' or 'auto'.")
+    return name
+
+
+def why_dtype(device: str) -> tuple[str, str]:
+    """The dtype for Stable Diffusion on that device, and the reason in a few words.
+
+    Example:
+        >>> why_dtype("mps")
+        ('float16', 'GPUs are twice as fast in half precision')
+    """
+    if device.startswith("cpu"):
+        gain = bfloat16_gain()
+        if gain > 1.2:
+            return "bfloat16", f"this CPU multiplies {gain:.1f} times as fast in bfloat16"
+        return "float32", "this CPU is not faster in bfloat16"
+    if device.startswith("cuda") and breaks_float16(device):
+        return "float32", "GTX 16 GPUs give black pictures in float16"
+    return "float16", "GPUs are twice as fast in half precision"
+
+
+def breaks_float16(device: str) -> bool:
+    """Whether the GPU is of the family whose half-precision convolutions give NaN.
+
+    See https://github.com/huggingface/diffusers/issues/2153.
+    """
+    import torch
+
+    return "GTX 16" in torch.cuda.get_device_name(device)
+
+
+@cache
+def bfloat16_gain() -> float:
+    """How many times as fast as float32 this CPU multiplies matrices in bfloat16.
+
+    Measured once a process, in about 50 ms: CPUs without bfloat16 units take bfloat16 too, but
+    are slower in it.
+    """
+    import torch
+
+    def seconds(dtype: torch.dtype) -> float:
+        a = torch.ones(768, 768, dtype=dtype)
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            a @ a
+            times.append(time.perf_counter() - started)
+        return min(times)  # the first is a warm-up, others may have been disturbed
+
+    return seconds(torch.float32) / seconds(torch.bfloat16)
+
+
+def free_memory(device: str) -> int:
+    """Bytes that are free on the device; for a CPU, those that the system can give.
+
+    Example:
+        >>> free_memory("cpu") > 10**6
+        True
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
+    return psutil.virtual_memory().available

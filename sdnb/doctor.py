@@ -1,0 +1,127 @@
+"""python -m sdnb doctor: what this machine can do, and what to do about what it cannot."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from sdnb import device, emoji, failures, loading
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `cure` says what to do, where something is wrong."""
+
+    what: str
+    value: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        mark = "!" if self.cure else " "
+        lines = [f"{mark} {self.what:<16} {self.value}"]
+        return "\n".join([*lines, *([f"  {'':<16} -> {self.cure}"] if self.cure else [])])
+
+
+def examine() -> Iterator[Finding]:
+    """Looks at one thing after another.
+
+    Example:
+        >>> {finding.what for finding in examine()} >= {"device", "dtype", "hub", "token"}
+        True
+    """
+    yield Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}")
+    yield from _packages()
+    yield from _device()
+    yield from _disk()
+    yield from _hub()
+    default = loading.default_model()
+    yield Finding("default model", default + (" (embedded)" if default == emoji.NAME else ""))
+
+
+def _packages() -> Iterator[Finding]:
+    """The installed versions, against the ranges that this package asks for."""
+    try:
+        wanted = [Requirement(text) for text in requires("sdnb") or []]
+    except PackageNotFoundError:  # used from a folder, without being installed
+        wanted = []
+    for each in wanted:
+        needed = each.marker is None or each.marker.evaluate({"extra": ""})
+        if not needed and each.name not in ("ipywidgets", "matplotlib"):
+            continue
+        try:
+            found = version(each.name)
+        except PackageNotFoundError:
+            if needed:
+                yield Finding(each.name, "missing", f'pip install "{each.name}{each.specifier}"')
+            continue
+        fits = each.specifier.contains(found, prereleases=True)
+        cure = "" if fits else f'pip install "{each.name}{each.specifier}"'
+        yield Finding(each.name, found, cure)
+
+
+def _device() -> Iterator[Finding]:
+    import torch
+
+    where = device.best()
+    name = torch.cuda.get_device_name() if where == "cuda" else platform.processor() or "CPU"
+    yield Finding("device", f"{where} ({name}, {os.cpu_count()} CPU cores)")
+    free = device.free_memory(where) / 1e6
+    small = "close other notebooks: Stable Diffusion v1-4 takes about 3,000 MB in half precision"
+    yield Finding("free memory", f"{free:,.0f} MB", small if free < 3000 else "")
+    dtype, why = device.why_dtype(where)
+    yield Finding("dtype", f"{dtype}: {why}")
+
+
+def _disk() -> Iterator[Finding]:
+    import shutil
+
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    cache = Path(constants.HF_HUB_CACHE)
+    try:
+        found = scan_cache_dir(cache)
+        size, models = found.size_on_disk, len(found.repos)
+    except (CacheNotFound, ValueError):
+        size, models = 0, 0
+    yield Finding("model cache", f"{models} models, {size / 1e6:,.0f} MB in {cache}")
+    there = next(p for p in [cache, *cache.parents] if p.exists())
+    free = shutil.disk_usage(there).free / 1e6
+    small = "make room, or set HF_HOME to another disk: Stable Diffusion v1-4 takes 2,800 MB"
+    yield Finding("free disk", f"{free:,.0f} MB", small if free < 4000 else "")
+    if not os.access(there, os.W_OK):
+        yield Finding("cache folder", "cannot be written", "set HF_HOME to a folder of yours")
+
+
+def _hub() -> Iterator[Finding]:
+    import huggingface_hub
+
+    token = huggingface_hub.get_token()
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
+        yield Finding("hub", "not asked: HF_HUB_OFFLINE is set")
+        yield Finding("token", "there" if token else "none")
+        return
+    api = huggingface_hub.HfApi()
+    try:
+        next(iter(api.list_models(limit=1, token=False)), None)
+    except failures.library_errors() as error:
+        status = failures.status_of(error)
+        value = f"answers with status {status}" if status else "cannot be reached"
+        yield Finding("hub", f"{api.endpoint} {value}", "go online, or use sdnb.load('emoji')")
+        yield Finding("token", "there" if token else "none")
+        return
+    yield Finding("hub", f"{api.endpoint} can be reached")
+    if not token:
+        yield Finding("token", "none; needed only for gated models: sdnb.notebook_login()")
+        return
+    try:
+        yield Finding("token", f"of {api.whoami()['name']}")
+    except failures.library_errors():
+        cure = f"make a new one at {failures.PAGE}/settings/tokens, then sdnb.notebook_login()"
+        yield Finding("token", "not accepted", cure)

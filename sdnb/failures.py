@@ -1,0 +1,134 @@
+"""What a failing hub means in the user's words, and the one thing to do next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+PAGE = "https://huggingface.co"
+
+
+def explained(
+    error: BaseException, model: str, revision: str | None = None, downloading: bool = False
+) -> OSError:
+    """The library's error in the user's words: what happened, and the one thing to do next.
+
+    Returns:
+        A PermissionError, FileNotFoundError, ConnectionError or OSError.
+    """
+    from huggingface_hub import errors, get_token
+
+    page = f"{PAGE}/{model}"
+    chain = list(_causes(error))
+    status = next((s for e in chain if (s := status_of(e))), None)
+    says = " ".join(str(getattr(e, "server_message", None) or e) for e in chain)
+
+    def among(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(e, kinds) for e in chain)
+
+    if among(errors.GatedRepoError):
+        if "fine-grained" in says:
+            return PermissionError(
+                f"Your token may not read gated models such as {model}: allow it to at "
+                f"{PAGE}/settings/tokens (read access to public gated repositories)."
+            )
+        if not get_token():
+            return PermissionError(
+                f"{model} is gated: accept its terms at {page}, then log in with "
+                "sdnb.notebook_login()."
+            )
+        return PermissionError(
+            f"{model} is gated, and your account has no access yet: accept its terms at {page}."
+        )
+    invalid = "Invalid credentials" in says or "Invalid username" in says
+    if status == 401 and invalid and get_token():
+        return PermissionError(
+            "The hub does not accept your token: it is mistyped or has expired. Make a new one "
+            f"at {PAGE}/settings/tokens and log in again with sdnb.notebook_login()."
+        )
+    if among(errors.RevisionNotFoundError):
+        return FileNotFoundError(
+            f"{model} has no revision {revision!r}: its branches are at {page}/tree/main."
+        )
+    if among(errors.RepositoryNotFoundError) or status == 401:
+        if get_token():
+            return FileNotFoundError(
+                f"There is no model {model} that your account can see: check its name at {page}."
+            )
+        return FileNotFoundError(
+            f"There is no model {model} on the hub, or it is private: check its name at {page}; "
+            "if it is private, log in first with sdnb.notebook_login()."
+        )
+    if status == 403:
+        return PermissionError(
+            f"The hub refuses {model} to your token: see what the token may do at "
+            f"{PAGE}/settings/tokens."
+        )
+    if status == 429:
+        return ConnectionError(
+            f"The hub has had too many requests from here{_retry_after(chain)}. "
+            "Wait, then load again; with a login it allows more."
+        )
+    if status and status >= 500:
+        return ConnectionError(
+            f"The hub has a fault of its own (status {status}): load {model} again in a few "
+            "minutes. What has been downloaded is kept."
+        )
+    if downloading and (unreachable(error) or "Consistency check failed" in says):
+        return ConnectionError(
+            f"The download of {model} broke off: load it again. What has been downloaded is kept."
+        )
+    if among(errors.OfflineModeIsEnabled) or os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", ""):
+        return ConnectionError(
+            f"{model} is not in the cache, and HF_HUB_OFFLINE forbids to download it: unset it."
+        )
+    if unreachable(error):
+        return ConnectionError(
+            f"The hub cannot be reached, and {model} is not in the cache: is this machine online? "
+            "sdnb.load('emoji') needs no network."
+        )
+    return OSError(f"{model} could not be loaded: {str(error).strip().splitlines()[0]}")
+
+
+def library_errors() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises: OSErrors, and its HTTP library's errors."""
+    from huggingface_hub import errors
+
+    return (OSError, errors.HfHubHTTPError.__mro__[1], errors.EntryNotFoundError)
+
+
+def unreachable(error: BaseException) -> bool:
+    """Whether it is the way to the hub that failed, or the hub itself, and not its answer."""
+    status = status_of(error)
+    if status:
+        return status >= 500 or status == 429
+    from huggingface_hub import errors
+
+    return any(
+        isinstance(e, (errors.OfflineModeIsEnabled, TimeoutError, ConnectionError))
+        or type(e).__name__.endswith(("ConnectError", "Timeout", "NetworkError", "ReadError"))
+        or "ProtocolError" in type(e).__name__
+        for e in _causes(error)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def status_of(error: BaseException) -> int | None:
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def errno_of(error: BaseException) -> int | None:
+    return next((n for e in _causes(error) if (n := getattr(e, "errno", None))), None)
+
+
+def _retry_after(chain: list[BaseException]) -> str:
+    headers = [getattr(getattr(e, "response", None), "headers", {}) for e in chain]
+    seconds = next((h["Retry-After"] for h in headers if "Retry-After" in h), "")
+    return f" (it asks to wait {seconds} seconds)" if seconds else ""

@@ -1,0 +1,434 @@
+"""Pipelines: which model, loaded how, kept for the next call, and seen as image to image."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import inspect
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from sdnb import code, device, emoji, hub
+from sdnb.notices import notice
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+STABLE_DIFFUSION = "CompVis/stable-diffusion-v1-4"  # the article's
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked of `load`, worked out as far as that goes without the hub: the cache's key."""
+
+    source: str  # a folder or a hub id
+    revision: str | None
+    variant: str | None
+    dtype: str
+    device: str
+    use_safetensors: bool
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a pipeline came from, as a picture's facts say it.
+
+    `model` is "emoji", a folder's full path or a hub id; `revision` is the commit where the hub
+    gave one; `dtype` is torch's name without the prefix, such as "float16".
+    """
+
+    model: str
+    revision: str | None
+    dtype: str
+    device: str
+    variant: str | None
+
+
+_loaded: dict[Request, DiffusionPipeline] = {}  # the least recently used first
+_origins: WeakKeyDictionary[DiffusionPipeline, Origin] = WeakKeyDictionary()
+_last: list[DiffusionPipeline] = []  # none or one: what `load` last returned
+
+
+def default_model() -> str:
+    """The model where none is named: `SDNB_MODEL`, or Stable Diffusion v1-4 on a GPU, or emoji."""
+    if chosen := os.environ.get("SDNB_MODEL"):
+        return chosen
+    return emoji.NAME if device.best() == "cpu" else STABLE_DIFFUSION
+
+
+def load(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    revision: str | None = None,
+    variant: str | None = "auto",
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+    use_safetensors: bool = True,
+) -> DiffusionPipeline:
+    """Loads a pipeline, or gives back the one already loaded.
+
+    Arguments:
+        model: "emoji" for the embedded model, a folder in diffusers' layout, or a hub id such
+            as "CompVis/stable-diffusion-v1-4". None chooses: the embedded model on a machine
+            without a GPU, Stable Diffusion v1-4 with one, and says which and why.
+        revision: a branch, tag or commit of a hub repository.
+        variant: of the weight files, such as "fp16"; "auto" takes fp16 where the model has it and
+            runs in half precision, which halves the download.
+        dtype: "float32", "float16", "bfloat16", or torch's own; "auto" is float16 on a GPU, on a
+            CPU bfloat16 where that is measured to be faster, else float32. The embedded model
+            runs in float32.
+        device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes the best that is there.
+        use_safetensors: False also takes pickled weights, which can run any program when opened.
+
+    The environment variable `SDNB_MODEL` names the model that None stands for.
+
+    Returns:
+        A plain diffusers pipeline. The same arguments give the same object, until `clear()` or
+        until its memory is needed for another.
+
+    Raises:
+        ValueError: the folder or repository holds no text-to-image pipeline, or model, dtype or
+            device make no sense.
+        OSError: the hub cannot be reached, or does not give the model, or the disk is full.
+        MemoryError: the model is larger than what is free.
+
+    Example:
+        >>> pipe = load("emoji", device="cpu")
+        >>> pipe is load("emoji", device="cpu")
+        True
+    """
+    request, why = _request(model, revision, variant, dtype, str(device), use_safetensors)
+    if request in _loaded:
+        _loaded[request] = _loaded.pop(request)  # now the most recently used
+    else:
+        if why:
+            notice(why)
+        pipe, origin = _from_pretrained(request)
+        _loaded[request], _origins[pipe] = pipe, origin
+    _last[:] = [_loaded[request]]
+    return _loaded[request]
+
+
+def _request(
+    model: str | os.PathLike[str] | None, revision: str | None, variant: str | None,
+    dtype: str | torch.dtype, where: str, use_safetensors: bool,
+) -> tuple[Request, str]:  # fmt: skip
+    """The cache's key, and a sentence on what was chosen where the user left it open."""
+    where = device.best() if where == "auto" else device.check(where)
+    why = _why() if model is None else ""
+    source = locate(default_model() if model is None else model)
+    embedded = source == str(emoji.FOLDER)
+    name = "float32" if embedded and str(dtype) == "auto" else device.dtype_name(dtype, where)
+    return Request(source, revision, variant, name, where, use_safetensors), why
+
+
+def _why() -> str:
+    """Which model is used where none was named, and why."""
+    if chosen := os.environ.get("SDNB_MODEL"):
+        return f"The model is {chosen}: SDNB_MODEL says so."
+    if device.best() == "cpu":
+        return (
+            "No GPU here, so sdnb's own small model is used: it knows about a hundred emoji. "
+            f"sdnb.load({STABLE_DIFFUSION!r}) loads Stable Diffusion."
+        )
+    return (
+        f"There is a GPU here ({device.best()}), so {STABLE_DIFFUSION} is used. "
+        f"sdnb.load({emoji.NAME!r}) loads sdnb's own small model."
+    )
+
+
+def locate(model: str | os.PathLike[str]) -> str:
+    """The folder or hub id that a model's name stands for; one that has moved, where it is now.
+
+    Raises:
+        ValueError: it is a folder without a pipeline, or neither a folder nor a hub id.
+
+    Example:
+        >>> locate("CompVis/stable-diffusion-v1-4")
+        'CompVis/stable-diffusion-v1-4'
+    """
+    if model == emoji.NAME:
+        return str(emoji.FOLDER)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise ValueError(
+                f"{folder} holds no pipeline: there is no model_index.json in it. "
+                "Give the folder that DiffusionPipeline.save_pretrained wrote."
+            )
+        return str(folder.resolve())
+    name = str(model)
+    if name in hub.MOVED:
+        notice(f"{name} is no longer on the hub; the same weights are {hub.MOVED[name]}.")
+        return hub.MOVED[name]
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
+        return name
+    raise ValueError(
+        f"{name!r} is no model: give 'emoji', a folder that exists, "
+        f"or a hub id such as {STABLE_DIFFUSION!r}."
+    )
+
+
+# ---------------------------------------------------------------- from files to a pipeline
+
+
+def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
+    import diffusers
+    import torch
+
+    half = request.dtype != "float32"
+    found = hub.listing(
+        request.source, request.revision, request.variant, half, request.use_safetensors
+    )
+    _check_class(found)
+    need = _make_room(found, request)
+    folder = hub.download(found, request.revision)
+    embedded = request.source == str(emoji.FOLDER)
+    try:
+        with _quiet(warnings=embedded):
+            pipe = diffusers.DiffusionPipeline.from_pretrained(
+                folder,
+                variant=found.variant,
+                use_safetensors=request.use_safetensors or None,  # None takes either
+                **{code.dtype_keyword(diffusers.__version__): getattr(torch, request.dtype)},
+            )
+    except (OSError, ValueError, RuntimeError, _safetensor_error()) as error:
+        raise _damaged(folder, found, error) from error
+    if need > 0 and request.device != "cpu":
+        notice(
+            f"{found.model} needs {need / 1e6:,.0f} MB more than the GPU has free: its parts are "
+            "kept in main memory and take turns on the GPU."
+        )
+        pipe.enable_model_cpu_offload(device=request.device)
+    else:
+        pipe.to(request.device)
+    if half and hasattr(pipe, "unet"):  # convolutions are a fifth faster so, on CPU and GPU
+        pipe.unet.to(memory_format=torch.channels_last)
+    name = emoji.NAME if embedded else request.source
+    return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant)
+
+
+def _check_class(found: hub.Listing) -> None:
+    """Raises ValueError unless the repository's pipeline makes pictures from text or a picture."""
+    import diffusers
+
+    named = found.index.get("_class_name")
+    made = getattr(diffusers, named, None) if isinstance(named, str) else None
+    if isinstance(named, list):
+        raise ValueError(
+            f"{found.model} needs program code of its own ({named[0]}), which sdnb does not run."
+        )
+    if made is None:
+        raise ValueError(
+            f"{found.model} is a {named}, which diffusers {diffusers.__version__} does not have: "
+            "a newer one may."
+        )
+    takes = set(inspect.signature(made.__call__).parameters)
+    if not takes & {"prompt", "image"} or takes & {"num_frames", "audio_length_in_s", "audio"}:
+        raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
+
+
+def _safetensor_error() -> type[BaseException]:
+    from safetensors import SafetensorError
+
+    return SafetensorError
+
+
+def _damaged(folder: Path, found: hub.Listing, error: BaseException) -> OSError:
+    """Names the file that cannot be read; a downloaded one is removed, so that it comes anew."""
+    from safetensors import safe_open
+
+    for name in found.files:
+        if name.endswith(".safetensors"):
+            try:
+                with safe_open(folder / name, "pt"):
+                    pass
+            except (_safetensor_error(), OSError):
+                if found.commit:
+                    hub.remove(folder / name)
+                    return OSError(
+                        f"{name} of {found.model} was damaged and is now removed: load it again."
+                    )
+                return OSError(f"{folder / name} is damaged: put a whole copy in its place.")
+    reason = str(error).strip().splitlines()[0]
+    return OSError(f"{found.model} could not be loaded: {reason}")
+
+
+@contextmanager
+def _quiet(warnings: bool) -> Iterator[None]:
+    """Keeps the libraries from speaking of what is known and concerns nobody.
+
+    Loading from disk takes seconds and needs no bars. With `warnings` no warnings are shown
+    either: of the embedded model it is known that its VAE is a small one and that torchvision is
+    not needed.
+    """
+    import diffusers
+    import transformers
+
+    logs = [diffusers.utils.logging, transformers.utils.logging]
+    levels = [each.get_verbosity() for each in logs]
+    shown = [each for each in logs if each.is_progress_bar_enabled()]
+    for each in shown:
+        each.disable_progress_bar()
+    for each in logs if warnings else []:
+        each.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for each, level in zip(logs, levels):
+            each.set_verbosity(level)
+        for each in shown:
+            each.enable_progress_bar()
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def _make_room(found: hub.Listing, request: Request) -> int:
+    """Lets pipelines go, the least recently used first, until the model fits.
+
+    Returns:
+        The bytes that a GPU still lacks; 0 or less where it fits.
+
+    Raises:
+        MemoryError: the main memory is too small even then.
+    """
+    need = hub.parameters(found) * (4 if request.dtype == "float32" else 2)
+    while need * 1.1 > device.free_memory(request.device) and _loaded:
+        gone = next(iter(_loaded))
+        notice(f"Making room: {gone.source} leaves the memory.")
+        if _loaded.pop(gone) in _last:
+            _last.clear()
+        collect()
+    lacks = int(need * 1.1) - device.free_memory(request.device)
+    if lacks > 0 and request.device == "cpu":
+        raise MemoryError(
+            f"{found.model} needs {need * 1.1 / 1e6:,.0f} MB of memory in {request.dtype}, "
+            f"{device.free_memory('cpu') / 1e6:,.0f} MB are free: close other notebooks, or take "
+            "a smaller model."
+        )
+    return lacks
+
+
+def current(pipe: DiffusionPipeline | None = None) -> DiffusionPipeline:
+    """The given pipeline, or the one that `load` last returned, or the default one."""
+    if pipe is not None:
+        return pipe
+    return _last[0] if _last else load()
+
+
+def origin_of(pipe: DiffusionPipeline) -> Origin:
+    """Where a pipeline came from, also one that `load` did not make; dtype and device as now."""
+    path = str(pipe.config.get("_name_or_path") or type(pipe).__name__)
+    name = emoji.NAME if path == str(emoji.FOLDER) else path
+    known = _origins.get(pipe, Origin(name, None, "", "", None))
+    dtype, where = str(pipe.dtype).removeprefix("torch."), str(pipe._execution_device)
+    return replace(known, dtype=dtype, device=where)
+
+
+def is_channels_last(pipe: DiffusionPipeline) -> bool:
+    """Whether the UNet's weights lie in the channels-last order, which changes the last digits."""
+    import torch
+
+    first = getattr(getattr(pipe, "unet", None), "conv_in", None)
+    if first is None or first.weight.shape[1] == 1:
+        return False
+    return first.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def loaded() -> list[Origin]:
+    """Where the pipelines in the cache came from, the least recently used first."""
+    return [origin_of(pipe) for pipe in _loaded.values()]
+
+
+def clear() -> None:
+    """Forgets all loaded pipelines and gives their memory back.
+
+    Example:
+        >>> clear()
+        >>> loaded()
+        []
+    """
+    _loaded.clear()
+    _last.clear()
+    collect()
+
+
+def collect() -> None:
+    """Gives the memory of what nobody holds any more back to the system."""
+    gc.collect()  # pipelines hold reference cycles
+    if device.best() == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+
+
+# ---------------------------------------------------------------- other ways in
+
+
+_views: WeakKeyDictionary[DiffusionPipeline, dict[str, DiffusionPipeline]] = WeakKeyDictionary()
+
+
+def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
+    """The same model as another of diffusers' pipelines; the weights are shared, not copied.
+
+    Arguments:
+        pipe: a text-to-image pipeline; one that is for the task already is given back.
+        task: "Img2Img" or "Inpaint", as diffusers names its classes.
+
+    Raises:
+        ValueError: diffusers has no such pipeline for this model.
+
+    Example:
+        >>> type(for_task(load("emoji", device="cpu"), "Img2Img")).__name__
+        'StableDiffusionImg2ImgPipeline'
+    """
+    import diffusers
+
+    name = type(pipe).__name__
+    if task in name:
+        return pipe
+    views = _views.setdefault(pipe, {})
+    if task not in views:
+        wanted = re.sub(r"(Img2Img|Inpaint)?Pipeline$", f"{task}Pipeline", name)
+        made = getattr(diffusers, wanted, None)
+        if made is None:
+            kind = {"Img2Img": "image to image", "Inpaint": "inpainting"}[task]
+            raise ValueError(f"diffusers has no {kind} for this model (a {name}).")
+        takes = inspect.signature(made.__init__).parameters
+        parts: dict[str, Any] = {k: v for k, v in pipe.components.items() if k in takes}
+        parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
+        if "requires_safety_checker" in takes:
+            parts["requires_safety_checker"] = pipe.config.get("requires_safety_checker", True)
+        if task == "Inpaint" and "unet" in parts:
+            parts["unet"] = for_inpainting(parts["unet"])
+        with _quiet(warnings=True):
+            views[task] = made(**parts)
+        _origins[views[task]] = origin_of(pipe)
+    return views[task]
+
+
+def is_for_inpainting(pipe: DiffusionPipeline) -> bool:
+    """Whether the pipeline's UNet went through `for_inpainting`, and was changed by it."""
+    unet = getattr(pipe, "unet", None)
+    return unet is not None and unet.config.in_channels == 4 != unet.conv_in.in_channels
+
+
+def for_inpainting(unet: Any) -> Any:
+    """The UNet as diffusers' inpainting pipelines take it, its weights shared.
+
+    They refuse one whose latents have more than 4 channels. What they mean by 4 is: the mask is
+    not among the inputs; they then mix the latents by the mask after each step.
+    """
+    if unet.config.in_channels in (4, 9):
+        return unet
+    twin = copy.copy(unet)
+    twin.register_to_config(in_channels=4)
+    return twin

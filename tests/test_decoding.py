@@ -1,0 +1,103 @@
+"""Black pictures told apart: NaN in the decoder, NaN in the denoiser, the checker, truly dark."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import sdnb
+from sdnb.sample import Sample
+
+
+@pytest.fixture
+def half():
+    """The embedded model in bfloat16, a copy of its own to be broken."""
+    pipe = copy.copy(sdnb.load("emoji", dtype="bfloat16", device="cpu"))
+    pipe.vae, pipe.unet = copy.deepcopy(pipe.vae), copy.deepcopy(pipe.unet)
+    return pipe
+
+
+def overflows(module):
+    """Makes a module give NaN in half precision, as a real one does where numbers are too large."""
+    real = module.forward
+
+    def forward(*given, **named):
+        out = real(*given, **named)
+        if next(module.parameters()).dtype == torch.float32:
+            return out
+        if isinstance(out, torch.Tensor):
+            return out * torch.nan
+        return (out[0] * torch.nan, *out[1:])
+
+    module.forward = forward
+
+
+def test_a_decoder_that_overflows_decodes_again_in_float32(half, heard):
+    good = sdnb.generate("a fox", steps=4, seed=1, pipe=half)
+    overflows(half.vae.decoder)
+    again = sdnb.generate("a fox", steps=4, seed=1, pipe=half)
+    assert np.abs(np.asarray(again.image, int) - np.asarray(good.image, int)).mean() < 3
+    assert again.facts["decoder_upcast"]
+    assert sum("decoded again in float32" in s for s in heard()) == 1
+    assert {p.dtype for p in half.vae.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_a_denoiser_that_overflows_runs_again_in_float32_once(half, pipe, heard):
+    overflows(half.unet)
+    before = {k: v.clone() for k, v in half.unet.state_dict().items()}
+    sample = sdnb.generate("a fox", steps=4, seed=1, pipe=half)
+    full = sdnb.generate("a fox", steps=4, seed=1, pipe=pipe)
+    assert np.abs(np.asarray(sample.image, int) - np.asarray(full.image, int)).mean() < 4
+    assert sample.facts["dtype"] == "float32"
+    assert "broken" not in sample.facts
+    assert sum("made again in float32" in s for s in heard()) == 1
+    assert all(torch.equal(v, before[k]) for k, v in half.unet.state_dict().items())
+    assert half.unet.dtype == torch.bfloat16
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_a_denoiser_that_gives_nan_in_float32_too_is_said_under_the_picture(pipe):
+    broken = copy.copy(pipe)
+    broken.unet = copy.deepcopy(pipe.unet)
+    broken.unet.conv_out.bias.data.fill_(torch.nan)
+    sample = sdnb.generate("a fox", steps=2, seed=1, pipe=broken)
+    assert sample.facts["broken"]
+    assert "black because the denoiser gave no numbers (NaN)" in repr(sample)
+    assert "black because the denoiser" in repr(sdnb.sample.Sheet([sample], 1, 1))
+
+
+def test_the_safety_checker_says_so_and_a_dark_picture_says_nothing(pipe):
+    facts = {"model": "a/b", "flagged": True}
+    black = Image.new("RGB", (64, 64))
+    flagged = Sample(black, sdnb.Settings("a night"), facts)
+    dark = Sample(black, sdnb.Settings("a night"), {"model": "a/b", "flagged": False})
+    assert flagged.flagged
+    assert "blackened by the model's safety checker" in repr(flagged)
+    assert "black" not in repr(dark)
+
+
+def test_a_models_safety_checker_stays_on(pipe):
+    class Checker(torch.nn.Module):
+        dtype, device = torch.float32, torch.device("cpu")
+
+        def forward(self, images, clip_input):
+            return torch.zeros_like(images), [True]
+
+    class Features:
+        pixel_values = torch.zeros(1, 3, 8, 8)
+
+        def to(self, device):
+            return self
+
+    class Extractor:
+        def __call__(self, images, return_tensors):
+            return Features()
+
+    checked = copy.copy(pipe)
+    checked.register_modules(safety_checker=Checker(), feature_extractor=Extractor())
+    sample = sdnb.generate("a fox", steps=1, seed=1, pipe=checked)
+    assert sample.flagged
+    assert not np.asarray(sample.image).any()

@@ -1,0 +1,65 @@
+"""python -m sdnb doctor."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sdnb import doctor, failures
+from tests.hub_server import Hub
+
+TOKEN = "hf_" + "planted" * 5
+
+
+@pytest.fixture
+def server():
+    with Hub() as running:
+        running.users[TOKEN] = "ada"
+        yield running
+
+
+def run(**environment):
+    kept = {k: v for k, v in os.environ.items() if k not in ("HF_TOKEN", "SDNB_MODEL", "CI")}
+    return subprocess.run(
+        [sys.executable, "-m", "sdnb", "doctor"], capture_output=True, text=True,
+        env={**kept, "HF_HUB_OFFLINE": "0", **environment}, check=False,
+    )  # fmt: skip
+
+
+def test_where_all_is_well_it_says_so(server, tmp_path):
+    done = run(HF_ENDPOINT=server.url, HF_TOKEN=TOKEN, HF_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "token            of ada" in done.stdout
+    assert f"{server.url} can be reached" in done.stdout
+    assert "0 models, 0 MB" in done.stdout
+    assert "All is well." in done.stdout
+    assert TOKEN not in done.stdout + done.stderr
+
+
+def test_each_problem_has_a_cure_and_the_exit_code_is_1(server, tmp_path):
+    done = run(HF_ENDPOINT=server.url, HF_TOKEN="hf_old", HF_HOME=str(tmp_path))
+    assert done.returncode == 1
+    problems = [line for line in done.stdout.splitlines() if line.startswith("!")]
+    assert len(problems) == done.stdout.count("-> ") == 1
+    assert "make a new one at https://huggingface.co/settings/tokens" in done.stdout
+
+
+def test_without_a_network_it_says_what_still_works(server, tmp_path):
+    server.stop()
+    done = run(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert "cannot be reached" in done.stdout
+    assert "use sdnb.load('emoji')" in done.stdout
+
+
+def test_a_version_out_of_range_is_found(monkeypatch):
+    real = doctor.version
+    monkeypatch.setattr(doctor, "version", lambda n: "0.1" if n == "diffusers" else real(n))
+    wrong = [f for f in doctor._packages() if f.cure]
+    assert [f.what for f in wrong] == ["diffusers"]
+    assert wrong[0].cure.startswith('pip install "diffusers')
+
+
+def test_the_librarys_errors_cover_the_http_client():
+    assert any(k.__name__ == "HTTPError" for k in failures.library_errors())

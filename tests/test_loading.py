@@ -1,0 +1,198 @@
+"""Loading, the cache, login."""
+
+import shutil
+import subprocess
+import sys
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+import sdnb
+from sdnb import device, loading
+
+
+@pytest.fixture(autouse=True)
+def _cache_as_before():
+    kept, last = dict(loading._loaded), list(loading._last)
+    yield
+    loading._loaded.clear()
+    loading._loaded.update(kept)
+    loading._last[:] = last
+
+
+def test_load_gives_a_plain_pipeline_and_the_same_one_again(pipe):
+    assert type(pipe) is diffusers.StableDiffusionPipeline
+    assert sdnb.load("emoji", dtype=torch.float32, device=torch.device("cpu")) is pipe
+    assert sdnb.load("emoji", dtype="bfloat16", device="cpu") is not pipe
+    assert {o.dtype for o in loading.loaded()} >= {"float32", "bfloat16"}
+
+
+def test_a_folder_loads_like_the_embedded_model_and_is_another_entry(pipe, tmp_path):
+    copy = shutil.copytree(sdnb.emoji.FOLDER, tmp_path / "copy")
+    other = sdnb.load(copy, device="cpu", dtype="float32")
+    assert other is not pipe
+    assert sdnb.load(str(copy), device="cpu", dtype="float32") is other
+    one, two = (sdnb.generate("a fox", steps=2, seed=1, pipe=p) for p in (pipe, other))
+    assert np.array_equal(np.asarray(one.image), np.asarray(two.image))
+    assert two.facts["model"] == str(copy)
+
+
+def test_a_pipeline_of_ones_own_is_taken_as_it_is():
+    own = diffusers.StableDiffusionPipeline.from_pretrained(sdnb.emoji.FOLDER)
+    sample = sdnb.generate("a fox", steps=1, pipe=own)
+    assert (sample.facts["model"], sample.facts["dtype"]) == ("emoji", "float32")
+
+
+def test_clear_forgets_and_gives_the_memory_back():
+    import gc
+    import weakref
+
+    before = sdnb.load("emoji", dtype="float16", device="cpu")
+    weights = weakref.ref(before.unet)
+    del before
+    sdnb.clear()
+    assert loading.loaded() == []
+    gc.collect()
+    assert weights() is None
+
+
+def test_generate_takes_the_pipeline_that_load_last_returned():
+    other = sdnb.load("emoji", dtype="bfloat16", device="cpu")
+    assert loading.current() is other
+    assert sdnb.generate("a fox", steps=1).facts["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"model": "no such model"}, "'no such model' is no model: give 'emoji', a folder"),
+        ({"model": "./missing/folder"}, "is no model"),
+        ({"model": "emoji", "dtype": "float8"}, "dtype is 'float8': give 'float32'"),
+        ({"model": "emoji", "device": "abacus"}, "There is no device 'abacus'"),
+        ({"model": "emoji", "device": "xpu"}, "There is no xpu device on this machine"),
+    ],
+)
+def test_what_cannot_be_loaded_gets_a_sentence(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        sdnb.load(**arguments)
+
+
+def test_a_folder_without_a_pipeline_is_told_so(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no pipeline: there is no model_index\.json"):
+        sdnb.load(tmp_path)
+
+
+def test_a_hub_model_that_cannot_be_reached_is_an_oserror_with_its_cause():
+    with pytest.raises(OSError, match="nobody/nothing-here is not in the cache") as caught:
+        sdnb.load("nobody/nothing-here")
+    assert caught.value.__cause__ is not None
+
+
+def test_the_default_model_is_embedded_without_a_gpu_and_the_environments_where_set(
+    monkeypatch, heard
+):
+    monkeypatch.setattr(device, "best", lambda: "cpu")
+    monkeypatch.delenv("SDNB_MODEL", raising=False)
+    sdnb.clear()
+    assert loading.origin_of(sdnb.load()).model == "emoji"
+    assert any("No GPU here" in s for s in heard())
+    monkeypatch.setattr(device, "best", lambda: "cuda")
+    assert loading.default_model() == "CompVis/stable-diffusion-v1-4"
+    monkeypatch.setenv("SDNB_MODEL", "a/b")
+    assert loading.default_model() == "a/b"
+
+
+def test_a_notice_is_shown_also_where_logging_is_already_set_up():
+    code = (
+        "import logging; logging.basicConfig(); from sdnb.notices import notice; notice('hear me')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "hear me" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("logging.basicConfig()", "1")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr == "hear me\n"
+
+
+def test_the_facts_follow_a_pipeline_that_was_moved():
+    moved = sdnb.load("emoji", dtype="float16", device="cpu").to(torch.float32)
+    assert loading.origin_of(moved).dtype == "float32"
+
+
+# ---------------------------------------------------------------- dtype and memory
+
+
+@pytest.mark.parametrize(("gain", "dtype"), [(2.5, "bfloat16"), (1.0, "float32"), (0.1, "float32")])
+def test_a_cpu_gets_the_dtype_that_a_probe_finds_faster(gain, dtype, monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "bfloat16_gain", lambda: gain)
+    copy = shutil.copytree(sdnb.emoji.FOLDER, tmp_path / "copy")
+    pipe = sdnb.load(copy, device="cpu")
+    assert loading.origin_of(pipe).dtype == dtype
+    assert loading.is_channels_last(pipe) == (dtype == "bfloat16")
+    assert loading.origin_of(sdnb.load("emoji", device="cpu")).dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "dtype"), [("NVIDIA GeForce GTX 1660 Ti", "float32"), ("Tesla T4", "float16")]
+)
+def test_a_gpu_that_breaks_half_precision_gets_float32(gpu, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: gpu)
+    assert device.dtype_name("auto", "cuda") == dtype
+
+
+@pytest.fixture(scope="module")
+def heavy(tmp_path_factory):
+    """Two folders with a model of 200 MB each."""
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(sdnb.emoji.FOLDER)
+    pipe.unet = diffusers.UNet2DConditionModel(
+        sample_size=8, in_channels=16, out_channels=16, block_out_channels=(320, 640),
+        layers_per_block=1, cross_attention_dim=192, down_block_types=("DownBlock2D",) * 2,
+        up_block_types=("UpBlock2D",) * 2,
+    )  # fmt: skip
+    one = tmp_path_factory.mktemp("one")
+    pipe.save_pretrained(one)
+    return one, shutil.copytree(one, tmp_path_factory.mktemp("two") / "copy")
+
+
+RESIDENT = """
+import gc, psutil, sdnb
+from sdnb import device, loading
+one, two, weights = {one!r}, {two!r}, {weights!r}
+def resident():
+    gc.collect()
+    return psutil.Process().memory_info().rss / 1e6
+emoji = sdnb.load("emoji", device="cpu")
+sdnb.generate("a fox", steps=1)
+before = resident()
+sdnb.load(one, device="cpu", dtype="bfloat16")
+sdnb.load("emoji", device="cpu")
+first = resident() - before
+# enough is free once the first has gone
+device.free_memory = lambda _: int((2.9 - len(loading.loaded())) * weights * 1e6)
+sdnb.load(two, device="cpu", dtype="bfloat16")
+assert loading.loaded()[0] == loading.origin_of(emoji), loading.loaded()
+print(first, resident() - before, len(loading.loaded()))
+"""
+
+
+def test_what_was_used_least_goes_where_memory_is_short_and_is_really_given_back(heavy):
+    one, two = map(str, heavy)
+    weights = sum(f.stat().st_size for f in heavy[0].rglob("*.safetensors")) / 2e6  # in bfloat16
+    code = RESIDENT.format(one=one, two=two, weights=weights)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second, number = map(float, done.stdout.split())
+    assert number == 2
+    assert first > 0.8 * weights
+    assert second < first + 0.3 * weights
+    assert f"Making room: {one} leaves the memory." in done.stderr
+
+
+def test_a_model_that_can_not_fit_is_refused_with_both_numbers(heavy, monkeypatch):
+    sdnb.clear()
+    monkeypatch.setattr(device, "free_memory", lambda _: 10**6)
+    with pytest.raises(MemoryError, match=r"needs \d+ MB of memory in float32, 1 MB are free"):
+        sdnb.load(heavy[0], device="cpu", dtype="float32")

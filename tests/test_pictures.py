@@ -1,0 +1,184 @@
+"""Pictures to start from: image to image, inpainting, variations."""
+
+import copy
+import subprocess
+import sys
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+import sdnb
+from sdnb import loading, pictures
+
+
+@pytest.fixture(scope="module")
+def fox(pipe):
+    return sdnb.generate("a fox", steps=8, seed=1, pipe=pipe)
+
+
+def difference(a, b):
+    """Mean absolute difference, of 255."""
+    return float(np.abs(np.asarray(a, float) - np.asarray(b, float)).mean())
+
+
+@pytest.fixture(scope="module")
+def half_mask():
+    mask = Image.new("L", (128, 128), 0)
+    mask.paste(255, (64, 0, 128, 128))
+    return mask
+
+
+def test_image_to_image_is_diffusers_own(pipe, fox):
+    ours = sdnb.generate("a cat", image=fox, strength=0.5, steps=6, seed=2, pipe=pipe)
+    other = diffusers.StableDiffusionImg2ImgPipeline(
+        **{**pipe.components, "scheduler": diffusers.DDIMScheduler.from_config(
+            pipe.scheduler.config)}, requires_safety_checker=False,
+    )  # fmt: skip
+    other.set_progress_bar_config(disable=True)
+    theirs = other(
+        "a cat", image=fox.image, strength=0.5, num_inference_steps=6, guidance_scale=7.5,
+        generator=torch.Generator("cpu").manual_seed(2),
+    ).images[0]  # fmt: skip
+    assert np.array_equal(np.asarray(ours.image), np.asarray(theirs))
+    assert ours.facts["denoiser_calls"] == 3
+    assert (ours.settings.strength, ours.settings.width) == (0.5, 128)
+
+
+def test_inpainting_is_diffusers_own_and_keeps_what_is_black_in_the_mask(pipe, fox, half_mask):
+    ours = sdnb.generate("a cat", image=fox, mask=half_mask, steps=6, seed=2, pipe=pipe)
+    unet = copy.deepcopy(pipe.unet)
+    unet.register_to_config(in_channels=4)  # diffusers' way to say: without the mask among them
+    other = diffusers.StableDiffusionInpaintPipeline(
+        **{**pipe.components, "unet": unet, "scheduler": diffusers.DDIMScheduler.from_config(
+            pipe.scheduler.config)}, requires_safety_checker=False,
+    )  # fmt: skip
+    other.set_progress_bar_config(disable=True)
+    theirs = other(
+        "a cat", image=fox.image, mask_image=half_mask, num_inference_steps=6, guidance_scale=7.5,
+        strength=1.0, width=128, height=128, generator=torch.Generator("cpu").manual_seed(2),
+    ).images[0]  # fmt: skip
+    assert np.array_equal(np.asarray(ours.image), np.asarray(theirs))
+    left, right = (0, 0, 56, 128), (64, 0, 128, 128)
+    assert difference(ours.image.crop(left), fox.image.crop(left)) < 8
+    assert difference(ours.image.crop(right), fox.image.crop(right)) > 16
+
+
+def test_more_strength_leaves_less_of_the_picture_and_strength_is_an_axis(pipe, fox):
+    sheet = sdnb.compare(
+        "a cat", image=fox, strength=[0.1, 0.5, 1.0], guidance=3, steps=20, seed=3, pipe=pipe
+    )
+    changes = [difference(s.image, fox.image) for s in sheet]
+    assert changes == sorted(changes)
+    assert sheet.col_labels == ["strength 0.1", "strength 0.5", "strength 1"]
+    assert [s.facts["denoiser_calls"] for s in sheet] == [2, 10, 20]
+
+
+def test_the_views_share_the_weights_but_not_the_scheduler(pipe):
+    view = loading.for_task(pipe, "Img2Img")
+    assert view is loading.for_task(pipe, "Img2Img")
+    assert view.unet is pipe.unet
+    assert view.scheduler is not pipe.scheduler
+    half = sdnb.load("emoji", dtype="float16", device="cpu")
+    assert loading.for_task(half, "Inpaint").unet.dtype == torch.float16
+
+
+def test_a_file_its_turn_and_its_transparency_are_heeded(tmp_path):
+    wide = Image.new("RGB", (40, 20), "red")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    wide.save(tmp_path / "photo.jpg", exif=exif)
+    assert pictures.start(tmp_path / "photo.jpg", None).image.size == (20, 40)
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert pictures.start(str(tmp_path / "clear.png"), None).image.getpixel((0, 0)) == (255,) * 3
+
+
+def test_a_large_picture_is_taken_at_the_models_size_in_its_own_shape(pipe):
+    photo = Image.new("RGB", (1000, 500), "blue")
+    sample = sdnb.generate("a fox", image=photo, steps=2, seed=1, pipe=pipe)
+    assert sample.image.size == (192, 96)  # about 128 * 128 pixels, two to one
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "sentence"),
+    [
+        ({"mask": Image.new("L", (8, 8))}, ValueError, "A mask needs a picture"),
+        ({"strength": 0.5}, ValueError, "give the picture to start from"),
+        ({"image": Image.new("RGB", (64, 64)), "mask": Image.new("L", (8, 8))}, ValueError,
+         "The mask is 8 x 8, the picture 64 x 64: make them the same size"),
+        ({"image": Image.new("RGB", (64, 64)), "strength": 0.1, "steps": 5}, ValueError,
+         "strength 0.1 of 5 steps is less than one step"),
+        ({"image": "missing.png"}, FileNotFoundError, "There is no picture missing.png"),
+        ({"image": __file__}, ValueError, "is no picture that Pillow can open"),
+    ],
+)  # fmt: skip
+def test_wrong_pictures_get_a_sentence(arguments, kind, sentence, pipe):
+    with pytest.raises(kind, match=sentence):
+        sdnb.generate("a fox", pipe=pipe, **arguments)
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["image to image", "inpainting"])
+def test_the_code_makes_the_same_picture_in_a_fresh_process(masked, pipe, fox, half_mask, tmp_path):
+    start = fox.save(tmp_path / "start.png")
+    half_mask.save(tmp_path / "mask.png")
+    mask = {"mask": tmp_path / "mask.png"} if masked else {}
+    sample = sdnb.generate("a cat", image=start, **mask, strength=0.7, steps=6, seed=4,
+                           scheduler="DPM++ 2M", pipe=pipe)  # fmt: skip
+    again = tmp_path / "again.png"
+    code = sample.code() + f"\nimage.save({str(again)!r})\n"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+    assert np.array_equal(np.asarray(Image.open(again)), np.asarray(sample.image))
+
+
+def test_variations_of_a_sample_resemble_it_and_differ(pipe, fox):
+    sheet = sdnb.variations(fox, 3, seed=5, steps=8, pipe=pipe)
+    assert [s.settings.seed for s in sheet] == [5, 6, 7]
+    other = sdnb.generate("a bus on a black background", steps=8, seed=1, pipe=pipe)
+    for sample in sheet:
+        assert 1 < difference(sample.image, fox.image) < difference(other.image, fox.image)
+    with pytest.raises(ValueError, match=r"Say in words what the picture shows: give prompt="):
+        sdnb.variations(fox.image, pipe=pipe)
+
+
+@pytest.fixture(scope="module")
+def variation_pipe():
+    """A toy of the article's image-variations model: random weights, diffusers' own pipeline."""
+    torch.manual_seed(0)
+    vision = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4,
+        image_size=32, patch_size=4, projection_dim=32,
+    )  # fmt: skip
+    return diffusers.StableDiffusionImageVariationPipeline(
+        vae=diffusers.AutoencoderKL(
+            block_out_channels=[32, 64], latent_channels=4, sample_size=64,
+            down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2,
+        ),
+        unet=diffusers.UNet2DConditionModel(
+            block_out_channels=(32, 64), layers_per_block=1, sample_size=32, in_channels=4,
+            out_channels=4, cross_attention_dim=32,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        ),
+        image_encoder=CLIPVisionModelWithProjection(vision),
+        scheduler=diffusers.PNDMScheduler(skip_prk_steps=True), safety_checker=None,
+        feature_extractor=CLIPImageProcessor(crop_size=32, size=32),
+        requires_safety_checker=False,
+    )  # fmt: skip
+
+
+def test_an_image_variations_model_takes_the_picture_as_its_prompt(variation_pipe, fox, tmp_path):
+    variation_pipe.save_pretrained(tmp_path / "variations")
+    pipe = sdnb.load(tmp_path / "variations", device="cpu", dtype="float32")
+    sheet = sdnb.variations(fox.image, 2, steps=3, guidance=3, seed=7, pipe=pipe)
+    pipe.set_progress_bar_config(disable=True)
+    for i, sample in enumerate(sheet):
+        theirs = pipe(
+            fox.image, num_inference_steps=3, guidance_scale=3.0, width=64, height=64,
+            generator=torch.Generator("cpu").manual_seed(7 + i),
+        ).images[0]  # fmt: skip
+        assert np.array_equal(np.asarray(sample.image), np.asarray(theirs))
+    with pytest.raises(ValueError, match="starts from a picture: give image="):
+        sdnb.generate("a fox", pipe=pipe)
