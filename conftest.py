@@ -6,6 +6,8 @@ import pytest
 
 # the notebooks are stored and checked without progress bars, which a stored page cannot move
 os.environ["TQDM_DISABLE"] = "1"
+os.environ["SDNB_TIMES"] = "off"
+os.environ["SDNB_STORE"] = "off"  # a picture from an earlier run would prove nothing
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs the network
 
 

@@ -1,6 +1,5 @@
 from . import metadata as metadata
 from . import schedulers as schedulers
-from .generation import generate as generate
 from .grid import image_grid as image_grid
 from .loading import clear as clear
 from .loading import load as load
@@ -9,5 +8,9 @@ from .sample import Sample as Sample
 from .sample import Sheet as Sheet
 from .sample import read as read
 from .settings import Settings as Settings
+from .store import Store as Store
 from .sweep import compare as compare
+from .sweep import evolution as evolution
+from .sweep import generate as generate
+from .sweep import plan as plan
 from .sweep import variations as variations

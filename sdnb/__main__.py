@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sdnb import doctor, loading, metadata, sweep
+from sdnb import axes, doctor, loading, metadata, sweep
 
 PROG = "python -m sdnb"
 
@@ -63,14 +63,12 @@ def main(argv: list[str] | None = None) -> int:
             settings[name] = value
     try:
         output = metadata.check_writable(args.output or free_name(args.prompt[0]))
-        sweep.plan(*sweep.split(**settings))  # wrong values show before a model is loaded
+        axes.cells(*axes.split(**settings))  # wrong values show before a model is loaded
         sheet = sweep.compare(**settings, pipe=loading.load(args.model))
         if len(sheet) == 1:
             print(sheet[0].save(output))
         else:
-            print(sheet.save(output))
-            for i, sample in enumerate(sheet, 1):
-                print(sample.save(output.with_name(f"{output.stem}-{i}.png")))
+            print(sheet.save(output), *sheet.files(output), sep="\n")
     except (ValueError, TypeError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2

@@ -8,13 +8,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sdnb import decoding, emoji, loading, pictures, schedulers, tokens
+from sdnb import decoding, emoji, loading, pictures, previews, schedulers, tokens
 from sdnb.notices import notice
 from sdnb.sample import Sample
 from sdnb.settings import Settings, check_multiple
@@ -24,73 +25,6 @@ if TYPE_CHECKING:
 
 LANCZOS = Image.Resampling.LANCZOS
 _said: set[str] = set()  # unknown words that were already named
-
-
-def generate(
-    prompt: str | Settings,
-    *,
-    pipe: DiffusionPipeline | None = None,
-    negative_prompt: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    scheduler: str | None = None,
-    seed: int | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    image: pictures.Source | None = None,
-    mask: pictures.Source | None = None,
-    strength: float | None = None,
-    long_prompt: str | None = None,
-) -> Sample:
-    """Makes one picture from a text, or from a text and a picture.
-
-    Arguments:
-        prompt: what the picture shows; or whole `Settings`, which the other arguments change.
-        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
-        negative_prompt: what the picture should not show.
-        steps: denoising steps, 1 to 1000; 50 where not given.
-        guidance: classifier-free guidance scale, 0 or more; 7.5 where not given.
-        scheduler: a name of `sdnb.schedulers.names()`; the model's own where not given.
-        seed: of the starting noise, always drawn on the CPU; where not given one is drawn, and
-            recorded in the sample.
-        width: pixels; the model's own where not given.
-        height: pixels; the model's own where not given.
-        image: a picture to start from (image to image): a PIL picture, a file, a `Sample`. It is
-            fitted to width and height; without them it keeps its shape, at the model's size.
-        mask: white where the picture is to be painted anew, black where it stays (inpainting).
-        strength: how much of the picture is redrawn, over 0 and up to 1; the pipeline's own
-            (usually 0.8, for inpainting 1) where not given.
-        long_prompt: a prompt longer than the model reads is an "error" unless it is to be "cut",
-            or read in pieces ("chunk"; SD 1, SD 2 and SDXL).
-
-    Returns:
-        The sample: picture, settings as they were used, facts.
-
-    Raises:
-        ValueError: a setting is out of its range or does not fit the model; before anything runs.
-        FileNotFoundError: there is no such picture.
-
-    Example:
-        >>> import sdnb
-        >>> sample = generate("a fox on a blue background", steps=4, pipe=sdnb.load("emoji"))
-        >>> sample.image.size
-        (128, 128)
-    """
-    given = {
-        "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance,
-        "scheduler": scheduler, "seed": seed, "width": width, "height": height,
-        "strength": strength, "long_prompt": long_prompt,
-    }  # fmt: skip
-    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    if isinstance(prompt, Settings):
-        settings = prompt.but(**changes)
-    else:
-        settings = Settings(prompt, **changes)
-    start = pictures.start(image, mask)
-    pipe = pipeline_for(loading.current(pipe), start)
-    resolved = resolve(settings, pipe, start)
-    with progress([resolved]) as bar:
-        return run(resolved, pipe, bar.update, start)
 
 
 def pipeline_for(pipe: DiffusionPipeline, start: pictures.Start | None) -> DiffusionPipeline:
@@ -232,6 +166,7 @@ def run(
     pipe: DiffusionPipeline,
     on_call: Callable[[], object] = lambda: None,
     start: pictures.Start | None = None,
+    on_step: previews.OnStep | None = None,
 ) -> Sample:
     """Makes the picture of resolved settings.
 
@@ -243,6 +178,7 @@ def run(
         pipe: the pipeline; with a `start`, the one of `pipeline_for`.
         on_call: called after each denoiser call; the pipeline's own progress bar is off.
         start: the picture to start from, and its mask.
+        on_step: is given the number of each denoiser call and the latents predicted there.
 
     Returns:
         The sample.
@@ -255,7 +191,11 @@ def run(
     view.set_progress_bar_config(disable=True)
     pieces = tokens.pieces_of(pipe, settings) if settings.long_prompt == "chunk" else None
     started = time.perf_counter()
-    with _counted(denoiser_of(view), on_call) as calls, decoding.watched(view) as seen:
+    with (
+        _counted(denoiser_of(view), on_call) as calls,
+        decoding.watched(view) as seen,
+        previews.watching(view, on_step) if on_step else nullcontext(),
+    ):
         result = view(**_arguments(settings, view, start, pieces))
     dtype = origin.dtype
     if seen.broken and dtype != "float32":
@@ -332,6 +272,29 @@ def _arguments(
         arguments.pop("negative_prompt", None)
     taken = inspect.signature(pipe.__call__).parameters
     return {k: v for k, v in arguments.items() if k in taken and v is not None}
+
+
+def made_by(
+    settings: Settings, pipe: DiffusionPipeline, start: pictures.Start | None = None
+) -> dict[str, Any] | None:
+    """What besides the settings decides what a picture looks like, for the store's key.
+
+    Returns:
+        None where that is not known: the pipeline is not as `load` made it (a LoRA was added,
+        weights were changed), or it was not made by `load` at all.
+    """
+    if not loading.is_as_loaded(pipe):
+        return None
+    origin = asdict(loading.origin_of(pipe))
+    config = _scheduler(settings.scheduler, pipe).config
+    return origin | {
+        "pipeline": type(pipe).__name__,
+        "scheduler": {k: repr(v) for k, v in sorted(config.items()) if not k.startswith("_")},
+        "channels_last": loading.is_channels_last(pipe),
+        "checker": getattr(pipe, "safety_checker", None) is not None,
+        "start": {k: v for k, v in start.facts().items() if "file" not in k} if start else None,
+        "versions": {name: _version(name) for name in ("diffusers", "transformers", "torch")},
+    }
 
 
 def _version(package: str) -> str:

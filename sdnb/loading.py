@@ -53,6 +53,7 @@ class Origin:
 
 _loaded: dict[Request, DiffusionPipeline] = {}  # the least recently used first
 _origins: WeakKeyDictionary[DiffusionPipeline, Origin] = WeakKeyDictionary()
+_prints: WeakKeyDictionary[DiffusionPipeline, tuple[Any, ...]] = WeakKeyDictionary()
 _last: list[DiffusionPipeline] = []  # none or one: what `load` last returned
 
 
@@ -112,6 +113,7 @@ def load(
             notice(why)
         pipe, origin = _from_pretrained(request)
         _loaded[request], _origins[pipe] = pipe, origin
+        _prints[pipe] = _print(pipe)
     _last[:] = [_loaded[request]]
     return _loaded[request]
 
@@ -343,6 +345,23 @@ def is_channels_last(pipe: DiffusionPipeline) -> bool:
     return first.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+def is_as_loaded(pipe: DiffusionPipeline) -> bool:
+    """Whether a pipeline's parts and weights are those that `load` gave it."""
+    return pipe in _prints and _prints[pipe] == _print(pipe)
+
+
+def _print(pipe: DiffusionPipeline) -> tuple[Any, ...]:
+    """What changes where parts are replaced, adapters added, or weights changed in their place."""
+    import torch
+
+    modules = [m for m in pipe.components.values() if isinstance(m, torch.nn.Module)]
+    weights = [p for m in modules for p in m.parameters()]
+    free_u = [getattr(b, "s1", None) for m in modules for b in getattr(m, "up_blocks", [])]
+    attention = [type(p) for m in modules for p in getattr(m, "attn_processors", {}).values()]
+    ids, changes = list(map(id, modules)), sum(p._version for p in weights)
+    return ids, len(weights), changes, free_u, attention
+
+
 def loaded() -> list[Origin]:
     """Where the pipelines in the cache came from, the least recently used first."""
     return [origin_of(pipe) for pipe in _loaded.values()]
@@ -412,6 +431,8 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
         with _quiet(warnings=True):
             views[task] = made(**parts)
         _origins[views[task]] = origin_of(pipe)
+        if is_as_loaded(pipe):
+            _prints[views[task]] = _print(views[task])
     return views[task]
 
 

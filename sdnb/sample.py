@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sdnb import code, metadata
 from sdnb.grid import image_grid
 from sdnb.settings import Settings, label
+
+if TYPE_CHECKING:
+    from sdnb import plots
+    from sdnb.slider import Slider
 
 LEAST, MOST = 256, 1600  # pixels wide: smaller is shown enlarged, larger reduced
 HEAVY = 100_000  # bytes: a preview whose PNG is larger is shown as JPEG
@@ -70,6 +74,8 @@ class Sample:
 
 def why_black(facts: dict[str, Any]) -> list[str]:
     """The reason in words, where a picture is black for one; a dark picture has none."""
+    if facts.get("error"):
+        return [f"failed ({facts['error']})"]
     if facts.get("flagged"):
         return ["blackened by the model's safety checker"]
     return ["black because the denoiser gave no numbers (NaN)"] if facts.get("broken") else []
@@ -81,12 +87,14 @@ class Sheet:
 
     Attributes:
         samples: row by row.
-        rows, cols: their numbers.
+        rows, cols: their numbers, on each page.
         row_labels, col_labels: one text a row and a column, or none.
         title: what all samples share.
+        page_labels: one text a page; none where there is one page.
+        note: what else is to be said, below.
 
     Raises:
-        ValueError: rows x cols is not the number of samples.
+        ValueError: pages x rows x cols is not the number of samples.
     """
 
     samples: Sequence[Sample]
@@ -95,13 +103,22 @@ class Sheet:
     row_labels: Sequence[str] = ()
     col_labels: Sequence[str] = ()
     title: str = ""
+    page_labels: Sequence[str] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
-        if self.rows * self.cols != len(self.samples):
+        cells = self.pages * self.rows * self.cols
+        if cells != len(self.samples):
+            pages = f"{self.pages} x " if self.page_labels else ""
             raise ValueError(
-                f"{self.rows} x {self.cols} = {self.rows * self.cols} cells "
+                f"{pages}{self.rows} x {self.cols} = {cells} cells "
                 f"for {len(self.samples)} samples: the numbers must agree."
             )
+
+    @property
+    def pages(self) -> int:
+        """How many tables there are."""
+        return len(self.page_labels) or 1
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -113,31 +130,143 @@ class Sheet:
         return iter(self.samples)
 
     def grid(self) -> Image.Image:
-        """The sheet as one labelled picture; samples under 256 pixels wide are enlarged."""
+        """The sheet as one labelled picture; samples under 256 pixels wide are enlarged.
+
+        Under each stands what it cost; with `SDNB_TIMES=off` in the environment no seconds, so
+        that a picture stored in a notebook is the same tomorrow.
+        """
         makers = dict.fromkeys(_maker(s.facts) for s in self.samples)
         black: dict[str, list[str]] = {}
         for i, sample in enumerate(self.samples, 1):
             for why in why_black(sample.facts):
                 black.setdefault(why, []).append(str(i))
         notes = [*makers, *(f"{why}: {', '.join(which)}" for why, which in black.items())]
-        return image_grid(
-            _enlarged([s.image for s in self.samples]),
-            self.rows,
-            self.cols,
-            row_labels=self.row_labels or None,
-            col_labels=self.col_labels or None,
-            title=self.title,
-            footer=" · ".join(notes),
-        )
+        if self.note:
+            notes.append(self.note)
+        images, costs = _enlarged([s.image for s in self.samples]), list(map(_cost, self.samples))
+        size = self.rows * self.cols
+        tables = [
+            image_grid(
+                images[start : start + size],
+                self.rows,
+                self.cols,
+                labels=costs[start : start + size] if any(costs) else None,
+                row_labels=self.row_labels or None,
+                col_labels=self.col_labels or None,
+                title=self.page_labels[start // size] if self.page_labels else self.title,
+                footer="" if self.page_labels else " · ".join(notes),
+            )
+            for start in range(0, len(images), size)
+        ]
+        if not self.page_labels:
+            return tables[0]
+        return image_grid(tables, cols=1, title=self.title, footer=" · ".join(notes))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the labelled picture as a PNG that carries all samples' settings and facts.
+        """Writes the labelled picture, and each of its pictures beside it as NAME-1.png, ….
+
+        All are PNGs that carry settings and facts; files of these names are replaced.
+
+        Returns:
+            The path of the labelled picture; `files` gives those of the others.
 
         Raises:
             ValueError: the path does not end in .png.
             OSError: it cannot be written; nothing half-written is left.
         """
+        path = metadata.check_writable(path)
+        for sample, file in zip(self.samples, self.files(path)):
+            sample.save(file)
         return metadata.save_png(self.grid(), path, [(s.settings, s.facts) for s in self.samples])
+
+    def files(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Where `save` puts the single pictures; none where there is but one."""
+        path, count = Path(path), len(self.samples)
+        return [path.with_name(f"{path.stem}-{i + 1}.png") for i in range(count) if count > 1]
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a picture with its settings and facts, as `pandas.DataFrame` takes them.
+
+        Example:
+            >>> sheet = Sheet([Sample(Image.new("RGB", (8, 8)), Settings("a fox"))], 1, 1)
+            >>> sheet.table()[0]["steps"]
+            50
+        """
+        return [_row(sample) for sample in self.samples]
+
+    def plot(self) -> plots.Plot:
+        """How far each picture is from the one with most steps, against steps, calls and seconds.
+
+        Raises:
+            ValueError: no two pictures differ in steps alone.
+            ModuleNotFoundError: matplotlib is not installed.
+        """
+        from sdnb import plots
+
+        return plots.convergence(self.samples)
+
+    def slider(self) -> Slider:
+        """A view to scrub through, with mouse or arrow keys, that needs no kernel.
+
+        It works in a saved notebook, an exported page, and as a file of its own:
+        `sheet.slider().save("fox.html")`.
+        """
+        from sdnb.slider import Slider
+
+        rows = list(self.row_labels)
+        if self.page_labels:
+            rows = [f"{p}, {r}" if r else p for p in self.page_labels for r in rows or [""]]
+        cols = list(self.col_labels) or [str(i + 1) for i in range(self.cols)]
+        return Slider([s.image for s in self.samples], cols, rows, self.title)
+
+    def animate(
+        self, path: str | os.PathLike[str], *, seconds: float = 0.5, labels: bool = True
+    ) -> Path:
+        """Writes the pictures one after another as a .gif, .webp or .mp4 that runs in a loop.
+
+        Arguments:
+            path: where; the ending says what.
+            seconds: that each picture stays.
+            labels: whether its label stands under each.
+
+        Raises:
+            ValueError: another ending.
+            OSError: it cannot be written.
+        """
+        from sdnb.animation import animate
+
+        slider = self.slider()
+        names = [
+            ", ".join(filter(None, [row, col]))
+            for row in slider.row_labels or [""]
+            for col in slider.labels
+        ]
+        images = _enlarged([s.image for s in self.samples])
+        return animate(images, path, seconds=seconds, labels=names if labels else None)
+
+    def beside(self, pictures: Image.Image | Sequence[Image.Image], name: str) -> Sheet:
+        """The sheet with one more column: pictures from elsewhere, such as another program's.
+
+        Arguments:
+            pictures: one PIL picture a row; a single one where there is one row. They are fitted
+                into the size of the others.
+            name: the column's label, and what stands for the model.
+
+        Raises:
+            ValueError: another number of pictures than rows.
+        """
+        given = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
+        lines = self.pages * self.rows
+        if len(given) != lines:
+            raise ValueError(f"{len(given)} pictures for {lines} rows: give one picture per row.")
+        samples: list[Sample] = []
+        for i, picture in enumerate(given):
+            line = list(self.samples[i * self.cols : (i + 1) * self.cols])
+            fitted = ImageOps.pad(picture.convert("RGB"), line[-1].image.size, color="white")
+            prompt = Settings(line[-1].settings.prompt or name)
+            samples += [*line, Sample(fitted, prompt, {"model": name})]
+        labels = self.col_labels or [""] * self.cols
+        return replace(self, samples=samples, cols=self.cols + 1, col_labels=[*labels, name])
 
     def __repr__(self) -> str:
         title = self.title.replace("\n", " · ")
@@ -219,6 +348,20 @@ def _maker(facts: dict[str, Any]) -> str:
     model = facts.get("model", "unknown model")
     name = "sdnb's embedded model emoji" if model == "emoji" else model
     return f"{name}, {facts['dtype']} on {facts['device']}" if "dtype" in facts else name
+
+
+def _cost(sample: Sample) -> str:
+    """ "50 calls, 1.2 s", as far as it is known."""
+    calls, seconds = (sample.facts.get(name) for name in ("denoiser_calls", "seconds"))
+    texts = [f"{calls} call{'s' * (calls != 1)}"] if calls else []
+    if seconds and os.environ.get("SDNB_TIMES") != "off":
+        texts.append(f"{seconds:.1f} s" if seconds >= 0.95 else f"{seconds * 1000:.0f} ms")
+    return ", ".join(texts)
+
+
+def _row(sample: Sample) -> dict[str, Any]:
+    facts = {k: v for k, v in sample.facts.items() if not isinstance(v, (dict, list, tuple))}
+    return sample.settings.to_dict() | facts
 
 
 def _about(settings: Settings, facts: dict[str, Any]) -> str:

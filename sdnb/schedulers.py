@@ -135,6 +135,27 @@ def calls(name: str, steps: int) -> int:
     return steps + (known.extra if steps > 1 else 0)
 
 
+def steps_for(name: str | None, calls_wanted: int) -> int:
+    """The most steps that make at most so many denoiser calls; for comparing at equal cost.
+
+    Arguments:
+        name: a name of `names()`; any other is taken to make one call a step.
+        calls_wanted: 1 or more.
+
+    Example:
+        >>> [steps_for(name, 25) for name in ("DDIM", "PNDM", "Heun")]
+        [25, 24, 13]
+    """
+    if calls_wanted < 1:
+        raise ValueError(f"calls is {calls_wanted}: give 1 or more.")
+    known = SCHEDULERS.get(find(name)) if name and not name.endswith("Scheduler") else None
+    if known is None:
+        return calls_wanted
+    if known.doubled:
+        return (calls_wanted + 1) // 2
+    return max(1, min(calls_wanted - known.extra, known.most))
+
+
 def make(name: str, own: SchedulerMixin) -> SchedulerMixin:
     """A new scheduler of that name for a model.
 
@@ -241,5 +262,5 @@ def _squeezed(name: str) -> str:
 
 __all__ = [
     "SCHEDULERS", "Known", "calls", "check_steps", "copy_of", "find", "from_a1111", "is_flow",
-    "make", "name_of", "names", "needed_flags", "to_a1111",
+    "make", "name_of", "names", "needed_flags", "steps_for", "to_a1111",
 ]  # fmt: skip

@@ -1,26 +1,96 @@
-"""Sweeps: axes -> a plan (a list of Settings), a plan -> samples -> a sheet."""
+"""What users call: one picture, a comparison, variations, one run looked at on its way."""
 
 from __future__ import annotations
 
-import itertools
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sdnb import generation, loading, pictures, schedulers
+from sdnb import axes, generation, loading, pictures, previews
+from sdnb.axes import Cell
+from sdnb.plans import Plan
 from sdnb.sample import Sample, Sheet
-from sdnb.settings import NAMES, Settings, check_names, label
+from sdnb.settings import Settings
+from sdnb.store import Store
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+
+
+def generate(
+    prompt: str | Settings,
+    *,
+    pipe: DiffusionPipeline | None = None,
+    negative_prompt: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    scheduler: str | None = None,
+    seed: int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    image: pictures.Source | None = None,
+    mask: pictures.Source | None = None,
+    strength: float | None = None,
+    long_prompt: str | None = None,
+    store: bool | Store = True,
+) -> Sample:
+    """Makes one picture from a text, or from a text and a picture.
+
+    Arguments:
+        prompt: what the picture shows; or whole `Settings`, which the other arguments change.
+        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
+        negative_prompt: what the picture should not show.
+        steps: denoising steps, 1 to 1000; 50 where not given.
+        guidance: classifier-free guidance scale, 0 or more; 7.5 where not given.
+        scheduler: a name of `sdnb.schedulers.names()`; the model's own where not given.
+        seed: of the starting noise, always drawn on the CPU; where not given one is drawn, and
+            recorded in the sample.
+        width: pixels; the model's own where not given.
+        height: pixels; the model's own where not given.
+        image: a picture to start from (image to image): a PIL picture, a file, a `Sample`. It is
+            fitted to width and height; without them it keeps its shape, at the model's size.
+        mask: white where the picture is to be painted anew, black where it stays (inpainting).
+        strength: how much of the picture is redrawn, over 0 and up to 1; the pipeline's own
+            (usually 0.8, for inpainting 1) where not given.
+        long_prompt: a prompt longer than the model reads is an "error" unless it is to be "cut",
+            or read in pieces ("chunk"; SD 1, SD 2 and SDXL).
+        store: where finished pictures are looked for and kept; False makes it anew.
+
+    Returns:
+        The sample: picture, settings as they were used, facts.
+
+    Raises:
+        ValueError: a setting is out of its range or does not fit the model; before anything runs.
+        FileNotFoundError: there is no such picture.
+
+    Example:
+        >>> import sdnb
+        >>> sample = generate("a fox on a blue background", steps=4, pipe=sdnb.load("emoji"))
+        >>> sample.image.size
+        (128, 128)
+    """
+    given = {
+        "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance,
+        "scheduler": scheduler, "seed": seed, "width": width, "height": height,
+        "strength": strength, "long_prompt": long_prompt,
+    }  # fmt: skip
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    if isinstance(prompt, Settings):
+        settings = prompt.but(**changes)
+    else:
+        settings = Settings(prompt, **changes)
+    return Plan.of([Cell(settings)], pipe, pictures.start(image, mask)).run(store)[0]
 
 
 def compare(
     prompt: str | Iterable[str],
     *,
     pipe: DiffusionPipeline | None = None,
+    model: str | Iterable[str] | None = None,
     negative_prompt: str | Iterable[str] = "",
-    steps: int | Iterable[int] = 50,
+    steps: int | Iterable[int] | None = None,
+    calls: int | None = None,
     guidance: float | Iterable[float] = 7.5,
     scheduler: str | Iterable[str] | None = None,
     seed: int | Iterable[int] | None = None,
@@ -30,18 +100,28 @@ def compare(
     image: pictures.Source | None = None,
     mask: pictures.Source | None = None,
     long_prompt: str = "error",
+    store: bool | Store = True,
+    batch: int | None = None,
 ) -> Sheet:
     """Makes one picture for each combination of the settings that are given as lists.
 
     One list gives one row. With two, the columns are the first of them in the order of the
-    arguments below, the rows the second. With more, the rows are their combinations. Without a
-    seed one is drawn and shared, so that all pictures start from the same noise.
+    arguments below, the rows the second. With three, each value of the third is a page of its
+    own. Without a seed one is drawn and shared, so that all pictures start from the same noise.
+
+    The pictures are made together, their denoiser calls merged; each is what it would be alone,
+    but for the last digits. Those made before come from the store. Ctrl-C keeps what is finished.
 
     Arguments:
         prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength: as
             for `generate`; each also as a list, range, tuple or array of values.
-        image, mask, long_prompt: as for `generate`; the same for all pictures.
         pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
+        model: instead of `pipe`: what `load` takes; a list compares models.
+        calls: instead of `steps`: each scheduler makes about so many denoiser calls, so that they
+            are compared at equal cost.
+        image, mask, long_prompt: as for `generate`; the same for all pictures.
+        store: where finished pictures are looked for and kept; False makes all anew.
+        batch: pictures at once; 1 makes them one by one. None takes what fits into the memory.
 
     Returns:
         A labelled sheet; `sheet.samples` are its pictures, row by row.
@@ -56,30 +136,61 @@ def compare(
         >>> sheet.rows, sheet.cols, sheet.col_labels
         (1, 2, ['2 steps', '4 steps'])
     """
-    fixed, axes = split(
-        prompt=prompt, negative_prompt=negative_prompt, steps=steps, guidance=guidance,
-        scheduler=scheduler, seed=seed, width=width, height=height, strength=strength,
-        long_prompt=long_prompt,
+    given = {k: v for k, v in locals().items() if k not in ("store", "batch")}
+    return plan(**given).run(store, batch)
+
+
+def plan(
+    prompt: str | Iterable[str],
+    *,
+    pipe: DiffusionPipeline | None = None,
+    model: str | Iterable[str] | None = None,
+    negative_prompt: str | Iterable[str] = "",
+    steps: int | Iterable[int] | None = None,
+    calls: int | None = None,
+    guidance: float | Iterable[float] = 7.5,
+    scheduler: str | Iterable[str] | None = None,
+    seed: int | Iterable[int] | None = None,
+    width: int | Iterable[int] | None = None,
+    height: int | Iterable[int] | None = None,
+    strength: float | Iterable[float] | None = None,
+    image: pictures.Source | None = None,
+    mask: pictures.Source | None = None,
+    long_prompt: str = "error",
+) -> Plan:
+    """What `compare` would do: the list of settings and what they cost, without running.
+
+    Arguments:
+        as for `compare`.
+
+    Returns:
+        A plan; it prints itself, and `plan.run()` makes the pictures.
+
+    Raises:
+        ValueError: as `compare`.
+
+    Example:
+        >>> import sdnb
+        >>> plan("a fox", steps=[12, 24, 38, 50], seed=510, pipe=sdnb.load("emoji"))
+        Plan(4 pictures, 124 denoiser calls, merged about 50)
+    """
+    given: dict[str, Any] = {
+        "prompt": prompt, "negative_prompt": negative_prompt, "guidance": guidance,
+        "scheduler": scheduler, "seed": seed, "width": width, "height": height,
+        "strength": strength, "long_prompt": long_prompt,
+    }  # fmt: skip
+    given |= {k: v for k, v in {"steps": steps, "model": model}.items() if v is not None}
+    if model is not None and pipe is not None:
+        raise ValueError("Give pipe or model, not both.")
+    fixed, lists = axes.split(**given)
+    drafts = axes.cells(fixed, lists, calls)
+    made = Plan.of(drafts, pipe, pictures.start(image, mask))
+    cols, rows, pages = axes.labels(lists)
+    return replace(
+        made, rows=len(rows) or 1, cols=len(cols) or 1, col_labels=cols, row_labels=rows,
+        page_labels=pages,
+        title=axes.title(made.settings[0], lists | ({"steps": []} if calls else {})),
     )  # fmt: skip
-    drafts = plan(fixed, axes)
-    start = pictures.start(image, mask)
-    pipe = generation.pipeline_for(loading.current(pipe), start)
-    shared = secrets.randbelow(2**32)
-    settings = [
-        generation.resolve(s if s.seed is not None else s.but(seed=shared), pipe, start)
-        for s in drafts
-    ]
-    columns, *others = list(axes.items()) or [("", [None])]
-    rows = list(itertools.product(*(values for _, values in others)))
-    names = [name for name, _ in others]
-    return Sheet(
-        run(settings, pipe, start),
-        rows=len(rows),
-        cols=len(columns[1]),
-        col_labels=[label(columns[0], v) for v in columns[1]] if axes else [],
-        row_labels=[", ".join(map(label, names, values)) for values in rows] if others else [],
-        title=title_of(settings[0], axes),
-    )
 
 
 def variations(
@@ -136,71 +247,69 @@ def variations(
     )  # fmt: skip
 
 
-def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """Tells single values from axes: lists, ranges, tuples, arrays, and other iterables.
+def evolution(
+    prompt: str | Settings,
+    at: Iterable[int] = (12, 24, 38, 50),
+    *,
+    pipe: DiffusionPipeline | None = None,
+    negative_prompt: str = "",
+    steps: int | None = None,
+    guidance: float = 7.5,
+    scheduler: str | None = None,
+    seed: int | None = None,
+) -> Sheet:
+    """Makes ONE run, and shows the picture that the denoiser predicted on its way.
+
+    `compare(steps=[12, 24, 38, 50])` makes four runs, each of which walks its own path;
+    this looks at one path at four places.
+
+    Arguments:
+        prompt: what the picture shows.
+        at: after how many steps to look; the last is the whole run where `steps` is not given.
+        pipe, negative_prompt, guidance, scheduler, seed: as for `generate`.
+        steps: of the whole run; 50, or the largest of `at` where that is more.
+
+    Returns:
+        A sheet of one row, a picture for each of `at`; the settings are those of the whole run,
+        and each sample's fact `step` says where it was.
 
     Raises:
-        ValueError: an axis is empty.
-        TypeError: there is no such setting, or it is a set, whose order is not defined.
+        ValueError: a step is outside the run.
 
     Example:
-        >>> split(prompt="a fox", steps=range(12, 37, 12))
-        ({'prompt': 'a fox'}, {'steps': [12, 24, 36]})
+        >>> import sdnb
+        >>> evolution("a fox", [2, 4], steps=4, seed=1, pipe=sdnb.load("emoji")).col_labels
+        ['after 2 of 4 steps', 'after 4 of 4 steps']
     """
-    check_names(arguments)
-    fixed: dict[str, Any] = {}
-    axes: dict[str, list[Any]] = {}
-    for name in NAMES:
-        if name not in arguments:
-            continue
-        value = arguments[name]
-        if isinstance(value, (set, frozenset)):
-            raise TypeError(f"{name} is a set, which has no order: give a list.")
-        if isinstance(value, str) or not hasattr(value, "__iter__"):
-            fixed[name] = value
-            continue
-        # arrays give their own number types, and 12 is to be labelled like any other 12
-        axes[name] = [v.item() if hasattr(v, "item") else v for v in value]
-        if not axes[name]:
-            raise ValueError(f"{name} is an empty list: give at least one value.")
-    return fixed, axes
+    places = list(at)
+    whole = max([50, *places]) if steps is None else steps
+    if not places or not all(1 <= place <= whole for place in places):
+        raise ValueError(f"at is {places}: give steps from 1 to {whole}.")
+    pipe = loading.current(pipe)
+    draft = prompt if isinstance(prompt, Settings) else Settings(
+        prompt, negative_prompt, whole, guidance, scheduler, seed
+    )  # fmt: skip
+    settings = generation.resolve(draft.but(steps=whole), pipe)
+    per_step = generation.calls_of(settings) / whole
+    seen: dict[int, Any] = {}
+    wanted = {place: round(place * per_step) for place in places}
 
+    def look(call: int, latents: Any) -> None:
+        for place, number in wanted.items():
+            if number == call:
+                seen[place] = latents
 
-def plan(fixed: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> list[Settings]:
-    """The settings of each picture, row by row: the first axis runs fastest.
-
-    Raises:
-        ValueError, TypeError: a value does not fit.
-
-    Example:
-        >>> plan({"prompt": "a fox"}, {"steps": [12, 24]})
-        [Settings(prompt='a fox', steps=12), Settings(prompt='a fox', steps=24)]
-    """
-    for name in [*axes.get("scheduler", []), fixed.get("scheduler")]:
-        # a model's own may be one that is not in the list; it then goes by its class name
-        if name and not str(name).endswith("Scheduler"):
-            schedulers.find(str(name))
-    names = list(axes)[::-1]
-    combinations = itertools.product(*(axes[name] for name in names))
-    return [Settings(**fixed, **dict(zip(names, values))) for values in combinations]
-
-
-def run(
-    settings: list[Settings], pipe: DiffusionPipeline, start: pictures.Start | None = None
-) -> list[Sample]:
-    """Makes the pictures one after another, with one progress bar over all denoiser calls."""
-    with generation.progress(settings) as bar:
-        return [generation.run(s, pipe, bar.update, start) for s in settings]
-
-
-def title_of(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
-    r"""What all pictures of the sheet share: the prompt, then the settings that matter.
-
-    Example:
-        >>> title_of(Settings("a fox", scheduler="PNDM", seed=510), {"steps": [12, 24]})
-        'a fox\nguidance 7.5 · PNDM · seed 510'
-    """
-    values = settings.to_dict()
-    shown = ["negative_prompt", "steps", "guidance", "scheduler", "seed", "strength"]
-    texts = [label(n, values[n]) for n in shown if n not in axes and values[n] not in (None, "")]
-    return "\n".join([settings.prompt] * ("prompt" not in axes) + [" · ".join(texts)])
+    with generation.progress([settings]) as bar:
+        last = generation.run(settings, pipe, bar.update, on_step=look)
+    samples = []
+    for place in places:
+        image = last.image
+        if place < whole:
+            size = last.image.size
+            image = previews.decoded(pipe, seen[place], size)[0].convert("RGB")
+        facts = last.facts | {"step": place, "denoiser_calls": wanted[place]}
+        samples.append(Sample(image, last.settings, facts))
+    return Sheet(
+        samples, 1, len(places), col_labels=[f"after {p} of {whole} steps" for p in places],
+        title=axes.title(last.settings, {"steps": []}),
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""Axes: which settings are lists, and all their combinations as a table of settings."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sdnb import schedulers
+from sdnb.settings import NAMES, Settings, check_names, label
+
+MODEL = "model"  # an axis that is no setting: which pipeline
+
+
+def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Tells single values from axes: lists, ranges, tuples, arrays, and other iterables.
+
+    Raises:
+        ValueError: an axis is empty.
+        TypeError: there is no such setting, or it is a set, whose order is not defined.
+
+    Example:
+        >>> split(prompt="a fox", steps=range(12, 37, 12))
+        ({'prompt': 'a fox'}, {'steps': [12, 24, 36]})
+    """
+    check_names(name for name in arguments if name != MODEL)
+    fixed: dict[str, Any] = {}
+    axes: dict[str, list[Any]] = {}
+    for name in (*NAMES, MODEL):
+        if name not in arguments:
+            continue
+        value = arguments[name]
+        if isinstance(value, (set, frozenset)):
+            raise TypeError(f"{name} is a set, which has no order: give a list.")
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            fixed[name] = value
+            continue
+        # arrays give their own number types, and 12 is to be labelled like any other 12
+        axes[name] = [v.item() if hasattr(v, "item") else v for v in value]
+        if not axes[name]:
+            raise ValueError(f"{name} is an empty list: give at least one value.")
+    return fixed, axes
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a table: its settings, and the model where models are compared."""
+
+    settings: Settings
+    model: str | None = None
+
+
+def cells(
+    fixed: Mapping[str, Any], axes: Mapping[str, list[Any]], calls: int | None = None
+) -> list[Cell]:
+    """The table's pictures: row by row, the first axis runs fastest, the third gives the pages.
+
+    Arguments:
+        fixed: settings that are the same everywhere.
+        axes: settings that differ.
+        calls: as many steps for each scheduler as make about so many denoiser calls.
+
+    Raises:
+        ValueError, TypeError: a value does not fit.
+
+    Example:
+        >>> [cell.settings for cell in cells({"prompt": "a fox"}, {"steps": [12, 24]})]
+        [Settings(prompt='a fox', steps=12), Settings(prompt='a fox', steps=24)]
+    """
+    for name in [*axes.get("scheduler", []), fixed.get("scheduler")]:
+        # a model's own may be one that is not in the list; it then goes by its class name
+        if name and not str(name).endswith("Scheduler"):
+            schedulers.find(str(name))
+    if calls is not None and ("steps" in fixed or "steps" in axes):
+        raise ValueError("Give calls or steps, not both: each scheduler's steps follow from calls.")
+    names = list(axes)[::-1]
+    made = []
+    for values in itertools.product(*(axes[name] for name in names)):
+        given = {**fixed, **dict(zip(names, values))}
+        model = given.pop(MODEL, None)
+        if calls is not None:
+            given["steps"] = schedulers.steps_for(given.get("scheduler"), calls)
+        made.append(Cell(Settings(**given), model))
+    return made
+
+
+def labels(axes: Mapping[str, list[Any]]) -> tuple[list[str], list[str], list[str]]:
+    """The texts of columns, rows and pages; none where there is no such axis.
+
+    Example:
+        >>> labels({"steps": [12, 24], "guidance": [1, 7.5], "scheduler": ["DDIM"]})
+        (['12 steps', '24 steps'], ['guidance 1', 'guidance 7.5'], ['DDIM'])
+    """
+    texts = [[label(name, value) for value in values] for name, values in axes.items()]
+    empty: list[list[str]] = [[]] * (2 - len(texts))
+    cols, rows, *pages = texts + empty
+    # more than three: the third runs faster, as everywhere
+    combined = [", ".join(each[::-1]) for each in itertools.product(*pages[::-1])]
+    return cols, rows, combined if pages else []
+
+
+def title(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
+    r"""What all pictures share: the prompt, then the settings that matter.
+
+    Example:
+        >>> title(Settings("a fox", scheduler="PNDM", seed=510), {"steps": [12, 24]})
+        'a fox\nguidance 7.5 · PNDM · seed 510'
+    """
+    values = settings.to_dict()
+    shown = ["negative_prompt", "steps", "guidance", "scheduler", "seed", "strength"]
+    texts = [label(n, values[n]) for n in shown if n not in axes and values[n] not in (None, "")]
+    return "\n".join([settings.prompt] * ("prompt" not in axes) + [" · ".join(texts)])

@@ -1,0 +1,49 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], *suffixes: str) -> Iterator[Path]:
+    """Gives a name to write under; what is there when the block ends takes the path's place.
+
+    Arguments:
+        path: what is to be written; an existing file is replaced.
+        suffixes: the endings that are allowed, such as ".gif", in lower case.
+
+    Yields:
+        A name in the same folder with the same ending. If the block fails, that file is removed,
+        and what was at the path stays as it was.
+
+    Raises:
+        ValueError: the path has another ending, or is a folder; before the block runs.
+        OSError: there is no such folder, or it may not be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(f"{folder}/a.html", ".html") as part:
+        ...         _ = part.write_text("hello")
+        ...     os.listdir(folder)
+        ['a.html']
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path} does not end in {' or '.join(suffixes)}.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"Cannot write {path}: there is no folder {path.parent}.")
+    part = path.with_name(f".sdnb-{secrets.token_hex(8)}{path.suffix}")
+    try:
+        part.touch(exist_ok=False)  # a folder that is read-only fails here, before long work
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

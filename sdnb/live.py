@@ -1,0 +1,49 @@
+"""A sheet that fills in while it is made, in a notebook that a person looks at."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sdnb import login
+
+EVERY = 0.5  # seconds between two updates, at least
+
+
+class Live:
+    """Shows a sheet again and again while a block runs, and takes it away at the end.
+
+    Nothing is shown outside a notebook, for a single picture, or where a program runs the
+    notebook: there only the result stays.
+
+    Arguments:
+        cells: how many pictures there will be.
+        sheet: gives the sheet as far as it is made.
+    """
+
+    def __init__(self, cells: int, sheet: Callable[[], Any]) -> None:
+        self.wanted = cells > 1 and "ipykernel" in sys.modules and login.someone_can_answer()
+        self.sheet = sheet
+        self.shown: Any = None
+        self.last = 0.0
+
+    def __enter__(self) -> Live:
+        return self
+
+    def update(self) -> None:
+        """Shows the sheet as it is now, unless that was just done."""
+        if not self.wanted or time.monotonic() - self.last < EVERY:
+            return
+        from IPython.display import display
+
+        self.last = time.monotonic()
+        if self.shown is None:
+            self.shown = display(self.sheet(), display_id=True)
+        else:
+            self.shown.update(self.sheet())
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown is not None:
+            self.shown.update({"text/plain": ""}, raw=True)

@@ -1,0 +1,158 @@
+"""Plots: how pictures come to rest as their steps grow. Needs matplotlib."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import shorten
+from typing import Any, Protocol
+
+from PIL import Image, ImageChops, ImageStat
+
+from sdnb.settings import Settings, label
+
+try:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("Plots need matplotlib: pip install matplotlib") from error
+
+COSTS = {"steps": "steps", "denoiser_calls": "denoiser calls", "seconds": "seconds"}
+MARKERS = "osD^vP*X"  # with the colours, so that lines differ for everyone
+
+
+class Picture(Protocol):
+    """What a `Sample` has."""
+
+    @property
+    def image(self) -> Image.Image: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+
+
+class Plot(Figure):
+    """A matplotlib figure that a notebook shows without pyplot, and with no global state."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=110)
+        return buffer.getvalue()
+
+
+def convergence(samples: Iterable[Picture]) -> Plot:
+    """How far each picture is from the one with the most steps, against what it cost.
+
+    Arguments:
+        samples: a sheet, or any samples. Those that differ only in steps make a line.
+
+    Returns:
+        A figure with a panel for steps, and for denoiser calls and seconds where they are known;
+        `savefig` writes it to a file.
+
+    Raises:
+        ValueError: no line has two numbers of steps.
+
+    Example:
+        >>> from sdnb import Sample
+        >>> samples = [
+        ...     Sample(Image.new("RGB", (8, 8), (shade, 0, 0)), Settings("a fox", steps=steps))
+        ...     for steps, shade in [(12, 60), (24, 15), (50, 0)]
+        ... ]
+        >>> [line] = convergence(samples).axes[0].lines
+        >>> list(line.get_xdata()), list(line.get_ydata())
+        ([12, 24, 50], [20.0, 5.0, 0.0])
+    """
+    lines = lines_of(samples)
+    names = names_of([line[0].settings for line in lines])
+    whole = [_cost(picture) for line in lines for picture in line]
+    panels = [name for name in COSTS if all(name in costs for costs in whole)]
+    figure = Plot(figsize=(1 + 3.4 * len(panels), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for number, line in enumerate(lines):
+        distances = [difference(picture.image, line[-1].image) for picture in line]
+        for panel, axis in zip(panels, axes):
+            axis.plot(
+                [_cost(picture)[panel] for picture in line],
+                distances,
+                marker=MARKERS[number % len(MARKERS)],
+                color=f"C{number % 10}",
+                clip_on=False,
+            )
+    for panel, axis in zip(panels, axes):
+        axis.set_xlabel(COSTS[panel])
+        axis.set_xlim(left=0)
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=panel != "seconds"))
+    if len(steps := sorted({picture.settings.steps for line in lines for picture in line})) < 8:
+        axes[0].set_xticks(steps)
+    axes[0].set_ylabel("mean difference of 255\nfrom the picture with most steps")
+    if len(lines) > 1:
+        figure.legend(
+            axes[0].lines,
+            [shorten(name, 60, placeholder=" …").replace("$", r"\$") for name in names],
+            loc="outside lower center",
+            ncols=min(len(lines), 2 + len(panels)),
+            frameon=False,
+        )
+    return figure
+
+
+def lines_of(samples: Iterable[Picture]) -> list[list[Picture]]:
+    """The samples that differ in steps only, together and in that order.
+
+    Raises:
+        ValueError: there is no line of two.
+    """
+    lines: dict[Settings, list[Picture]] = {}
+    for sample in samples:
+        lines.setdefault(sample.settings.but(steps=1), []).append(sample)
+    found = [sorted(line, key=lambda s: s.settings.steps) for line in lines.values()]
+    found = [line for line in found if line[0].settings.steps < line[-1].settings.steps]
+    if not found:
+        raise ValueError(
+            "A convergence curve needs pictures that differ in steps and in nothing else: "
+            "compare(prompt, steps=[12, 24, 38, 50], seed=510) makes some."
+        )
+    return found
+
+
+def names_of(settings: Sequence[Settings]) -> list[str]:
+    """What tells the lines apart, for the legend.
+
+    Example:
+        >>> names_of([Settings("a fox", scheduler="DDIM"), Settings("a fox", scheduler="LMS")])
+        ['DDIM', 'LMS']
+    """
+    values = [each.to_dict() for each in settings]
+    differing = [
+        name for name in values[0] if name != "steps" and len({each[name] for each in values}) > 1
+    ]
+    return [", ".join(label(name, each[name]) for name in differing) for each in values]
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """Mean absolute difference of two pictures over all pixels and channels, 0 to 255.
+
+    Raises:
+        ValueError: they differ in size.
+
+    Example:
+        >>> difference(Image.new("RGB", (8, 8), (30, 0, 0)), Image.new("RGB", (8, 8)))
+        10.0
+    """
+    if one.size != other.size:
+        raise ValueError(
+            f"{one.width} x {one.height} and {other.width} x {other.height} pixels: "
+            "only pictures of one size can be compared."
+        )
+    means = ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean
+    return sum(means) / len(means)
+
+
+def _cost(picture: Picture) -> dict[str, float]:
+    known = {name: value for name, value in picture.facts.items() if name in COSTS and value}
+    return {**known, "steps": picture.settings.steps}
