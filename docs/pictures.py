@@ -7,4 +7,4 @@ import sdnb
 sheet = sdnb.compare(
     "an astronaut riding a horse", steps=[12, 24, 38, 50], seed=510, pipe=sdnb.load("emoji")
 )
-print(sheet.save(Path(__file__).parent / "steps.png"))
+sheet.grid().save(Path(__file__).parent / "steps.png")

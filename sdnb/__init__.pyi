@@ -1,4 +1,5 @@
 from . import metadata as metadata
+from . import plots as plots
 from . import schedulers as schedulers
 from .grid import image_grid as image_grid
 from .loading import clear as clear

@@ -40,7 +40,7 @@ def replacing(path: str | os.PathLike[str], *suffixes: str) -> Iterator[Path]:
         raise ValueError(f"{path} is a folder: give a file in it.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"Cannot write {path}: there is no folder {path.parent}.")
-    part = path.with_name(f".sdnb-{secrets.token_hex(8)}{path.suffix}")
+    part = path.with_name(f".sdnb-{secrets.token_hex(8)}.part{path.suffix}")
     try:
         part.touch(exist_ok=False)  # a folder that is read-only fails here, before long work
         yield part

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from xml.sax.saxutils import quoteattr
 from PIL import Image, PngImagePlugin
 
 from sdnb import schedulers
+from sdnb.files import replacing
 from sdnb.settings import Settings, figure
 
 FORMAT = 1
@@ -50,15 +50,8 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence
     info.add_text("parameters", to_a1111(settings, facts))
     info.add_itxt("sdnb", to_json(records))
     info.add_itxt("XML:com.adobe.xmp", to_xmp(settings.strength is not None))
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".sdnb-", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            image.save(file, format="PNG", pnginfo=info)
-        os.chmod(part, 0o666 & ~_umask())  # mkstemp makes private files
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+    with replacing(path, ".png") as part:
+        image.save(part, format="PNG", pnginfo=info)
     return path
 
 
@@ -235,9 +228,3 @@ def to_xmp(composite: bool = False) -> str:
         f"Iptc4xmpExt:DigitalSourceType={quoteattr(MIXED if composite else SOURCE)}/>"
         "</rdf:RDF></x:xmpmeta>"
     )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from textwrap import shorten
 from typing import Any, Protocol
 
@@ -45,7 +46,8 @@ def convergence(samples: Iterable[Picture]) -> Plot:
     """How far each picture is from the one with the most steps, against what it cost.
 
     Arguments:
-        samples: a sheet, or any samples. Those that differ only in steps make a line.
+        samples: a sheet, or any samples. Those that differ only in steps make a line, and so do
+            the places of one run that `evolution` shows.
 
     Returns:
         A figure with a panel for steps, and for denoiser calls and seconds where they are known;
@@ -87,8 +89,9 @@ def convergence(samples: Iterable[Picture]) -> Plot:
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=panel != "seconds"))
-    if len(steps := sorted({picture.settings.steps for line in lines for picture in line})) < 8:
-        axes[0].set_xticks(steps)
+    ticks = sorted({costs["steps"] for costs in whole})
+    if min(b - a for a, b in pairwise(ticks)) > ticks[-1] / 12:  # their numbers do not touch
+        axes[0].set_xticks(ticks)
     axes[0].set_ylabel("mean difference of 255\nfrom the picture with most steps")
     if len(lines) > 1:
         figure.legend(
@@ -110,8 +113,8 @@ def lines_of(samples: Iterable[Picture]) -> list[list[Picture]]:
     lines: dict[Settings, list[Picture]] = {}
     for sample in samples:
         lines.setdefault(sample.settings.but(steps=1), []).append(sample)
-    found = [sorted(line, key=lambda s: s.settings.steps) for line in lines.values()]
-    found = [line for line in found if line[0].settings.steps < line[-1].settings.steps]
+    found = [sorted(line, key=_steps) for line in lines.values()]
+    found = [line for line in found if _steps(line[0]) < _steps(line[-1])]
     if not found:
         raise ValueError(
             "A convergence curve needs pictures that differ in steps and in nothing else: "
@@ -153,6 +156,12 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return sum(means) / len(means)
 
 
+def _steps(picture: Picture) -> int:
+    return picture.facts.get("step", picture.settings.steps)
+
+
 def _cost(picture: Picture) -> dict[str, float]:
     known = {name: value for name, value in picture.facts.items() if name in COSTS and value}
-    return {**known, "steps": picture.settings.steps}
+    if "step" in picture.facts:
+        known.pop("seconds", None)  # they are the whole run's
+    return {**known, "steps": _steps(picture)}

@@ -189,7 +189,7 @@ def usual_folder() -> Path:
 
 _KEY = re.compile("[0-9a-f]{64}")
 _OURS = re.compile(r"[0-9a-f]{64}\.png")
-_PART = re.compile(r"\.sdnb-.*\.part")  # as metadata.save_png names them
+_PART = re.compile(r"\.sdnb-.*\.part\.png")  # as files.replacing names them
 
 
 def _is_stale(stat: os.stat_result) -> bool:

@@ -13,7 +13,8 @@ ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
     "Sample", "Settings", "Sheet", "Store", "clear", "compare", "evolution", "generate",
-    "image_grid", "load", "metadata", "notebook_login", "plan", "read", "schedulers", "variations",
+    "image_grid", "load", "metadata", "notebook_login", "plan", "plots", "read", "schedulers",
+    "variations",
 }  # fmt: skip
 BELOW = {
     "settings": set(),
@@ -35,7 +36,7 @@ BELOW = {
     "decoding": {"notices"},
     "previews": {"schedulers"},
     "code": {"emoji", "schedulers", "settings"},
-    "metadata": {"schedulers", "settings"},
+    "metadata": {"files", "schedulers", "settings"},
     "sample": {"animation", "code", "grid", "metadata", "plots", "settings", "slider"},
     "store": {"metadata", "notices", "sample", "settings"},
     "hub": {"failures", "notices"},

@@ -49,6 +49,16 @@ def test_each_scheduler_has_a_line_of_distances_to_its_own_longest_run():
     ]  # fmt: skip
 
 
+def test_the_places_of_one_run_make_a_line():
+    shades = {12: 50, 24: 10, 50: 0}
+    facts = {at: {**costs(at + 1, 2.0), "step": at} for at in shades}
+    run = [sample(shade, 50, facts[at], scheduler="PNDM") for at, shade in shades.items()]
+    steps, calls = convergence(run).axes
+    assert points(steps.lines[0]) == [(12, 50), (24, 10), (50, 0)]
+    assert points(calls.lines[0]) == [(13, 50), (25, 10), (51, 0)]
+    assert list(steps.get_xticks()) == [12, 24, 50]
+
+
 def test_the_order_of_the_samples_does_not_matter():
     one, other = convergence(PNDM + HEUN), convergence([*reversed(PNDM), *reversed(HEUN)])
     for a, b in zip(one.axes, other.axes):

@@ -269,12 +269,12 @@ def test_a_process_killed_while_writing_leaves_whole_pictures_and_its_rest_is_cl
         time.sleep(0.05 + attempt * 0.003)
         writer.send_signal(signal.SIGKILL)
         writer.communicate()
-        pictures = list(kept.folder.glob("*.png"))
+        pictures = list(kept.folder.glob("[0-9a-f]*.png"))
         assert pictures
         for path in pictures:
             assert kept.get(path.stem) is not None
             assert path.exists()
-        left = list(kept.folder.glob(".sdnb-*.part"))
+        left = list(kept.folder.glob(".sdnb-*.part.png"))
         if left:
             break
     assert left, "no kill hit a write: the test shows nothing"
@@ -283,12 +283,12 @@ def test_a_process_killed_while_writing_leaves_whole_pictures_and_its_rest_is_cl
     for path in left:
         os.utime(path, (long_ago, long_ago))
     put(kept, 4)
-    assert not list(kept.folder.glob(".sdnb-*.part"))
+    assert not list(kept.folder.glob(".sdnb-*.part.png"))
 
 
 def test_a_file_that_another_process_is_writing_is_left_alone(kept):
     put(kept)
-    part = kept.folder / ".sdnb-abc.part"
+    part = kept.folder / ".sdnb-abc.part.png"
     part.touch()
     put(kept, 1)
     assert part.exists()
@@ -326,7 +326,7 @@ def test_two_processes_at_once_put_get_drop_and_clear_without_harm(kept):
         assert process.returncode == 0
         assert int(out) > 30
     assert kept.size() <= most
-    assert all(kept.get(path.stem) for path in kept.folder.glob("*.png"))
+    assert all(kept.get(path.stem) for path in kept.folder.glob("[0-9a-f]*.png"))
     assert not list(kept.folder.glob(".sdnb-*"))
 
 

@@ -11,6 +11,7 @@ import inspect
 import sys
 
 STAGES = ["autoencoder", "text", "denoiser", "decoder", "export", "judge", "score"]
+MORE = ["adopt", "log", "sheet"]
 
 
 def main(argv: list[str]) -> None:
@@ -21,8 +22,8 @@ def main(argv: list[str]) -> None:
             print(f"# {each}", flush=True)
             main([each])
         return
-    if stage not in [*STAGES, "sheet"]:
-        raise SystemExit(f"{__doc__}\nThe stages are {', '.join(STAGES)}; and sheet.")
+    if stage not in [*STAGES, *MORE]:
+        raise SystemExit(f"{__doc__}\nThe stages are {', '.join(STAGES)}; and {', '.join(MORE)}.")
     module = importlib.import_module(f"training.{stage}")
     function = getattr(module, "train", None) or module.main
     defaults = {k: p.default for k, p in inspect.signature(function).parameters.items()}

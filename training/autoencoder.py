@@ -98,6 +98,8 @@ def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0
     average = Average(model, horizon=300)
     first = 0
     if state := run.load():
+        if "model" not in state:
+            return  # the adopted one
         model.load_state_dict(state["model"])
         optimiser.load(state["optimiser"])
         average.values, first = state["average"], state["step"]

@@ -21,6 +21,7 @@ from random import Random
 
 import numpy as np
 import torch
+from scipy import linalg
 
 from training import autoencoder, export, judge, sheet, world
 
@@ -75,6 +76,7 @@ class Task:
     right: Callable[[world.Scene, Seen], bool]
     held: bool = True
     ask: Callable[[world.Scene], bool] = lambda scene: True
+    share: int = 1  # a task of our own, beyond GenEval's, gets a part of the prompts: 1 in so many
 
 
 def _two_colors(scene: world.Scene) -> bool:
@@ -93,12 +95,13 @@ TASKS = {
     "position": Task({"beside": 1, "above": 1}, right_sides),
     "colour binding": Task({"beside": 1, "above": 1}, right_sides, ask=_two_colors),
     "riding": Task({"riding": 1}, rides),
-    "two counted kinds": Task({"rows": 1, "columns": 1}, right_names),
+    "two counted kinds": Task({"rows": 1, "columns": 1}, right_names, share=4),
     "coloured squares and circles": Task(
         {"single": 1, "small": 1},
         right_names,
         held=False,
         ask=lambda s: s.kinds[0][0] in world.SHAPES,
+        share=4,
     ),
 }
 
@@ -126,6 +129,22 @@ def interval(p: float, n: int) -> float:
     return 1.96 * math.sqrt(max(p * (1 - p), 1 / n) / n)
 
 
+def frechet(a: np.ndarray, b: np.ndarray) -> float:
+    """Fréchet distance of two sets of features (N, D), as FID takes it of Inception's.
+
+    https://arxiv.org/abs/1706.08500; 0 for the same distribution, and more for few samples.
+    """
+    means = np.square(a.mean(0) - b.mean(0)).sum()
+    one, two = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = linalg.sqrtm(one @ two)
+    return float(means + np.trace(one + two - 2 * root.real))
+
+
+def features(pictures: torch.Tensor, eye: judge.Judge) -> np.ndarray:
+    """What the judge makes of pictures before it names things, (N, 192): mean over places."""
+    return torch.cat([eye.features(part).mean((2, 3)) for part in pictures.split(64)]).numpy()
+
+
 @torch.inference_mode()
 def main(
     count: int = 400, steps: int = 25, guidance: float = 5.0, name: str = "denoiser",
@@ -133,32 +152,43 @@ def main(
 ) -> None:  # fmt: skip
     """Scores every task and writes the table."""
     eye, vae, pipe = judge.load(), autoencoder.load(), export.pipeline(name)
-    rows = {}
+    rows, seen = {}, {"drawn": [], "real": []}
     for title, task in TASKS.items():
-        scenes = asked(task, count)
+        scenes = asked(task, count // task.share)
         real = torch.cat(
             [vae.decode(vae.encode(autoencoder.pictures(scenes[i : i + 50])).latents).sample
-             for i in range(0, count, 50)]
+             for i in range(0, len(scenes), 50)]
         )  # fmt: skip
         started = time.monotonic()
         texts = [world.sentence(Random(0), s, plain=True) for s in scenes]
         drawn = tensor(sheet.pictures(pipe, texts, steps, guidance))
+        seen["drawn"].append(features(drawn, eye))
+        seen["real"].append(features(real.clamp(-1, 1), eye))
         rows[title] = {
             "score": share(task, scenes, drawn, eye),
             "upper bound": share(task, scenes, real.clamp(-1, 1), eye),
-            "prompts": count,
-            "pictures a second": count / (time.monotonic() - started),
+            "prompts": len(scenes),
+            "pictures a second": len(scenes) / (time.monotonic() - started),
         }
         row = rows[title]
-        print(f"{title:30} {row['score']:6.1%} ± {interval(row['score'], count):.1%}"
+        print(f"{title:30} {row['score']:6.1%} ± {interval(row['score'], len(scenes)):.1%}"
               f"   upper bound {row['upper bound']:.1%}", flush=True)  # fmt: skip
     same = tensor(sheet.pictures(pipe, ["a fox"] * 50, steps, guidance))
     differ = [float((a - b).abs().mean() / 2) for a, b in pairwise(same)]
     print(f"50 seeds of 'a fox' differ by {np.mean(differ):.3f} of 1.0 on average, "
           f"at least {min(differ):.3f}")  # fmt: skip
+    drawn, real = (np.concatenate(each) for each in seen.values())
+    other = np.random.default_rng(0).permutation(len(real))
+    half = len(real) // 2
+    distance = {
+        "drawn to real": frechet(drawn, real),
+        "real to real": frechet(real[other[:half]], real[other[half:]]),  # half as many: its floor
+    }
+    print(f"Fréchet distance on the judge's features: {distance}")
     whole = {
         "settings": {"steps": steps, "guidance": guidance, "scheduler": "DPM++ 2M"},
         "tasks": rows,
         "diversity": float(np.mean(differ)),
+        "frechet distance": distance,
     }
     Path(table).write_text(json.dumps(whole, indent=1) + "\n")

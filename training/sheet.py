@@ -9,9 +9,9 @@ from itertools import islice
 from random import Random
 
 import torch
-from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler
+from diffusers import DiffusionPipeline
 
-from sdnb import image_grid
+from sdnb import image_grid, schedulers
 from training import export, world
 
 
@@ -21,9 +21,12 @@ def prompts(count: int, seed: int, held: bool = True) -> list[str]:
     return [world.sentence(Random(0), s, plain=True) for s in scenes]
 
 
-def pictures(pipe: DiffusionPipeline, texts: list[str], steps: int = 25, guidance: float = 5.0):
-    """One picture a prompt, seeds 0, 1, 2, …, in batches of 16, with DPM++ 2M."""
-    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+def pictures(
+    pipe: DiffusionPipeline, texts: list[str], steps: int = 25, guidance: float = 5.0,
+    scheduler: str = "DPM++ 2M",
+):  # fmt: skip
+    """One picture a prompt, seeds 0, 1, 2, …, in batches of 16."""
+    pipe.scheduler = schedulers.make(scheduler, pipe.scheduler)
     pipe.set_progress_bar_config(disable=True)
     images = []
     for i in range(0, len(texts), 16):
