@@ -149,6 +149,20 @@ def test_the_code_of_a_sample_makes_the_same_pixels_with_diffusers_alone(pipe, t
     assert np.array_equal(pixels(sample.image), pixels(Image.open(tmp_path / "again.png")))
 
 
+def test_the_code_makes_the_same_pixels_with_every_scheduler(pipe, tmp_path):
+    made = {
+        f"{i}.png": sdnb.generate("a fox", steps=3, guidance=4, seed=3, scheduler=name, pipe=pipe)
+        for i, name in enumerate(sdnb.schedulers.names())
+    }
+    code = "\n".join(f"{s.code()}\nimage.save({str(tmp_path / n)!r})" for n, s in made.items())
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    from PIL import Image
+
+    for name, sample in made.items():
+        again = pixels(Image.open(tmp_path / name))
+        assert np.array_equal(pixels(sample.image), again), sample.settings.scheduler
+
+
 def test_a_sample_shows_a_small_picture_and_text_that_does_not_change_from_run_to_run(pipe):
     bundles = [
         sdnb.generate("a fox", steps=1, seed=5, pipe=pipe)._repr_mimebundle_() for _ in range(2)

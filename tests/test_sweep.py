@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb import Settings, axes, generation, loading, previews, schedulers
+from sdnb import Settings, axes, generation, live, loading, previews, schedulers
 
 PROMPT = "a fox on a blue background"
 
@@ -372,3 +372,41 @@ def test_evolution_looks_at_one_run(pipe, calls):
     assert same(sheet[2], sdnb.generate(PROMPT, steps=6, seed=1, pipe=pipe))
     with pytest.raises(ValueError, match=r"at is \[9\]: give steps from 1 to 6"):
         sdnb.evolution(PROMPT, [9], steps=6, pipe=pipe)
+
+
+# ---------------------------------------------------------------- while it is made
+
+
+class Handle:
+    """What `display(display_id=True)` gives: remembers all that was shown in its place."""
+
+    def __init__(self):
+        self.shown = []
+
+    def update(self, what, raw=False):
+        self.shown.append(what)
+
+
+def test_a_sheet_fills_in_while_a_person_looks_and_leaves_one_result(pipe, monkeypatch):
+    handle = Handle()
+
+    def display(what, display_id):
+        handle.shown.append(what)
+        return handle
+
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr(live.login, "someone_can_answer", lambda: True)
+    monkeypatch.setattr(live, "EVERY", 0)
+    monkeypatch.setattr("IPython.display.display", display)
+    sheet = sdnb.compare(PROMPT, steps=[1, 2, 3], seed=1, batch=1, pipe=pipe)
+    *partial, last = handle.shown
+    assert [sum("denoiser_calls" in s.facts for s in p) for p in partial] == [1, 2, 3]
+    assert same(partial[-1][2], sheet[2])
+    assert last == {"text/plain": ""}
+
+
+def test_nothing_is_shown_beside_the_result_where_a_program_runs_the_notebook(pipe, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr(live.login, "someone_can_answer", lambda: False)
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: pytest.fail("shown"))
+    assert len(sdnb.compare(PROMPT, steps=[1, 2], seed=1, pipe=pipe)) == 2
