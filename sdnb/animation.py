@@ -49,7 +49,8 @@ def animate(
         >>> import tempfile
         >>> tiles = [Image.new("RGB", (64, 64), color) for color in ("red", "blue")]
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Image.open(animate(tiles, f"{folder}/tiles.gif")).n_frames
+        ...     with Image.open(animate(tiles, f"{folder}/tiles.gif")) as moving:
+        ...         moving.n_frames
         2
     """
     if not images:

@@ -63,8 +63,8 @@ def convergence(samples: Iterable[Picture]) -> Plot:
         ...     for steps, shade in [(12, 60), (24, 15), (50, 0)]
         ... ]
         >>> [line] = convergence(samples).axes[0].lines
-        >>> list(line.get_xdata()), list(line.get_ydata())
-        ([12, 24, 50], [20.0, 5.0, 0.0])
+        >>> line.get_xydata().tolist()
+        [[12.0, 20.0], [24.0, 5.0], [50.0, 0.0]]
     """
     lines = lines_of(samples)
     names = names_of([line[0].settings for line in lines])
