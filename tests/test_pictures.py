@@ -179,6 +179,7 @@ def test_an_image_variations_model_takes_the_picture_as_its_prompt(variation_pip
             fox.image, num_inference_steps=3, guidance_scale=3.0, width=64, height=64,
             generator=torch.Generator("cpu").manual_seed(7 + i),
         ).images[0]  # fmt: skip
-        assert np.array_equal(np.asarray(sample.image), np.asarray(theirs))
+        # made together, so the last digits may differ
+        assert np.abs(np.asarray(sample.image, int) - np.asarray(theirs, int)).max() <= 2
     with pytest.raises(ValueError, match="starts from a picture: give image="):
         sdnb.generate("a fox", pipe=pipe)
