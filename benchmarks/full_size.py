@@ -27,8 +27,9 @@ WAYS = {
         "import torch; from diffusers import StableDiffusionPipeline as P;"
         "pipe = P.from_pretrained({folder!r}, dtype=torch.bfloat16)"
     ),
-    "from_pretrained": (
-        "from diffusers import StableDiffusionPipeline as P; pipe = P.from_pretrained({folder!r})"
+    "from_pretrained, float32": (
+        "import torch; from diffusers import StableDiffusionPipeline as P;"
+        "pipe = P.from_pretrained({folder!r}, dtype=torch.float32)"
     ),
 }
 PICTURE = "pipe('a fox', num_inference_steps=2)"
