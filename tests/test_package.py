@@ -12,9 +12,9 @@ import sdnb
 ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
-    "Sample", "Settings", "Sheet", "Store", "clear", "compare", "evolution", "generate",
-    "image_grid", "load", "metadata", "notebook_login", "plan", "plots", "read", "schedulers",
-    "variations",
+    "Sample", "Settings", "Sheet", "Store", "clear", "compare", "counting", "evolution",
+    "generate", "image_grid", "load", "metadata", "notebook_login", "plan", "plots", "prompts",
+    "read", "schedulers", "variations",
 }  # fmt: skip
 BELOW = {
     "settings": set(),
@@ -58,6 +58,8 @@ BELOW = {
         "axes", "generation", "loading", "pictures", "plans", "previews", "sample", "settings",
         "store",
     },
+    "prompts": {"emoji", "loading"},
+    "counting": set(),
     "doctor": {"device", "emoji", "failures", "loading"},
     "__main__": {"axes", "doctor", "loading", "metadata", "sweep"},
     "__init__": set(),
