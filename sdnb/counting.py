@@ -1,4 +1,4 @@
-"""Counting: how many patches of one colour a picture has, and where they are.
+"""Counting: how many patches of one colour a picture has, where they are, what numbers are worth.
 
 An eye for flat pictures, such as the embedded model's squares and circles. In a photograph light
 and shadow break every colour up; there a person has to count.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
+from scipy import ndimage, stats
 
 # Hues in degrees of the colour circle, from and to. What is pale or dark has no hue worth a name.
 HUES = {
@@ -86,3 +86,31 @@ def patches(image: Image.Image, color: str) -> list[Patch]:
         if area >= SMALLEST
     ]
     return sorted(found, key=lambda patch: patch.x)
+
+
+def interval(right: int, total: int) -> tuple[float, float]:
+    """Between which shares the truth lies, 95 times in 100, where so many of all were right.
+
+    Wilson's interval (https://doi.org/10.1080/01621459.1927.10502953), which also holds for few
+    pictures, and where all of them or none are right.
+
+    Arguments:
+        right: how many were right.
+        total: of how many, 1 or more.
+
+    Returns:
+        (low, high), of 1.
+
+    Raises:
+        ValueError: more were right than there are, or there are none.
+
+    Example:
+        >>> [round(share, 2) for share in interval(6, 8)]
+        [0.41, 0.93]
+        >>> [round(share, 2) for share in interval(75, 100)]
+        [0.66, 0.82]
+    """
+    if not 0 <= right <= total or total < 1:
+        raise ValueError(f"{right} right of {total}: give a number from 0 to {max(total, 1)}.")
+    found = stats.binomtest(right, total).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)

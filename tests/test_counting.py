@@ -83,3 +83,19 @@ def test_random_scenes_of_two_colours_are_counted_and_placed_right():
 def test_an_unknown_colour_is_named_with_those_that_are_there():
     with pytest.raises(ValueError, match="no colour 'mauve' here: give one of red, orange"):
         counting.patches(Image.new("RGB", (8, 8)), "mauve")
+
+
+@pytest.mark.parametrize(("right", "total"), [(0, 10), (7, 10), (10, 10), (30, 40)])
+def test_the_interval_is_wilsons(right, total):
+    """His formula, written out: https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval"""
+    z, p = 1.959964, right / total
+    middle = (p + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * (p * (1 - p) / total + z * z / (4 * total**2)) ** 0.5
+    expected = pytest.approx((middle - half, middle + half), abs=1e-6)
+    assert counting.interval(right, total) == expected
+
+
+@pytest.mark.parametrize(("right", "total"), [(3, 2), (-1, 2), (0, 0)])
+def test_more_right_ones_than_there_are_is_an_error(right, total):
+    with pytest.raises(ValueError, match=f"{right} right of {total}"):
+        counting.interval(right, total)

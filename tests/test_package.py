@@ -29,7 +29,7 @@ BELOW = {
     "runs": {"merging"},
     "slider": {"files"},
     "animation": {"files", "grid"},
-    "plots": {"settings"},
+    "plots": {"counting", "settings"},
     "schedulers": {"settings"},
     "axes": {"schedulers", "settings"},
     "tokens": {"settings"},
