@@ -42,6 +42,15 @@ def test_what_stands_close_is_told_apart_also_where_the_picture_is_soft_and_nois
     assert len(counting.patches(noisy, "red")) == 4
 
 
+@pytest.mark.parametrize(("thick", "count"), [(2, 2), (8, 1)])
+@pytest.mark.parametrize("scale", [1, 4])
+def test_a_thin_bridge_does_not_join_two_and_a_thick_one_does(scale, thick, count):
+    image = drawn("red", [(0, 40 * scale), (80 * scale, 40 * scale)], 48 * scale, 128 * scale)
+    box = (0, 64 * scale, 127 * scale, (64 + thick) * scale - 1)
+    ImageDraw.Draw(image).rectangle(box, fill="red")
+    assert len(counting.patches(image, "red")) == count
+
+
 def test_what_overlaps_is_one():
     assert len(counting.patches(drawn("blue", [(20, 20), (40, 30)], 40), "blue")) == 1
 
