@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,10 +48,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def updated(paths: list[Path]) -> bool:
     """Makes the notebooks' outputs anew, and says whether nbval agrees with them."""
-    import pytest
-
-    words = ["--nbtest-update", "-p", "no:cacheprovider", *map(str, paths)]
-    code = pytest.main(words)
+    words = ["-m", "pytest", "-p", "no:cacheprovider", "--nbtest-update", *map(str, paths)]
+    code = subprocess.run([sys.executable, *words]).returncode
     print("nbval agrees." if code == 0 else "nbval does not agree with what was stored.")
     return code == 0
 
