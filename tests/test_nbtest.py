@@ -1,6 +1,6 @@
 """nbval that sees pictures, held against what it must and must not see.
 
-`python tests/test_nbtest.py` prints the table that stands in docs/nbtest.md.
+`python tests/test_nbtest.py` prints the table that stands in docs/nbtest.md, and draws its picture.
 """
 
 import base64
@@ -21,6 +21,7 @@ from PIL import Image, ImageChops, ImageOps
 from skimage.metrics import structural_similarity
 
 from sdnb.nbtest import notebooks, outputs
+from sdnb.nbtest.__main__ import main
 from sdnb.nbtest.likeness import likeness, side_by_side
 
 HERE = Path(__file__).parent
@@ -106,9 +107,9 @@ ALIKE = {
 STRICT = {"nbtest": {"mean": 1}}
 SAME = {
     "the same picture": lambda: ([tile()], [tile()]),
-    "another CPU's rounding: one grey level": lambda: ([tile()], [rounded(tile())]),
-    "the same on a fox": lambda: ([fox(1)], [rounded(fox(1))]),
-    "the same on a sheet": lambda: ([sheet()], [rounded(sheet())]),
+    "another CPU's rounding, one grey level": lambda: ([tile()], [rounded(tile())]),
+    "another CPU's rounding, on a fox": lambda: ([fox(1)], [rounded(fox(1))]),
+    "another CPU's rounding, on a sheet": lambda: ([sheet()], [rounded(sheet())]),
     "two grey levels of noise": lambda: ([tile()], [noisy(tile(), 2)]),
     "two grey levels of noise on a fox": lambda: ([fox(1)], [noisy(fox(1), 2)]),
     "two grey levels of noise on a sheet": lambda: ([sheet()], [noisy(sheet(), 2)]),
@@ -499,7 +500,7 @@ def test_made_anew_a_notebook_agrees_with_nbval_and_is_clean(updated):
     for done in updated[1]:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "nbval agrees." in done.stdout
-        assert "1 notebooks, 0 with something wrong." in done.stdout
+        assert "1 notebook, 0 with something wrong." in done.stdout
 
 
 @pytest.mark.parametrize("source", RUNS)
@@ -524,5 +525,91 @@ def test_made_anew_twice_the_file_is_the_same(updated):
     assert first == second
 
 
+def test_a_cell_that_fails_leaves_the_file_as_it_was(tmp_path):
+    cells = [v4.new_code_cell("1 + 1"), v4.new_markdown_cell("two"), v4.new_code_cell("1 / 0")]
+    path = notebook(tmp_path / "n.ipynb", cells)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"(?s)cell 3 of \S+n.ipynb fails: .*ZeroDivisionError"):
+        notebooks.run(path, project=tmp_path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["n.ipynb"]
+
+
+def stored(text, source="1"):
+    return cell(source, [v4.new_output("stream", text=text)])
+
+
+VIEW = {notebooks.VIEW: {"model_id": "0" * 32}, "text/plain": "IntSlider(value=0)"}
+FAULTS = {
+    r"11 lines, at most 10\.": cell("1\n" * 11, []),
+    r"a token, hf_abc…, in the source\. Revoke it\.": cell("login('hf_abcdefghijklmnopqrst')", []),
+    r"a token, hf_abc…, in output 1": stored("hf_abcdefghijklmnopqrst"),
+    r"an absolute path in the source: .*/home/me": cell("open('/home/me/cat.png')", []),
+    r"an absolute path in output 1: .*/content/x": stored("saved to /content/x.png"),
+    r"an absolute path in output 1: .*Users": stored("saved to C:\\Users\\me\\x.png"),
+    r"a timing in output 1: '4 pictures in 3\.2 s'": stored("4 pictures in 3.2 s\n"),
+    r"a timing in output 1: .*7it/s": stored("| 50/50 at 7it/s"),
+    r"an address in memory in output 1: '<object at 0x7f": stored("<object at 0x7f35ab12cd00>"),
+    r"was never run": v4.new_code_cell("1"),
+    r"a widget without state in output 1": cell("1", [v4.new_output("display_data", VIEW)]),
+    r"an absolute path in output 1, an error": cell(
+        "1", [v4.new_output("error", ename="E", evalue="/home/me/x", traceback=[])]
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_what_should_not_be_stored_is_told_with_its_cell(tmp_path, what):
+    path = notebook(tmp_path / "n.ipynb", [v4.new_markdown_cell("one"), FAULTS[what]])
+    [found] = notebooks.faults(path)
+    assert re.match(f"Cell 2: {what}", found)
+
+
+def test_what_may_be_stored_is_not_complained_of(tmp_path):
+    page = '<style>a { transition: .3s }</style><a href="/usr/x">25 steps</a>'
+    cells = [
+        stored("25 steps at 7.5, 12 calls; 3 MB; see https://example.com/home/x and ./home/y\n"),
+        stored("a 3s b".replace("3s", "3 sheep") + ", Wall time: …, [00:12<00:03, 4.1it/s]\n"),
+        cell("1", [v4.new_output("display_data", {"text/html": page + html(fox(1))})]),
+        v4.new_code_cell(""),
+    ]
+    assert notebooks.faults(notebook(tmp_path / "n.ipynb", cells)) == []
+
+
+def test_what_is_wrong_with_a_whole_file_is_told(tmp_path):
+    path = notebook(tmp_path / "n.ipynb", [stored("x" * 1_000_000)])
+    [found] = notebooks.faults(path)
+    assert re.fullmatch(r"1,000,\d\d\d bytes with its outputs, at most 1,000,000\.", found)
+    nb = v4.new_notebook()
+    nb.metadata["widgets"] = {notebooks.STATE: {"version_major": 2}}
+    path.write_text(nbformat.writes(nb))
+    assert notebooks.faults(path) == [
+        "metadata.widgets has no state, so GitHub calls the notebook invalid."
+    ]
+    for text in (
+        '{"cells": 3, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
+        "[]",
+        "{}",
+        "no",
+    ):
+        path.write_text(text)
+        [found] = notebooks.faults(path)
+        assert found.startswith(f"{path} is no valid notebook: ")
+
+
+def test_the_command_says_what_is_wrong_and_where(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "neither a notebook (.ipynb) nor a folder" in capsys.readouterr().err
+    path = notebook(tmp_path / "n.ipynb", [v4.new_code_cell("1")])
+    assert main([str(tmp_path)]) == 1
+    assert capsys.readouterr().out == (
+        f"{path}: Cell 1: was never run, so its outputs are not compared.\n"
+        "1 notebook, 1 with something wrong.\n"
+    )
+
+
 if __name__ == "__main__":
+    old, new = ([output(fox(seed))] for seed in (1, 2))
+    [found] = outputs.differences(old, new, LIMITS)
+    found.sheet.save(HERE.parent / "docs" / "nbtest.png")
     print(table(), end="")

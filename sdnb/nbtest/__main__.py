@@ -42,13 +42,13 @@ def main(argv: list[str] | None = None) -> int:
         wrong += bool(found)
         for fault in found:
             print(f"{path}: {fault}")
-    print(f"{len(paths)} notebooks, {wrong} with something wrong.")
+    print(f"{len(paths)} notebook{'s' * (len(paths) != 1)}, {wrong} with something wrong.")
     return 0 if agree and not wrong else 1
 
 
 def updated(paths: list[Path]) -> bool:
     """Makes the notebooks' outputs anew, and says whether nbval agrees with them."""
-    words = ["-m", "pytest", "-p", "no:cacheprovider", "--nbtest-update", *map(str, paths)]
+    words = ["-m", "pytest", "--nbtest-update", *map(str, paths)]
     code = subprocess.run([sys.executable, *words]).returncode
     print("nbval agrees." if code == 0 else "nbval does not agree with what was stored.")
     return code == 0

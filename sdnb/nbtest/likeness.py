@@ -111,7 +111,7 @@ def side_by_side(
         if box:
             left, top, right, bottom = box
             ImageDraw.Draw(drawn).rectangle((left, top, right - 1, bottom - 1), outline="red")
-        views[f"difference, {times} times as bright"] = drawn
+        views["difference" + (f", {times} times as bright" if times > 1 else "")] = drawn
     width = max(view.width for view in views.values())
     scale = max(1, -(-200 // width))  # a label needs some room
     tiles = [view.resize((view.width * scale, view.height * scale), 0) for view in views.values()]

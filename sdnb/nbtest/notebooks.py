@@ -259,8 +259,10 @@ def _read(path: Path) -> Any:
     import nbformat
 
     try:
-        nb = nbformat.read(path, as_version=4)
-        nbformat.validate(nb)
-    except (nbformat.ValidationError, nbformat.reader.NotJSONError, json.JSONDecodeError) as error:
+        raw = json.loads(path.read_text("utf-8"))
+        if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
+            raise ValueError("it has no list of cells")
+        nbformat.validate(raw)  # read() itself only logs what is wrong
+    except (nbformat.ValidationError, ValueError) as error:
         raise ValueError(f"{path} is no valid notebook: {str(error).splitlines()[0]}") from error
-    return nb
+    return nbformat.read(path, as_version=4)
