@@ -15,5 +15,6 @@ makes outputs anew, and reports what should not be in a stored notebook. docs/nb
 - `likeness`: two pictures -> two numbers; expected, actual and difference as one picture
 - `outputs`: the pictures and texts of a cell's outputs; what differs between stored and fresh
 - `notebooks`: a notebook run and cleaned; what is wrong with a stored one
+- `messages`: a kernel's messages, followed as Jupyter follows them
 - `plugin`: pytest's hooks; `__main__`: the command
 """

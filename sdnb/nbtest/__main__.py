@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 where all is well, 1 where something is wrong with a notebook, 2 where
-        the arguments are.
+        the arguments are or a package is missing, 130 where it was stopped.
     """
     p = argparse.ArgumentParser(
         prog=PROG, description="Says what should not be in stored notebooks: too many bytes, long "
@@ -31,11 +31,16 @@ def main(argv: list[str] | None = None) -> int:
     )  # fmt: skip
     args = p.parse_args(argv)
     try:
+        if missing := notebooks.missing(update=args.update):
+            raise ValueError(missing)
         paths = notebooks.find(args.paths)
     except ValueError as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    agree = not args.update or updated(paths)
+    try:
+        agree = not args.update or updated(paths)
+    except KeyboardInterrupt:  # what runs the notebooks was stopped too, and said so
+        return 130
     wrong = 0
     for path in paths:
         found = notebooks.faults(path)

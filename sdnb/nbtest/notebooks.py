@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,10 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 # what Jupyter, Colab, papermill and VS Code write about the run or the machine, not the notebook
 OF_THE_RUN = {"execution", "ExecuteTime", "executionInfo", "outputId", "papermill", "vscode"}
 
-TOKEN = re.compile(r"\b(?:hf_|gh[oprsu]_|github_pat_|sk-|AKIA|glpat-|xox[abp]-)[A-Za-z0-9_-]{16,}")
+TOKEN = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{20,}|gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}"
+    r"|sk-[\w-]{20,}|AKIA[A-Z0-9]{16}|xox[abp]-[\w-]{10,})"
+)
 PATH = re.compile(
     r"(?<![\w/:.<~+-])/(?:home|Users|root|tmp|var|usr|opt|mnt|work|srv|private|content|kaggle)/[\w.]"
     r"|\b[A-Z]:\\+(?:Users|Windows|Program)"
@@ -32,6 +37,17 @@ SECONDS = re.compile(
     r"(?<![\w.])\d+(?:\.\d+)?\s?(?:ns|µs|us|ms|s|secs?|seconds?|mins?|minutes?|it/s|s/it)\b(?!/)"
 )
 NOT_SHOWN = re.compile(r"<(style|script)\b.*?</\1>|<[^<>]*>", re.S | re.I)  # of HTML
+
+
+def missing(*, update: bool) -> str:
+    """A sentence where a package is not installed, else nothing.
+
+    Arguments:
+        update: whether notebooks are to be run, or only read.
+    """
+    needed = ["nbformat", *(["pytest", "nbval", "nbclient", "skimage"] if update else [])]
+    absent = [name for name in needed if find_spec(name) is None]
+    return f"{' and '.join(absent)} missing here: pip install 'sdnb[test]'" if absent else ""
 
 
 def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -58,16 +74,16 @@ def roots(folder: Path, project: Path) -> dict[str, str]:
         folder: the notebook's own, where its kernel runs.
         project: the folder of the tests' configuration.
     """
-    places: dict[str, str | Path] = {
-        "<tmp>": tempfile.gettempdir(),
-        "~": Path.home(),
-        "<python>": sys.prefix,
-        "<base python>": sys.base_prefix,
-        "<project>": project,
-        ".": folder,
-    }
-    known = {str(Path(place).resolve()): name for name, place in places.items()}
-    known |= {str(place): name for name, place in places.items()}
+    places: list[tuple[str | Path, str]] = [
+        (tempfile.gettempdir(), "<tmp>"),
+        (Path.home(), "~"),
+        (sys.base_prefix, "<python>"),
+        (sys.prefix, "<python>"),
+        (project, "<project>"),
+        (folder, "."),
+    ]
+    known = {str(Path(place).resolve()): name for place, name in places}
+    known |= {str(place): name for place, name in places}
     return {place: name for place, name in known.items() if place != "/"}
 
 
@@ -114,10 +130,7 @@ def run(
         coalesce_streams=True, record_timing=False,
     )  # fmt: skip
     client.reset_execution_trackers()
-    # what a kernel says on its own stderr is no output; nbval does not look at it either
-    with client.setup_kernel(
-        cleanup_kc=True, cwd=str(path.parent.resolve()), stderr=subprocess.DEVNULL
-    ):
+    with _kernel(client, path):
         count = 0
         for index, cell in enumerate(nb.cells):
             if cell.cell_type != "code":
@@ -138,6 +151,22 @@ def run(
                 raise ValueError(f"cell {index + 1} of {path} fails: {error}") from error
         client.set_widgets_metadata()
     return cleaned(nb, roots(path.parent.resolve(), project))
+
+
+@contextmanager
+def _kernel(client: Any, path: Path) -> Iterator[None]:
+    from jupyter_client.kernelspec import NoSuchKernel
+
+    try:
+        # what a kernel says on its own stderr is no output; nbval does not look at it either
+        with client.setup_kernel(
+            cleanup_kc=True, cwd=str(path.parent.resolve()), stderr=subprocess.DEVNULL
+        ):
+            yield
+    except NoSuchKernel as error:
+        raise ValueError(
+            f"there is no kernel {error.name!r} here. --nbval-current-env takes this Python."
+        ) from error
 
 
 def cleaned(nb: Any, places: dict[str, str]) -> str:
@@ -176,9 +205,9 @@ def cleaned(nb: Any, places: dict[str, str]) -> str:
 
 def write(path: Path, text: str) -> None:
     """Writes a notebook's text, whole or not at all; not where it says the same already."""
-    if not path.exists() or path.read_text("utf-8") != text:
+    if not path.exists() or path.read_bytes() != text.encode():
         with replacing(path, ".ipynb") as part:
-            part.write_text(text, "utf-8")
+            part.write_bytes(text.encode())
 
 
 def faults(path: Path) -> list[str]:

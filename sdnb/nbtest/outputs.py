@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # what an output may offer of one picture, the form without loss first
 TYPES = ("image/png", "image/webp", "image/gif", "image/jpeg")
 URI = re.compile(
-    r"data:(image/(?:png|webp|gif|jpe?g))(?:;[\w=-]+)*;base64,((?:[A-Za-z0-9+/=]|\\?\n|%[2-3][BDF])+)"
+    r"data:(image/(?:png|webp|gif|jpe?g))(?:;[\w=-]+)*;base64,((?:[A-Za-z0-9+/=]|\\?\n|%2B|%2F|%3D)+)"
 )
 MOST = 8  # differing pictures of one cell that are drawn and told
 BEFORE = r"(?:(?<![\w/+.~-])|(?<=\[0m)|(?<=\[\d\dm)|(?<=;\d\dm))"  # or the end of a colour code
@@ -109,7 +109,7 @@ def pictures(outputs: Iterable[Mapping[str, Any]]) -> list[Picture]:
         for kind, text in data.items():
             if isinstance(text, str) and kind not in TYPES:
                 found += [
-                    Picture(f"output {number}, {kind}", {match[1]: match[2]})
+                    Picture(f"output {number}, {kind}", {match[1].replace("jpg", "jpeg"): match[2]})
                     for match in URI.finditer(text)
                 ]
     return found

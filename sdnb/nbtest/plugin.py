@@ -94,73 +94,13 @@ def _is_ours(item: pytest.Item) -> bool:
 def pytest_runtest_call(item: Any) -> Iterator[None]:
     if not _is_ours(item):
         return (yield)
+    from sdnb.nbtest.messages import Following
+
     item.parent.get_kernel_message = Following(item, item.parent.get_kernel_message)
     try:
         return (yield)
     finally:
         del item.parent.get_kernel_message  # the class's own is behind it
-
-
-class Following:
-    """Reads a kernel's messages for nbval, and does what nbval leaves undone in its outputs.
-
-    A display that is updated, outputs that are cleared, and what goes to an Output widget are
-    stored by Jupyter as they are at the end. nbval keeps every output as it was at first.
-    What updates a display of an earlier cell comes too late: that cell was compared already.
-
-    Arguments:
-        item: the cell that runs.
-        read: gives the kernel's next message.
-    """
-
-    def __init__(self, item: Any, read: Callable[..., dict[str, Any]]) -> None:
-        self.item, self.read = item, read
-        self.asked = ""  # the id of the message that had the cell run
-        self.shown: dict[str, list[Any]] = {}  # display id -> what was shown under it
-        self.clear_next = False
-        self.captured_by = ""  # the id of an Output widget
-
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        message = self.read(*args, **kwargs)
-        kind, content = message["msg_type"], message["content"]
-        parent = message["parent_header"].get("msg_id")
-        if kind == "execute_input":
-            self.asked = parent
-        if parent != self.asked:
-            return message
-        if kind == "comm_msg":
-            state = content["data"].get("state", {})
-            if "msg_id" in state:
-                self.captured_by = content["comm_id"] if state["msg_id"] else ""
-        elif kind == "clear_output":
-            if not self.captured_by:
-                self.clear_next = content["wait"]
-                if not content["wait"]:
-                    self.item.test_outputs.clear()
-            message["msg_type"] = "comm_msg"  # which nbval passes over
-        elif kind == "update_display_data":
-            for shown in self.shown.get(content["transient"]["display_id"], []):
-                shown.clear()
-                shown.update(content["data"])
-            message["msg_type"] = "comm_msg"
-        elif kind in ("display_data", "execute_result", "stream"):
-            self._output(message, content)
-        return message
-
-    def _output(self, message: dict[str, Any], content: dict[str, Any]) -> None:
-        import nbformat
-
-        if self.captured_by and message["msg_type"] != "execute_result":
-            message["msg_type"] = "comm_msg"
-            return
-        if self.clear_next:
-            self.item.test_outputs.clear()
-            self.clear_next = False
-        if name := content.get("transient", {}).get("display_id"):
-            content["data"] = nbformat.from_dict(
-                content["data"]
-            )  # so that nbval keeps this very one
-            self.shown.setdefault(name, []).append(content["data"])
 
 
 def compare(
@@ -240,13 +180,11 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """
     if not config.option.nbtest_update:
         return None
-    if missing := [name for name in ("nbval", "nbclient") if find_spec(name) is None]:
-        raise pytest.UsageError(
-            f"--nbtest-update needs {' and '.join(missing)}: pip install 'sdnb[test]'"
-        )
-    from nbval.kernel import CURRENT_ENV_KERNEL_NAME
-
     from sdnb.nbtest import notebooks
+
+    if missing := notebooks.missing(update=True):
+        raise pytest.UsageError(missing)
+    from nbval.kernel import CURRENT_ENV_KERNEL_NAME
 
     option = config.option
     try:
@@ -268,6 +206,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         except ValueError as error:
             print(f"{path} stays as it was: {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print(f"{path} stays as it was: stopped", file=sys.stderr)
+            return 130
         notebooks.write(path, text)
         seconds = time.monotonic() - start
         print(f"{path}: {path.stat().st_size:,} bytes, {seconds:.0f} s", flush=True)
