@@ -80,8 +80,8 @@ def side_by_side(
 ) -> Image.Image:  # fmt: skip
     """Expected, actual and difference as one picture, to be looked at.
 
-    Wide pictures stand one below the other. The difference is made as bright as it can be, and
-    its label says by how much.
+    Wide pictures stand one below the other. A faint difference is made brighter, and its label says
+    by how much.
 
     Arguments:
         expected: a PIL picture, or None where there should be none.
@@ -106,11 +106,15 @@ def side_by_side(
             views[f"{name}: no picture"] = Image.new("RGB", size, "#d0d7de")
     if len(seen) == 2 and seen[0].size == seen[1].size:
         difference = ImageChops.difference(*seen).convert("RGB")
-        times = 255 // max(1, int(np.asarray(difference).max()))
+        levels = np.asarray(difference)
+        # one pixel that is far off would leave all others dark
+        times = int(255 // np.percentile(levels[levels > 0], 90)) if levels.any() else 1
         drawn = difference.point(lambda level: level * times)
         if box:
             left, top, right, bottom = box
-            ImageDraw.Draw(drawn).rectangle((left, top, right - 1, bottom - 1), outline="red")
+            pen = ImageDraw.Draw(drawn)
+            for width, colour in ((3, "white"), (1, "red")):  # seen on any colour
+                pen.rectangle((left, top, right - 1, bottom - 1), None, colour, width)
         views["difference" + (f", {times} times as bright" if times > 1 else "")] = drawn
     width = max(view.width for view in views.values())
     scale = max(1, -(-200 // width))  # a label needs some room
