@@ -58,6 +58,7 @@ BELOW = {
         "axes", "generation", "loading", "pictures", "plans", "previews", "sample", "settings",
         "store",
     },
+    "nbtest": {"files", "grid", "nbtest"},
     "doctor": {"device", "emoji", "failures", "loading"},
     "__main__": {"axes", "doctor", "loading", "metadata", "sweep"},
     "__init__": set(),
@@ -73,6 +74,11 @@ def imported_by(statement: str) -> set[str]:
 
 def test_importing_sdnb_imports_nothing_heavy():
     assert not imported_by("import sdnb") & HEAVY
+
+
+def test_the_plugin_that_every_pytest_loads_imports_nothing_heavy():
+    seen = imported_by("import sdnb.nbtest.plugin")
+    assert not seen & (HEAVY | {"nbclient", "nbformat", "nbval", "scipy", "skimage"})
 
 
 def test_the_check_for_heavy_imports_can_fail():
@@ -104,9 +110,12 @@ def uses(source: str) -> set[str]:
     return {name.split(".")[1] for name in found if name.startswith("sdnb.")}
 
 
-@pytest.mark.parametrize("module", [*sorted(ROOT.glob("*.py")), ROOT / "emoji" / "__init__.py"])
+@pytest.mark.parametrize(
+    "module",
+    [*sorted(ROOT.glob("*.py")), *sorted(ROOT.glob("nbtest/*.py")), ROOT / "emoji" / "__init__.py"],
+)
 def test_arrows_point_one_way(module):
-    name = "emoji" if module.parent.name == "emoji" else module.stem
+    name = module.stem if module.parent == ROOT else module.parent.name
     assert uses(module.read_text()) <= BELOW[name]
 
 
