@@ -1,5 +1,8 @@
 """What only a real front end shows: pictures, updates, keys and scripts, in JupyterLab."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageColor
 
@@ -106,3 +109,18 @@ def test_a_widget_of_ipywidgets_moves_and_the_kernel_knows(notebook):
     slider.press("ArrowRight")
     assert book.text(0).split() == ["Steps", "25"]
     assert book.value("steps.value") == 25
+
+
+def test_a_stored_notebook_opens_with_all_its_pictures_none_wider_than_the_page(notebook):
+    path = Path(__file__).parents[1] / "notebooks" / "01_stable_diffusion.ipynb"
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    pictures = [o for o in outputs if {"image/png", "image/jpeg"} & set(o.get("data", {}))]
+    book = notebook(path)
+    right = "all => all.map(image => image.naturalWidth && image.getBoundingClientRect().right)"
+    edges = book.page.locator(".jp-RenderedImage img").evaluate_all(right)
+    assert len(edges) == len(pictures) > 0
+    assert 0 < min(edges) <= max(edges) < 1000
+    badge = "https://colab.research.google.com/assets/colab-badge.svg"
+    assert book.strangers == [badge]  # which a test does not load; nothing else is from elsewhere
+    book.strangers.clear()
