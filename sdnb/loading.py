@@ -189,7 +189,8 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
     found = hub.listing(
         request.source, request.revision, request.variant, half, request.use_safetensors
     )
-    _check_class(found)
+    with _quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
+        _check_class(found)
     need = _make_room(found, request)
     folder = hub.download(found, request.revision)
     embedded = request.source == str(emoji.FOLDER)

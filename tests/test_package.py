@@ -12,9 +12,9 @@ import sdnb
 ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
-    "Sample", "Settings", "Sheet", "Store", "clear", "compare", "evolution", "generate",
-    "image_grid", "load", "metadata", "notebook_login", "plan", "plots", "read", "schedulers",
-    "variations",
+    "Sample", "Settings", "Sheet", "Store", "clear", "compare", "counting", "evolution",
+    "generate", "image_grid", "load", "metadata", "notebook_login", "plan", "plots", "prompts",
+    "read", "schedulers", "variations",
 }  # fmt: skip
 BELOW = {
     "settings": set(),
@@ -29,7 +29,7 @@ BELOW = {
     "runs": {"merging"},
     "slider": {"files"},
     "animation": {"files", "grid"},
-    "plots": {"settings"},
+    "plots": {"counting", "settings"},
     "schedulers": {"settings"},
     "axes": {"schedulers", "settings"},
     "tokens": {"settings"},
@@ -59,6 +59,8 @@ BELOW = {
         "store",
     },
     "nbtest": {"files", "grid", "nbtest"},
+    "prompts": {"emoji", "loading"},
+    "counting": set(),
     "doctor": {"device", "emoji", "failures", "loading"},
     "__main__": {"axes", "doctor", "loading", "metadata", "sweep"},
     "__init__": set(),
