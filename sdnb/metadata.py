@@ -208,13 +208,13 @@ def from_a1111(text: str) -> Record:
         settings = Settings(
             prompt=prompt.strip(),
             negative_prompt=negative.strip(),
-            steps=int(_plain(pairs.pop("Steps", "20"))),
-            guidance=float(_plain(pairs.pop("CFG scale", "7.5"))),
+            steps=_whole(pairs.pop("Steps", "20")),
+            guidance=_real(pairs.pop("CFG scale", "7.5")),
             scheduler=schedulers.from_a1111(sampler, schedule) if sampler else None,
-            seed=int(_plain(pairs.pop("Seed"))) if "Seed" in pairs else None,
-            width=int(_plain(width)) if width else None,
-            height=int(_plain(height)) if height else None,
-            strength=float(_plain(strength)) if strength else None,
+            seed=_whole(pairs.pop("Seed")) if "Seed" in pairs else None,
+            width=_whole(width) if width else None,
+            height=_whole(height) if height else None,
+            strength=_real(strength) if strength else None,
         )
     except ValueError as error:
         raise ValueError(f"The AUTOMATIC1111 settings cannot be used: {error}") from error
@@ -229,11 +229,16 @@ OURS = {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Denoi
 _PAIR = re.compile(r'(?:^|,)\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?=,|$)')
 
 
-def _plain(number: str) -> str:
-    """The number as it was read, unless only Python takes it for one: 1_000, or ٣."""
-    if "_" in number or not number.isascii():
-        raise ValueError(f"{number!r} is no number")
-    return number
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):  # int() takes more: 1_000, ٣
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
 
 
 def _quoted(value: str) -> str:
