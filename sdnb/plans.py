@@ -177,10 +177,20 @@ def _firsts(keys: list[str | None], made: dict[int, Sample]) -> list[int]:
 
 
 def _opened(store: bool | Store) -> Store | None:
-    """The store that is meant; none where SDNB_STORE is "off"."""
+    """The store that is meant; none where SDNB_STORE is "off", or where there is no home."""
     if isinstance(store, Store):
         return store
-    return Store() if store and os.environ.get("SDNB_STORE") != "off" else None
+    try:
+        return Store() if store and os.environ.get("SDNB_STORE") != "off" else None
+    except FileNotFoundError as error:
+        _say(str(error))
+        return None
+
+
+@functools.cache
+def _say(text: str) -> None:
+    """A notice that is needed once."""
+    notice(text)
 
 
 def _get(store: Store | None, key: str | None) -> Sample | None:

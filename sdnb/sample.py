@@ -347,7 +347,8 @@ def _maker(facts: dict[str, Any]) -> str:
     """Who made it: "sdnb's embedded model emoji, float32 on cpu"."""
     model = facts.get("model", "unknown model")
     name = "sdnb's embedded model emoji" if model == "emoji" else model
-    return f"{name}, {facts['dtype']} on {facts['device']}" if "dtype" in facts else name
+    known = {"dtype", "device"} <= set(facts)
+    return f"{name}, {facts['dtype']} on {facts['device']}" if known else name
 
 
 def _cost(sample: Sample) -> str:
