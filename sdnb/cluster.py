@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CORES = 4  # of a worker without a GPU: more threads do little for one picture's matrices
 ROWS = 16  # that a worker is given at a time; they are made together
+LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 TRIES = 2  # of rows whose worker died: so often together, and as often each by itself
 
 
@@ -203,7 +204,12 @@ class Remote:
                             store.put(key, result)
                     yield number, result
         for number in left:
-            yield number, RuntimeError(f"The worker died {2 * TRIES} times while making it.")
+            yield (
+                number,
+                RuntimeError(
+                    f"The worker that made it died, {2 * TRIES} times: is its memory large enough?"
+                ),
+            )
 
     # ---------------------------------------------------------------- Ray
 
@@ -212,7 +218,15 @@ class Remote:
         import ray
 
         if not ray.is_initialized():
-            ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+            # its C++ part complains of Ray Data's own workers
+            # (https://github.com/ray-project/ray/issues/53727)
+            own = os.environ.get(LOG_LEVEL)
+            os.environ.setdefault(LOG_LEVEL, "fatal")
+            try:
+                ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+            finally:
+                if own is None:
+                    del os.environ[LOG_LEVEL]
             self._mine = True
         return ray
 
@@ -270,6 +284,9 @@ class Remote:
                             self._said.add(sentence)
                             notice(sentence)
                     yield row["number"], pickle.loads(row["result"])
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise RuntimeError(f"Ray could not run the workers: {reason}") from error
         finally:
             stream.close()  # cancels what the workers do, and lets them end
 
@@ -337,6 +354,7 @@ class Worker:
         import torch
 
         self.recipes, self.start, self.batch = recipes, start, batch
+        self.made_by: dict[tuple[int, str | None], dict[str, Any]] = {}
         self.store = Store(folder[0]) if folder and Path(*folder).exists() else None
         self.said = _Said()
         log.addHandler(self.said)
@@ -386,7 +404,10 @@ class Worker:
                 wanted = Settings.from_dict(json.loads(jobs[i]["settings"]))
                 made_by = json.loads(jobs[i]["made_by"])
                 key = Store.key(wanted, made_by)
-                here = generation.made_by(wanted, pipe, self.start) or {}
+                what = number, wanted.scheduler
+                if what not in self.made_by:
+                    self.made_by[what] = generation.made_by(wanted, pipe, self.start) or {}
+                here = self.made_by[what]
                 if Store.key(wanted, here) != key:
                     yield i, ValueError(_differing(made_by, here))
                 elif self.store and (kept := self.store.get(key)):
@@ -469,11 +490,14 @@ def _marked(store: Store | None) -> Iterator[tuple[str, str] | None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Ray Data tells of each start and end; its warnings and errors stay."""
-    logger = logging.getLogger("ray.data")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    """Ray Data's log goes to its file alone: what fails is raised, or told by its picture."""
+    handlers = logging.getLogger("ray.data").handlers
+    screens = [handler for handler in handlers if isinstance(handler, logging.StreamHandler)]
+    levels = [screen.level for screen in screens]
+    for screen in screens:
+        screen.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for screen, level in zip(screens, levels):
+            screen.setLevel(level)

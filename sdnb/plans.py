@@ -125,11 +125,7 @@ class Plan:
             return self._run(_opened(store), batch, remote)
 
     def _run(self, kept: Store | None, batch: int | None, remote: cluster.Remote | None) -> Sheet:
-        made_by = [
-            remote.made_by(settings, pipe, self.start) if remote
-            else generation.made_by(settings, pipe, self.start) if kept else None
-            for settings, pipe in zip(self.settings, self.pipes)
-        ]  # fmt: skip
+        made_by = self._made_by(kept, remote)
         keys = [
             Store.key(settings, by) if kept and by else None
             for settings, by in zip(self.settings, made_by)
@@ -178,6 +174,19 @@ class Plan:
         for i, error in errors.items():
             notice(f"Picture {i + 1} failed: {error}")
         return self._sheet(made, errors, alone)
+
+    def _made_by(
+        self, kept: Store | None, remote: cluster.Remote | None
+    ) -> list[dict[str, Any] | None]:
+        """What besides the settings decides what each picture looks like; None: nobody asks."""
+        if not remote and not kept:
+            return [None] * len(self)
+        ask = remote.made_by if remote else generation.made_by
+        known: dict[tuple[Any, ...], dict[str, Any] | None] = {}
+        for settings, pipe in zip(self.settings, self.pipes):
+            if (id(pipe), settings.scheduler) not in known:
+                known[id(pipe), settings.scheduler] = ask(settings, pipe, self.start)
+        return [known[id(p), s.scheduler] for s, p in zip(self.settings, self.pipes)]
 
     def _sheet(
         self, made: dict[int, Sample], errors: dict[int, Exception], alone: dict[int, str]
