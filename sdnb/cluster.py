@@ -14,6 +14,7 @@ import logging
 import os
 import pickle
 import platform
+import sys
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 CORES = 4  # of a worker without a GPU: more threads do little for one picture's matrices
 ROWS = 16  # that a worker is given at a time; they are made together
-LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 TRIES = 2  # of rows whose worker died: so often together, and as often each by itself
 
 
@@ -218,15 +218,8 @@ class Remote:
         import ray
 
         if not ray.is_initialized():
-            # its C++ part complains of Ray Data's own workers
-            # (https://github.com/ray-project/ray/issues/53727)
-            own = os.environ.get(LOG_LEVEL)
-            os.environ.setdefault(LOG_LEVEL, "fatal")
-            try:
+            with _silent():
                 ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-            finally:
-                if own is None:
-                    del os.environ[LOG_LEVEL]
             self._mine = True
         return ray
 
@@ -235,11 +228,8 @@ class Remote:
 
         A machine without a GPU that drives a cluster can only load models on its CPU.
         """
-        import ray
-
         own = loading.origin_of(pipe).device.partition(":")[0]
-        far = ray.is_initialized() or "RAY_ADDRESS" in os.environ
-        if own == "cpu" and far and device.best() == "cpu":
+        if own == "cpu" and device.best() == "cpu":
             return "cuda" if self._connect().cluster_resources().get("GPU") else own
         return own
 
@@ -435,7 +425,7 @@ def _stop_if_told() -> None:
 def _differing(there: dict[str, Any], here: dict[str, Any]) -> str:
     """Why a worker would make another picture than the one that is meant."""
     names = [
-        f"its {name} is {ours[name]}, here it is {value}"
+        f"its {name} is {ours.get(name)}, where the sweep was started {value}"
         for theirs, ours in ((there, here), (there.get("versions", {}), here.get("versions", {})))
         for name, value in theirs.items()
         if name != "versions" and ours.get(name) != value
@@ -486,6 +476,30 @@ def _marked(store: Store | None) -> Iterator[tuple[str, str] | None]:
         yield str(folder), name
     finally:
         mark.unlink(missing_ok=True)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Ray starts, and its C++ part keeps to what is fatal.
+
+    It calls each of Ray Data's own workers an error, unless told not to, and then says that it was
+    told (https://github.com/ray-project/ray/issues/53727).
+    """
+    name = "RAY_BACKEND_LOG_LEVEL"
+    if name in os.environ:  # the user wants to hear it
+        yield
+        return
+    os.environ[name] = "fatal"
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+        del os.environ[name]
 
 
 @contextmanager
