@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sdnb import generation, loading, pictures
+from sdnb import cluster, generation, loading, pictures
 from sdnb.axes import Cell
 from sdnb.batching import Batcher
 from sdnb.live import Live
@@ -102,19 +102,33 @@ class Plan:
             f"merged about {self.merged_calls})"
         )
 
-    def run(self, store: bool | Store = True, batch: int | None = None) -> Sheet:
+    def run(
+        self,
+        store: bool | Store = True,
+        batch: int | None = None,
+        engine: str | cluster.Ray | None = None,
+    ) -> Sheet:
         """Makes the pictures that the store does not have, and sets all into a sheet.
 
         Arguments:
             store: where pictures are looked for and kept; False uses none.
             batch: pictures at once; None takes what fits into the memory.
+            engine: "ray" or a `cluster.Ray` makes them on Ray's workers; None makes them here.
 
         Raises:
             the first error, where every picture failed; else a cell says what went wrong.
+            ValueError: there is no such engine, or a pipeline is not as `load` made it and so
+                cannot go to Ray's workers; before anything runs.
+            ModuleNotFoundError: Ray is not installed.
         """
-        kept = _opened(store)
+        with cluster.opened(engine) as remote:
+            return self._run(_opened(store), batch, remote)
+
+    def _run(self, kept: Store | None, batch: int | None, remote: cluster.Remote | None) -> Sheet:
+        made_by = self._made_by(kept, remote)
         keys = [
-            self._key(kept, settings, pipe) for settings, pipe in zip(self.settings, self.pipes)
+            Store.key(settings, by) if kept and by else None
+            for settings, by in zip(self.settings, made_by)
         ]
         made = {i: sample for i, key in enumerate(keys) if (sample := _get(kept, key)) is not None}
         todo = _firsts(keys, made)
@@ -124,8 +138,19 @@ class Plan:
             generation.progress([self.settings[i] for i in todo]) as bar,
             Live(len(self), lambda: self._sheet(made, errors, alone)) as live,
         ):
-            for pipe in {id(self.pipes[i]): self.pipes[i] for i in todo}.values():
-                mine = [i for i in todo if self.pipes[i] is pipe]
+            if remote:
+                jobs = [
+                    cluster.Job(i, self.settings[i], self.pipes[i], made_by[i] or {}) for i in todo
+                ]
+                for i, result in remote.make(jobs, self.start, kept, batch, bar.update):
+                    if isinstance(result, Sample):
+                        made[i] = result
+                    else:
+                        errors[i] = result
+                    live.update()
+            here = [] if remote else todo
+            for pipe in {id(self.pipes[i]): self.pipes[i] for i in here}.values():
+                mine = [i for i in here if self.pipes[i] is pipe]
                 batcher = Batcher(pipe, batch)
                 make = functools.partial(generation.run, start=self.start)
                 for n, result in batcher.run(
@@ -150,9 +175,18 @@ class Plan:
             notice(f"Picture {i + 1} failed: {error}")
         return self._sheet(made, errors, alone)
 
-    def _key(self, store: Store | None, settings: Settings, pipe: DiffusionPipeline) -> str | None:
-        made_by = generation.made_by(settings, pipe, self.start) if store else None
-        return Store.key(settings, made_by) if made_by else None
+    def _made_by(
+        self, kept: Store | None, remote: cluster.Remote | None
+    ) -> list[dict[str, Any] | None]:
+        """What besides the settings decides what each picture looks like; None: nobody asks."""
+        if not remote and not kept:
+            return [None] * len(self)
+        ask = remote.made_by if remote else generation.made_by
+        known: dict[tuple[Any, ...], dict[str, Any] | None] = {}
+        for settings, pipe in zip(self.settings, self.pipes):
+            if (id(pipe), settings.scheduler) not in known:
+                known[id(pipe), settings.scheduler] = ask(settings, pipe, self.start)
+        return [known[id(p), s.scheduler] for s, p in zip(self.settings, self.pipes)]
 
     def _sheet(
         self, made: dict[int, Sample], errors: dict[int, Exception], alone: dict[int, str]

@@ -51,13 +51,17 @@ BELOW = {
         "device", "generation", "loading", "merging", "runs", "sample", "settings",
     },
     "live": {"login"},
+    "cluster": {
+        "batching", "device", "generation", "loading", "notices", "pictures", "sample",
+        "schedulers", "settings", "store",
+    },
     "plans": {
-        "axes", "batching", "generation", "live", "loading", "notices", "pictures", "sample",
-        "settings", "store",
+        "axes", "batching", "cluster", "generation", "live", "loading", "notices", "pictures",
+        "sample", "settings", "store",
     },
     "sweep": {
-        "axes", "generation", "loading", "pictures", "plans", "previews", "sample", "settings",
-        "store",
+        "axes", "cluster", "generation", "loading", "pictures", "plans", "previews", "sample",
+        "settings", "store",
     },
     "nbtest": {"files", "grid", "nbtest"},
     "prompts": {"emoji", "loading"},
