@@ -27,6 +27,7 @@ BELOW = {
     "files": set(),
     "merging": set(),
     "runs": {"merging"},
+    "turns": set(),
     "slider": {"files"},
     "animation": {"files", "grid"},
     "plots": {"settings"},
@@ -52,14 +53,14 @@ BELOW = {
     "live": {"login"},
     "plans": {
         "axes", "batching", "generation", "live", "loading", "notices", "pictures", "sample",
-        "settings", "store",
+        "settings", "store", "turns",
     },
     "sweep": {
         "axes", "generation", "loading", "pictures", "plans", "previews", "sample", "settings",
-        "store",
+        "store", "turns",
     },
     "doctor": {"device", "emoji", "failures", "loading"},
-    "__main__": {"axes", "doctor", "loading", "metadata", "sweep"},
+    "__main__": {"axes", "doctor", "files", "loading", "metadata", "sweep"},
     "__init__": set(),
 }  # fmt: skip
 
