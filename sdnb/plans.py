@@ -160,7 +160,7 @@ class Making:
         self.made: dict[int, Sample] = {}
         self.errors: dict[int, Exception] = {}
         self._alone: dict[int, str] = {}
-        self._store = _opened(store)
+        self._store = opened(store)
         self._keys = [plan._key(self._store, *each) for each in zip(plan.settings, plan.pipes)]
         for i, key in enumerate(self._keys):
             if (sample := _get(self._store, key)) is not None:
@@ -231,7 +231,7 @@ def _firsts(keys: list[str | None], made: dict[int, Sample]) -> list[int]:
     ]
 
 
-def _opened(store: bool | Store) -> Store | None:
+def opened(store: bool | Store) -> Store | None:
     """The store that is meant; none where SDNB_STORE is "off"."""
     if isinstance(store, Store):
         return store
