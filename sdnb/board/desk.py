@@ -120,7 +120,7 @@ class Desk:
             settings = self.form.settings()
             start, pipe = self.form.start, self.pipe
             given = settings.to_dict() | {axis: among}
-            code = texts.comparison(settings, axis, among, loading.origin_of(pipe).model)
+            code = texts.comparison(settings, axis, among, _model(pipe))
 
             def plan() -> Plan:
                 return sweep.plan(**given, pipe=pipe, image=start and start.image)
@@ -140,7 +140,7 @@ class Desk:
         lacks = self.form.restore(made.settings, start)
         self.stage.show(made, texts.code_of(made))
         model = made.facts.get("model")
-        mine = loading.origin_of(self.pipe).model
+        mine = _model(self.pipe)
         if model and model != mine:
             lacks.insert(0, f"{model} made it, here is {mine}")
         self.stage.say(f"Restored, but: {'; '.join(lacks)}." if lacks else "")
@@ -170,12 +170,14 @@ class Desk:
             settings = self.form.settings()
             start, pipe = self.form.start, self.pipe
             first = settings.seed or 0
-            drafts = [Cell(settings.but(seed=first + i)) for i in range(count)]
+            seeds = range(first, first + count)
+            drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
+            code = texts.comparison(settings, "seed", seeds, _model(pipe)) if count > 1 else ""
 
             def plan() -> Plan:
                 return _tabled(Plan.of(drafts, pipe, start))
 
-            self.worker.submit(lambda check: self._make(plan, "", start, check))
+            self.worker.submit(lambda check: self._make(plan, code, start, check))
 
     def _from_store(self) -> None:
         """Shows what the store has of the present settings; nothing else changes."""
@@ -270,9 +272,9 @@ class Desk:
                 self.pipe = loading.load(model.strip())
             self.form.fit(self.pipe)
             self.axis.options = self._axes()
-            self.stage.say(f"{loading.origin_of(self.pipe).model} is loaded.")
+            self.stage.say(f"{_model(self.pipe)} is loaded.")
         except Exception as error:
-            self.form.model.value = loading.origin_of(self.pipe).model
+            self.form.model.value = _model(self.pipe)
             self.stage.say(_words(error), wrong=True)
         finally:
             self.stage.idle()
@@ -344,6 +346,10 @@ def _heard(say: Callable[[str], object]) -> Iterator[None]:
         yield
     finally:
         log.removeFilter(told)
+
+
+def _model(pipe: DiffusionPipeline) -> str:
+    return loading.origin_of(pipe).model
 
 
 def _words(error: Exception) -> str:
