@@ -20,6 +20,7 @@ from sdnb.settings import Settings
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+AUTOMATIC = 0  # pixels: the model's own, or the picture's shape; None is no value of a Dropdown
 STEPS, GUIDANCE = 100, 20  # where the sliders end, until a larger value is restored
 LONG = [("say so", "error"), ("cut the end", "cut"), ("read it in pieces", "chunk")]
 
@@ -117,8 +118,8 @@ class Form:
             own = schedulers.name_of(pipe.scheduler)
             _choices(self.scheduler, [(name, name) for name in can.schedulers], own)
             for field in (self.width, self.height):
-                sizes: list[tuple[str, int | None]] = [("automatic", None)]
-                _choices(field, sizes + [(f"{side} px", side) for side in can.sizes], None)
+                sizes = [("automatic", AUTOMATIC)]
+                _choices(field, sizes + [(f"{n} px", n) for n in can.sizes], AUTOMATIC)
         _show(self.prompt, can.prompt)
         _show(self.negative, can.negative_prompt)
         _show(self.guidance, can.guidance)
@@ -144,8 +145,8 @@ class Form:
             guidance=self.guidance.value if can.guidance else usual.guidance,
             scheduler=self.scheduler.value,
             seed=values.seed(self.seed.value),
-            width=self.width.value if can.sizes else None,
-            height=self.height.value if can.sizes else None,
+            width=(self.width.value or None) if can.sizes else None,
+            height=(self.height.value or None) if can.sizes else None,
             strength=self.strength.value if self.start else None,
             long_prompt=self.long.value,
         )
@@ -174,9 +175,9 @@ class Form:
                 self.seed.value = str(settings.seed)
                 self.lock.value = True
             for field, pixels in ((self.width, settings.width), (self.height, settings.height)):
-                if pixels not in [None, *self.can.sizes]:
+                if pixels and pixels not in [n for _, n in field.options]:
                     field.options = [*field.options, (f"{pixels} px", pixels)]
-                field.value = pixels
+                field.value = pixels or AUTOMATIC
             self.long.value = settings.long_prompt
             self.start = start if self.can.picture else None
             if settings.strength is not None:

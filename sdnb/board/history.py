@@ -12,6 +12,7 @@ from sdnb import sample
 from sdnb.board import texts
 from sdnb.pictures import Start
 from sdnb.sample import Sample
+from sdnb.settings import figure
 
 MOST = 24  # thumbnails; older ones are closed
 SIDE = 84  # pixels
@@ -63,7 +64,9 @@ class History:
         name = f"sdnb-thumb-{next(_numbers)}"
         settings = made.settings
         button = widgets.Button(
-            description=settings.prompt,
+            description=" · ".join(
+                filter(None, [str(settings.steps), figure(settings.guidance), settings.scheduler])
+            ),
             tooltip=f"Back to: {settings.prompt}; {sample.numbers(settings)}",
         )
         button.add_class("sdnb-thumb")

@@ -11,7 +11,7 @@ STYLE = """
   --paper: var(--jp-layout-color1, #fff); --accent: var(--jp-brand-color1, #1976d2);
   --wrong: var(--jp-error-color1, #c62828); container-type: inline-size; color: var(--ink);
   font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); overflow: visible;
-  max-width: 1080px; padding: 4px 4px 12px }
+  max-width: 1080px; padding: 4px 4px 12px; color-scheme: light dark }
 @media (prefers-color-scheme: dark) {
   .sdnb-panel { --ink: var(--jp-ui-font-color1, #e6edf3);
     --faint: var(--jp-ui-font-color2, #9da7b3);
@@ -19,6 +19,8 @@ STYLE = """
     --paper: var(--jp-layout-color1, #15191e); --accent: var(--jp-brand-color1, #4ea1f3);
     --wrong: var(--jp-error-color1, #ff7b72) }
 }
+.jp-Notebook .sdnb-panel { color-scheme: light }
+[data-jp-theme-light=false] .sdnb-panel { color-scheme: dark }
 .sdnb-panel * { box-sizing: border-box }
 .sdnb-panel .sdnb-body.sdnb-body { display: grid; gap: 12px 28px; align-items: start;
   grid-template: "ask stage" auto "settings stage" 1fr "history history" auto
@@ -46,14 +48,19 @@ STYLE = """
   min-width: 44px; text-align: right; height: 20px; line-height: 18px; padding: 0 4px;
   border-radius: 4px; color: var(--ink); font-variant-numeric: tabular-nums }
 .sdnb-panel .widget-inline-hbox > .slider-container, .sdnb-panel .widget-inline-hbox > .slider {
-  grid-area: control; height: 22px; margin: 0; padding: 0 8px }
+  grid-area: control; height: 20px; margin: 0; padding: 0 8px; display: flex; align-items: center }
+.sdnb-panel .slider-container > .slider { flex: 1; margin: 0 }
+.sdnb-panel .widget-checkbox { display: block; height: 24px }
 .sdnb-panel .widget-checkbox > .widget-label { display: none }
-.sdnb-panel .widget-checkbox .widget-label-basic { display: flex; gap: 6px; align-items: center;
-  height: 28px; color: var(--ink) }
+.sdnb-panel .widget-checkbox .widget-label-basic { display: flex; gap: 8px; align-items: center;
+  justify-content: flex-start; height: 24px; color: var(--ink) }
+.sdnb-panel .widget-checkbox.widget-checkbox .widget-label-basic > input[type=checkbox] {
+  flex: none; width: 16px; height: 16px; margin: 0; accent-color: var(--accent) }
 .sdnb-panel input[type=text], .sdnb-panel textarea, .sdnb-panel select { width: 100%;
   color: var(--ink); background-color: var(--paper); border: 1px solid var(--line);
-  border-radius: 6px; font: inherit; padding: 5px 8px; min-height: 30px; height: auto }
-.sdnb-panel textarea { resize: vertical; min-height: 34px }
+  border-radius: 6px; font: inherit; padding: 5px 8px; height: 32px }
+.sdnb-panel select { padding: 0 4px; appearance: auto; background-image: none }
+.sdnb-panel textarea { resize: vertical; min-height: 34px; height: auto }
 .sdnb-panel .sdnb-prompt textarea { min-height: 74px; font-size: 14px }
 .sdnb-panel :is(input, textarea, select, button, .widget-readout, .noUi-handle, summary
   ):focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; box-shadow: none }
@@ -83,7 +90,7 @@ STYLE = """
   margin: 0 auto; border-radius: 8px; object-fit: contain }
 .sdnb-panel .sdnb-picture.sdnb-sheet { max-width: 100%; border-radius: 4px }
 .sdnb-panel .sdnb-empty { display: grid; place-items: center; max-width: 560px; margin: 0 auto;
-  aspect-ratio: 1; border: 1px dashed var(--line); border-radius: 8px; background: var(--soft);
+  aspect-ratio: 1; border: 1px dashed var(--line); border-radius: 8px; background: none;
   color: var(--faint); text-align: center; padding: 24px }
 .sdnb-panel .sdnb-run.sdnb-run { display: flex; flex-flow: row nowrap; gap: 12px;
   align-items: center; width: 100%; max-width: 560px; margin: 0 auto }
@@ -95,7 +102,7 @@ STYLE = """
 .sdnb-panel progress::-webkit-progress-bar { background: var(--line) }
 .sdnb-panel progress::-webkit-progress-value { background: var(--accent) }
 .sdnb-panel progress::-moz-progress-bar { background: var(--accent) }
-.sdnb-panel :is(.sdnb-about, .sdnb-out, [role=status], [role=alert]) { max-width: 560px;
+.sdnb-panel :is(.sdnb-about, details, [role=status], [role=alert]) { max-width: 560px;
   margin: 0 auto }
 .sdnb-panel .sdnb-about p + p { color: var(--faint); font-size: 12px }
 .sdnb-panel .sdnb-about p:first-child { font-size: 15px }
@@ -103,14 +110,17 @@ STYLE = """
 .sdnb-panel .sdnb-wrong { border-left: 3px solid var(--wrong); padding: 2px 0 2px 10px }
 .sdnb-panel .sdnb-buttons { display: flex; flex-wrap: wrap; gap: 8px; align-items: center }
 .sdnb-panel .sdnb-said { color: var(--faint); margin: 0 }
-.sdnb-panel details { margin-top: 8px } .sdnb-panel summary { cursor: pointer; color: var(--faint) }
+.sdnb-panel summary { cursor: pointer; color: var(--faint) }
 .sdnb-panel pre { margin: 6px 0 0; padding: 10px; background: var(--soft); border-radius: 6px;
   font: 12px/1.5 var(--jp-code-font-family, ui-monospace, monospace); color: var(--ink);
   white-space: pre-wrap }
-.sdnb-panel .sdnb-keep { width: 100%; max-width: 560px; margin: 0 auto }
+.sdnb-panel .sdnb-keep.sdnb-keep { display: flex; flex-flow: row nowrap; gap: 8px;
+  align-items: flex-start; width: 100%; max-width: 560px; margin: 0 auto }
+.sdnb-panel .sdnb-keep > :last-child { flex: 1 }
 .sdnb-panel .sdnb-tokens { color: var(--faint); font-size: 12px; margin-top: -6px }
 .sdnb-panel .sdnb-tokens strong { color: var(--wrong); font-weight: 600 }
-.sdnb-panel .sdnb-slider.sdnb-live { margin: 0 auto }
+.sdnb-panel .sdnb-slider.sdnb-live { width: min(100%, 400px); margin: 0 auto }
+.sdnb-panel .sdnb-slider > p { display: none }
 
 .sdnb-panel .sdnb-history.sdnb-history { border-top: 1px solid var(--line); padding-top: 10px;
   gap: 8px }
@@ -120,6 +130,7 @@ STYLE = """
   text-overflow: ellipsis; background-color: var(--paper); background-repeat: no-repeat;
   background-size: 82px 82px; background-position: top center }
 .sdnb-panel .sdnb-thumb.jupyter-button:hover { color: var(--ink); border-color: var(--accent) }
+.sdnb-panel .sdnb-restore { align-self: flex-start }
 .sdnb-panel .sdnb-title { color: var(--faint); font-size: 12px }
 .sdnb-panel.sdnb-over { outline: 2px dashed var(--accent); outline-offset: 4px }
 """

@@ -38,16 +38,17 @@ class Stage:
         self.view = widgets.HTML()
         self.caption = widgets.HTML()
         self.out = widgets.HTML()
+        self.unfold = widgets.HTML()
         self.save = widgets.Button(
             description="Save", tooltip="Write a PNG that carries its settings beside the notebook"
         )
         self.save.on_click(lambda _: self._save())
-        self.keep = _styled(widgets.Box([self.save]), "sdnb-keep")
+        self.keep = _styled(widgets.Box([self.save, self.out]), "sdnb-keep")
         self.box = _styled(
             widgets.VBox(
                 [
                     self.empty, self.picture, self.run, self.said, self.view, self.caption,
-                    self.out, self.keep,
+                    self.keep, self.unfold,
                 ]
             ),
             "sdnb-stage-box",
@@ -64,11 +65,13 @@ class Stage:
         if isinstance(made, Sample):
             self.view.value = ""
             self.caption.value = texts.caption(made)
-            self.out.value = texts.out(code, f"sdnb.{made.settings!r}")
+            settings = f"sdnb.{made.settings!r}"
         else:
             self.view.value = texts.scrubbed(made)
             self.caption.value = ""
-            self.out.value = texts.out(code, "\n".join(f"sdnb.{s.settings!r}" for s in made))
+            settings = "\n".join(f"sdnb.{each.settings!r}" for each in made)
+        self.out.value = texts.out(code, settings)
+        self.unfold.value = texts.unfold(code or settings)
         self.view.layout.display = "none" if alone else None
         self.keep.layout.display = None
 

@@ -19,12 +19,19 @@ QUIET = "tex2jax_ignore mathjax_ignore"  # keeps MathJax away from a prompt with
 
 # The button copies without asking the kernel. Where the page may not use the clipboard, it shows
 # the text, selected.
-COPY = """const box = this.closest('.sdnb-out'), text = this.dataset.text, pre = box.querySelector(
-'pre'), say = words => { box.querySelector('.sdnb-said').textContent = words; }; const select = ()
-=> { box.querySelector('details').open = true; pre.textContent = text; getSelection()
-.selectAllChildren(pre); say(document.execCommand('copy') ? 'Copied.' : 'Press Ctrl+C to copy.'); };
+COPY = """
+const stage = this.closest('.sdnb-stage-box'), text = this.dataset.text;
+const say = words => { stage.querySelector('.sdnb-said').textContent = words; };
+const select = () => {
+  const pre = stage.querySelector('pre');
+  stage.querySelector('details').open = true;
+  pre.textContent = text;
+  getSelection().selectAllChildren(pre);
+  say(document.execCommand('copy') ? 'Copied.' : 'Press Ctrl+C to copy.');
+};
 if (navigator.clipboard) navigator.clipboard.writeText(text).then(() => say('Copied.'), select);
-else select();""".replace("\n", " ")
+else select();
+"""
 
 
 def tokens(count: int, most: int | None, lost: str, unknown: Sequence[str] = ()) -> str:
@@ -90,7 +97,7 @@ def caption(shown: Sample) -> str:
 
 
 def out(code: str, settings: str) -> str:
-    """The buttons that copy code and settings, and the code itself to unfold."""
+    """The buttons that copy code and settings."""
 
     def button(name: str, text: str) -> str:
         return (
@@ -101,10 +108,14 @@ def out(code: str, settings: str) -> str:
     buttons = [button("Copy as cell", code)] if code else []
     buttons.append(button("Copy settings", settings))
     return (
-        f'<div class="sdnb-out {QUIET}"><div class="sdnb-buttons">{"".join(buttons)}'
+        f'<div class="sdnb-buttons {QUIET}">{"".join(buttons)}'
         '<span class="sdnb-said" role="status"></span></div>'
-        f"<details><summary>Code</summary><pre>{escape(code or settings)}</pre></details></div>"
     )
+
+
+def unfold(code: str) -> str:
+    """The code itself, to be unfolded and read; also where it is selected to be copied."""
+    return f'<details class="{QUIET}"><summary>Code</summary><pre>{escape(code)}</pre></details>'
 
 
 def code_of(shown: Sample) -> str:
@@ -172,7 +183,10 @@ def small(image: Image.Image) -> str:
 
 def background(name: str, picture: bytes) -> str:
     """The style that gives the button of that class its picture."""
-    return f"<style>.{name} {{ background-image: url({_url(picture)}) }}</style>"
+    return (
+        f"<style>.sdnb-panel .{name}.jupyter-button "
+        f"{{ background-image: url({_url(picture)}) }}</style>"
+    )
 
 
 def _img(picture: bytes, alt: str) -> str:
