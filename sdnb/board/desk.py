@@ -63,7 +63,7 @@ class Desk:
         self.worker = Worker(inline=frontend.in_colab())
         self.stage = Stage(self.stop)
         self.history = History(self.choose)
-        self.form = Form(pipe, self._changed)
+        self.form = Form(pipe, self._changed, self._complain)
         self.form.restore(settings, start)
         self.form.lock.value = keep_seed
 
@@ -219,7 +219,10 @@ class Desk:
         try:
             yield
         except (ValueError, TypeError) as error:
-            self.stage.say(str(error), wrong=True)
+            self._complain(str(error))
+
+    def _complain(self, words: str) -> None:
+        self.stage.say(words, wrong=True)
 
     # ---------------------------------------------------------------- in the worker's thread
 
@@ -247,7 +250,7 @@ class Desk:
                 self._stopped(making, watch, code)
         except Exception as error:
             self.stage.back()
-            self.stage.say(_words(error), wrong=True)
+            self._complain(_words(error))
         finally:
             self.stage.idle()
 
@@ -273,9 +276,11 @@ class Desk:
             self.form.fit(self.pipe)
             self.axis.options = self._axes()
             self.stage.say(f"{_model(self.pipe)} is loaded.")
+        except (Stopped, KeyboardInterrupt):
+            self._complain("Stopped.")
         except Exception as error:
             self.form.model.value = _model(self.pipe)
-            self.stage.say(_words(error), wrong=True)
+            self._complain(_words(error))
         finally:
             self.stage.idle()
 

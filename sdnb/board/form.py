@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
+from PIL import Image
 
 from sdnb import emoji, loading, pictures, schedulers, tokens
 from sdnb.board import abilities, texts, values
@@ -31,14 +32,20 @@ class Form:
     Arguments:
         pipe: what it makes pictures with; only what it can do is shown.
         changed: called after the person changed a setting.
+        complain: is given a sentence where a file is no picture.
 
     Attributes:
         ask, settings_box: what is to be shown: the prompts, and all the rest.
         start: the picture to start from, if there is one.
     """
 
-    def __init__(self, pipe: DiffusionPipeline, changed: Callable[[], object]) -> None:
-        self._changed = changed
+    def __init__(
+        self,
+        pipe: DiffusionPipeline,
+        changed: Callable[[], object],
+        complain: Callable[[str], object],
+    ) -> None:
+        self._changed, self._complain = changed, complain
         self._filling = False
         self.start: Start | None = None
 
@@ -117,6 +124,7 @@ class Form:
         with self.filling():
             own = schedulers.name_of(pipe.scheduler)
             _choices(self.scheduler, [(name, name) for name in can.schedulers], own)
+            _choices(self.long, LONG if can.pieces else LONG[:2], "error")
             for field in (self.width, self.height):
                 sizes = [("automatic", AUTOMATIC)]
                 _choices(field, sizes + [(f"{n} px", n) for n in can.sizes], AUTOMATIC)
@@ -178,7 +186,8 @@ class Form:
                 if pixels and pixels not in [n for _, n in field.options]:
                     field.options = [*field.options, (f"{pixels} px", pixels)]
                 field.value = pixels or AUTOMATIC
-            self.long.value = settings.long_prompt
+            if settings.long_prompt in [way for _, way in self.long.options]:
+                self.long.value = settings.long_prompt
             self.start = start if self.can.picture else None
             if settings.strength is not None:
                 self.strength.value = settings.strength
@@ -229,12 +238,17 @@ class Form:
             self._changed()
 
     def _uploaded(self, value: Any) -> None:
-        for _, content in uploads(value):
-            self._begin(content)
+        for name, content in uploads(value):
+            try:
+                start = pictures.start(opened(name, content), None)
+            except ValueError as error:
+                self._complain(str(error))
+            else:
+                self._begin(start)
 
-    def _begin(self, content: bytes | None) -> None:
-        """Takes the picture in a file as the one to start from; or none."""
-        self.start = None if content is None else pictures.start(opened(content), None)
+    def _begin(self, start: Start | None) -> None:
+        """Takes a picture as the one to start from; or none."""
+        self.start = start
         self._show_start()
         self._told()
 
@@ -256,10 +270,6 @@ class Form:
             told.value = texts.tokens(tokens.count(self._reader, field.value), most, lost, unknown)
             _show(told, bool(field.value) and field.layout.display != "none")
             too_long = too_long or bool(lost)
-        with self.filling():
-            if not self.can.pieces and self.long.value == "chunk":
-                self.long.value = "error"
-            self.long.options = LONG if self.can.pieces else LONG[:2]
         _show(self.long, too_long)
 
 
@@ -277,19 +287,17 @@ def uploads(value: Any) -> list[tuple[str, bytes]]:
     return [(file["name"], bytes(file["content"])) for file in value]
 
 
-def opened(content: bytes) -> Any:
+def opened(name: str, content: bytes) -> Image.Image:
     """The picture in a file's bytes.
 
     Raises:
         ValueError: it is none.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"This file is no picture that can be read: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three for bad files
+        raise ValueError(f"{name} is not a picture that can be read.") from error
     return image
 
 
