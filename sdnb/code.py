@@ -72,8 +72,10 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
 
     arguments = {"num_inference_steps": settings.steps, "guidance_scale": figure(settings.guidance)}
     arguments |= {k: v for k in ("width", "height") if (v := getattr(settings, k))}
-    if pieces := facts.get("pieces"):
-        before, embeds = _embedded(made if start else str(facts["pipeline"]), pieces)
+    pieces = facts.get("pieces")
+    if pieces or settings.prompt_syntax:
+        pipeline = made if start else str(facts["pipeline"])
+        before, embeds = _embedded(pipeline, pieces) if pieces else _weighted(pipeline, settings)
         lines += before
         arguments = embeds | arguments
     elif settings.negative_prompt:
@@ -87,7 +89,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         arguments = {k: v for k, v in arguments.items() if k in taken}
     arguments["generator"] = f'torch.Generator("cpu").manual_seed({settings.seed})'
     words = [f"{name}={value}" for name, value in arguments.items()]
-    if settings.prompt and not pieces:
+    if settings.prompt and not (pieces or settings.prompt_syntax):
         words.insert(0, _text(settings.prompt))
     call = ["image = pipe(", *(f"    {word}," for word in words), ").images[0]", "image"]
     head = [*others, "import torch", f"from diffusers import {', '.join(sorted(classes))}"]
@@ -137,6 +139,24 @@ def _embedded(
         arguments[f"{prefix}prompt_embeds"] = joined
         if "XL" in pipeline:
             arguments[f"{prefix}pooled_prompt_embeds"] = f"{prefix}parts[0][2]"
+    return lines, arguments
+
+
+def _weighted(pipeline: str, settings: Settings) -> tuple[list[str], dict[str, str]]:
+    """Lines that read prompts with compel's weights, and the arguments that take the embeddings."""
+    kind = "CompelForSDXL" if "XL" in pipeline else "CompelForSD"
+    lines = [
+        f"from compel import {kind}",
+        "with torch.no_grad():",
+        f"    prompts = {kind}(pipe)(",
+        f"        {_text(settings.prompt)},",
+        f"        negative_prompt={_text(settings.negative_prompt)},",
+        "    )",
+    ]
+    names = ["", "negative_"]
+    arguments = {f"{name}prompt_embeds": f"prompts.{name}embeds" for name in names}
+    if "XL" in pipeline:
+        arguments |= {f"{n}pooled_prompt_embeds": f"prompts.{n}pooled_embeds" for n in names}
     return lines, arguments
 
 

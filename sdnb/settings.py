@@ -29,6 +29,8 @@ class Settings:
         strength: for image to image, how much of the picture to redraw, over 0 and up to 1.
         long_prompt: what to do with a prompt that is longer than the model reads: "error" says
             so, "cut" drops the end, "chunk" reads it in pieces.
+        prompt_syntax: "compel" where the prompts hold weights as the package compel writes them,
+            such as "fox++" or "(blue sky)1.3"; None for plain words.
 
     Raises:
         ValueError: a value is outside its range; the sentence says which and what fits.
@@ -53,6 +55,7 @@ class Settings:
     height: int | None = None
     strength: float | None = None
     long_prompt: str = "error"
+    prompt_syntax: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):
@@ -89,6 +92,8 @@ class Settings:
                 raise ValueError(f"strength is {self.strength:g}: give over 0 and up to 1.")
         if self.long_prompt not in ("error", "cut", "chunk"):
             raise ValueError(f"long_prompt is {self.long_prompt!r}: give error, cut or chunk.")
+        if self.prompt_syntax not in (None, "compel"):
+            raise ValueError(f"prompt_syntax is {self.prompt_syntax!r}: give 'compel' or None.")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else

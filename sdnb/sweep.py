@@ -33,6 +33,7 @@ def generate(
     mask: pictures.Source | None = None,
     strength: float | None = None,
     long_prompt: str | None = None,
+    prompt_syntax: str | None = None,
     store: bool | Store = True,
 ) -> Sample:
     """Makes one picture from a text, or from a text and a picture.
@@ -55,6 +56,8 @@ def generate(
             (usually 0.8, for inpainting 1) where not given.
         long_prompt: a prompt longer than the model reads is an "error" unless it is to be "cut",
             or read in pieces ("chunk"; SD 1, SD 2 and SDXL).
+        prompt_syntax: "compel" where the prompts hold weights such as "fox++" or "(sky)1.3" (SD 1,
+            SD 2 and SDXL; `pip install sdnb[compel]`).
         store: where finished pictures are looked for and kept; False makes it anew.
 
     Returns:
@@ -73,7 +76,7 @@ def generate(
     given = {
         "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance,
         "scheduler": scheduler, "seed": seed, "width": width, "height": height,
-        "strength": strength, "long_prompt": long_prompt,
+        "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
     }  # fmt: skip
     changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     if isinstance(prompt, Settings):
@@ -100,6 +103,7 @@ def compare(
     image: pictures.Source | None = None,
     mask: pictures.Source | None = None,
     long_prompt: str = "error",
+    prompt_syntax: str | None = None,
     store: bool | Store = True,
     batch: int | None = None,
 ) -> Sheet:
@@ -119,7 +123,7 @@ def compare(
         model: instead of `pipe`: what `load` takes; a list compares models.
         calls: instead of `steps`: each scheduler makes about so many denoiser calls, so that they
             are compared at equal cost.
-        image, mask, long_prompt: as for `generate`; the same for all pictures.
+        image, mask, long_prompt, prompt_syntax: as for `generate`; the same for all pictures.
         store: where finished pictures are looked for and kept; False makes all anew.
         batch: pictures at once; 1 makes them one by one. None takes what fits into the memory.
 
@@ -157,6 +161,7 @@ def plan(
     image: pictures.Source | None = None,
     mask: pictures.Source | None = None,
     long_prompt: str = "error",
+    prompt_syntax: str | None = None,
 ) -> Plan:
     """What `compare` would do: the list of settings and what they cost, without running.
 
@@ -177,7 +182,7 @@ def plan(
     given: dict[str, Any] = {
         "prompt": prompt, "negative_prompt": negative_prompt, "guidance": guidance,
         "scheduler": scheduler, "seed": seed, "width": width, "height": height,
-        "strength": strength, "long_prompt": long_prompt,
+        "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
     }  # fmt: skip
     given |= {k: v for k, v in {"steps": steps, "model": model}.items() if v is not None}
     if model is not None and pipe is not None:
