@@ -32,6 +32,7 @@ def panel(
     image: pictures.Source | None = None,
     strength: float | None = None,
     long_prompt: str | None = None,
+    prompt_syntax: str | None = None,
 ) -> Panel:
     """Makes and compares pictures by hand: sliders, a live preview, a history.
 
@@ -42,8 +43,8 @@ def panel(
     Arguments:
         prompt: what stands there to begin with; or whole `Settings`.
         pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
-        negative_prompt, steps, guidance, scheduler, width, height, strength, long_prompt: likewise
-            what the controls start with, as for `generate`.
+        negative_prompt, steps, guidance, scheduler, width, height, strength, long_prompt,
+            prompt_syntax: likewise what the controls start with, as for `generate`.
         seed: likewise, and kept until it is changed; drawn for each picture where not given.
         image: a picture to start from.
 
@@ -62,7 +63,7 @@ def panel(
     given = {
         "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance,
         "scheduler": scheduler, "seed": seed, "width": width, "height": height,
-        "strength": strength, "long_prompt": long_prompt,
+        "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
     }  # fmt: skip
     changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     settings = (

@@ -27,6 +27,7 @@ class Abilities:
         picture: whether it can start from a picture.
         needs_picture: whether it must.
         pieces: whether it can read a long prompt in pieces.
+        weights: whether it can read compel's weights.
 
     Example:
         >>> import sdnb
@@ -42,6 +43,7 @@ class Abilities:
     picture: bool
     needs_picture: bool
     pieces: bool
+    weights: bool
 
     @classmethod
     def of(cls, pipe: DiffusionPipeline) -> Abilities:
@@ -59,6 +61,7 @@ class Abilities:
             picture="image" in taken or _has_image_to_image(pipe),
             needs_picture="image" in taken,
             pieces=tokens.can_chunk(pipe),
+            weights=_reads_weights(pipe),
         )
 
 
@@ -85,6 +88,14 @@ def _sizes(pipe: DiffusionPipeline) -> list[int]:
 def _has_image_to_image(pipe: DiffusionPipeline) -> bool:
     try:
         loading.for_task(pipe, "Img2Img")
+    except ValueError:
+        return False
+    return True
+
+
+def _reads_weights(pipe: DiffusionPipeline) -> bool:
+    try:
+        tokens.check_syntax(pipe)
     except ValueError:
         return False
     return True

@@ -57,6 +57,9 @@ class Form:
         self.negative = area("Negative prompt: what it should not show", 1)
         self.negative_tokens = _styled(widgets.HTML(), "sdnb-tokens")
         self.long = widgets.Dropdown(description="A prompt that is too long", options=LONG)
+        self.weights = widgets.Checkbox(
+            description="Weights in the prompt, as in fox++", indent=False
+        )
         self.steps = widgets.IntSlider(50, 1, STEPS, description="Steps", continuous_update=False)
         self.guidance = widgets.FloatSlider(
             7.5, min=0, max=GUIDANCE, step=0.5, description="Guidance", continuous_update=False,
@@ -92,7 +95,7 @@ class Form:
             widgets.VBox(
                 [
                     self.prompt, self.prompt_tokens, self.negative, self.negative_tokens,
-                    self.long,
+                    self.long, self.weights,
                 ]
             ),
             "sdnb-ask",
@@ -133,6 +136,7 @@ class Form:
         _show(self.guidance, can.guidance)
         for field in (self.width, self.height):
             _show(field, bool(can.sizes))
+        _show(self.weights, can.weights)
         _show(self.upload, can.picture)
         if not can.picture:
             self.start = None
@@ -157,6 +161,7 @@ class Form:
             height=(self.height.value or None) if can.sizes else None,
             strength=self.strength.value if self.start else None,
             long_prompt=self.long.value,
+            prompt_syntax="compel" if can.weights and self.weights.value else None,
         )
 
     def restore(self, settings: Settings, start: Start | None = None) -> list[str]:
@@ -188,6 +193,9 @@ class Form:
                 field.value = pixels or AUTOMATIC
             if settings.long_prompt in [way for _, way in self.long.options]:
                 self.long.value = settings.long_prompt
+            self.weights.value = settings.prompt_syntax == "compel"
+            if settings.prompt_syntax and not self.can.weights:
+                lacks.append("weights in a prompt cannot be read here")
             self.start = start if self.can.picture else None
             if settings.strength is not None:
                 self.strength.value = settings.strength
@@ -213,8 +221,8 @@ class Form:
 
     def _watch(self) -> None:
         for field in (
-            self.prompt, self.negative, self.long, self.steps, self.guidance, self.scheduler,
-            self.width, self.height, self.strength,
+            self.prompt, self.negative, self.long, self.weights, self.steps, self.guidance,
+            self.scheduler, self.width, self.height, self.strength,
         ):  # fmt: skip
             field.observe(lambda _: self._told(), "value")
         self.prompt.observe(lambda _: self._count(), "value")
