@@ -14,7 +14,7 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from xml.sax.saxutils import quoteattr
 
 from PIL import Image, PngImagePlugin
@@ -92,8 +92,14 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def read_png(path: str | os.PathLike[str]) -> tuple[Image.Image, list[Record]]:
+def read_png(
+    path: str | os.PathLike[str] | IO[bytes], name: str = ""
+) -> tuple[Image.Image, list[Record]]:
     """A picture and what it was made from: our own record, or else AUTOMATIC1111's.
+
+    Arguments:
+        path: a file, or one that is open.
+        name: what errors call it; the path unless given.
 
     Returns:
         The picture (RGB) and one (settings, facts) a sample in it.
@@ -102,24 +108,25 @@ def read_png(path: str | os.PathLike[str]) -> tuple[Image.Image, list[Record]]:
         FileNotFoundError: there is no such file.
         ValueError: it is no picture, or carries no settings.
     """
+    name = name or str(path)
     try:
         with Image.open(path, formats=FORMATS) as opened:
             opened.load()
             texts = {k: str(v) for k, v in opened.info.items() if k in ("sdnb", "parameters")}
             image = opened.convert("RGB")
     except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file {path}.") from None
+        raise FileNotFoundError(f"There is no file {name}.") from None
     except BROKEN as error:
-        raise ValueError(f"{path} is not a picture that can be read: {error}") from error
+        raise ValueError(f"{name} is not a picture that can be read: {error}") from error
     if "sdnb" in texts:
-        return image, from_json(texts["sdnb"], path)
+        return image, from_json(texts["sdnb"], name)
     if "parameters" in texts:
         settings, facts = from_a1111(texts["parameters"])
         size = {"width": image.width, "height": image.height}
         if settings.width is None and image.width % 8 == image.height % 8 == 0:
             settings = settings.but(**size)
         return image, [(settings, facts)]
-    raise ValueError(f"{path} carries no settings: it was not saved by sdnb or AUTOMATIC1111.")
+    raise ValueError(f"{name} carries no settings: it was not saved by sdnb or AUTOMATIC1111.")
 
 
 # ---------------------------------------------------------------- our own JSON

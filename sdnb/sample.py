@@ -67,7 +67,7 @@ class Sample:
         return f"Sample({_about(self.settings, self.facts)})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        lines = [self.settings.prompt, _numbers(self.settings), _maker(self.facts)]
+        lines = [self.settings.prompt, numbers(self.settings), maker(self.facts)]
         lines += why_black(self.facts)
         shown = image_grid(_enlarged([self.image]), footer="\n".join(lines))
         return {"text/plain": repr(self), **preview(shown)}
@@ -136,7 +136,7 @@ class Sheet:
         Under each stands what it cost; with `SDNB_TIMES=off` in the environment no seconds, so
         that a picture stored in a notebook is the same tomorrow.
         """
-        makers = dict.fromkeys(_maker(s.facts) for s in self.samples)
+        makers = dict.fromkeys(maker(s.facts) for s in self.samples)
         black: dict[str, list[str]] = {}
         for i, sample in enumerate(self.samples, 1):
             for why in why_black(sample.facts):
@@ -336,7 +336,13 @@ def _enlarged(images: list[Image.Image]) -> list[Image.Image]:
     ]
 
 
-def _numbers(settings: Settings) -> str:
+def numbers(settings: Settings) -> str:
+    """All settings but the prompt, as they read below a picture.
+
+    Example:
+        >>> numbers(Settings("a fox", steps=24, scheduler="DDIM", seed=510))
+        '24 steps, guidance 7.5, DDIM, seed 510'
+    """
     shown = ["steps", "guidance", "scheduler", "seed", "strength", "negative_prompt"]
     values = settings.to_dict()
     texts = [label(name, values[name]) for name in shown if values[name] not in (None, "")]
@@ -345,8 +351,13 @@ def _numbers(settings: Settings) -> str:
     return ", ".join(texts)
 
 
-def _maker(facts: dict[str, Any]) -> str:
-    """Who made it: "sdnb's embedded model emoji, float32 on cpu"."""
+def maker(facts: dict[str, Any]) -> str:
+    """Who made a picture.
+
+    Example:
+        >>> maker({"model": "emoji", "dtype": "float32", "device": "cpu"})
+        "sdnb's embedded model emoji, float32 on cpu"
+    """
     model = facts.get("model", "unknown model")
     name = "sdnb's embedded model emoji" if model == "emoji" else model
     known = {"dtype", "device"} <= set(facts)
@@ -370,5 +381,5 @@ def _row(sample: Sample) -> dict[str, Any]:
 def _about(settings: Settings, facts: dict[str, Any]) -> str:
     count = facts.get("denoiser_calls")
     calls = [f"{count} denoiser call{'s' * (count != 1)}"] if count else []
-    about = [repr(settings.prompt), _numbers(settings), _maker(facts), *calls]
+    about = [repr(settings.prompt), numbers(settings), maker(facts), *calls]
     return "; ".join([*about, *why_black(facts)])

@@ -132,6 +132,17 @@ class Store:
                     "make room there, or let SDNB_STORE name another folder."
                 )
 
+    def newest(self, n: int) -> list[Sample]:
+        """The n samples that were put or asked for last, the latest first."""
+        files = sorted(self._files(), key=lambda file: file[1].st_mtime_ns, reverse=True)
+        found = []
+        for path, _ in files[:n]:
+            with suppress(ValueError, OSError):  # damaged; or another process has dropped it
+                image, [(settings, facts)] = metadata.read_png(path)
+                facts.pop("stored", None)
+                found.append(Sample(image, settings, facts))
+        return found
+
     def clear(self) -> None:
         """Removes all its pictures; other files in the folder stay."""
         for path, _ in list(self._files()):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sdnb import axes, generation, loading, pictures, previews
+from sdnb import axes, generation, loading, pictures, previews, turns
 from sdnb.axes import Cell
 from sdnb.cluster import Ray
 from sdnb.plans import Plan
@@ -308,7 +308,7 @@ def evolution(
             if number == call:
                 seen[place] = latents
 
-    with generation.progress([settings]) as bar:
+    with turns.lock(pipe), generation.progress([settings]) as bar:
         last = generation.run(settings, pipe, bar.update, on_step=look)
     samples = []
     for place in places:
