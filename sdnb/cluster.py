@@ -218,9 +218,15 @@ class Remote:
         import ray
 
         if not ray.is_initialized():
-            with _silent():
-                ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
             self._mine = True
+            try:
+                with _silent():
+                    ray.init(
+                        include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
+                    )
+            except Exception as error:  # Ray raises plain ones too
+                reason = str(error).splitlines()[0]
+                raise RuntimeError(f"Ray could not be started or reached: {reason}") from error
         return ray
 
     def _device(self, pipe: DiffusionPipeline) -> str:
@@ -233,38 +239,45 @@ class Remote:
             return "cuda" if self._connect().cluster_resources().get("GPU") else own
         return own
 
+    def _places(self, gpu: bool) -> tuple[int, int]:
+        """How many workers the cluster has room for, and how many cores one takes."""
+        nodes = [node["Resources"] for node in self._connect().nodes() if node["Alive"]]
+        cpus = self.engine.cpus or min([CORES, *(int(n["CPU"]) for n in nodes if n.get("CPU"))])
+        kind, need = ("GPU", 1) if gpu else ("CPU", cpus)
+        places = sum(int(node.get(kind, 0) // need) for node in nodes)
+        if not places:
+            most = max((int(node.get(kind, 0)) for node in nodes), default=0)
+            raise ValueError(f"A worker needs {need} {kind}s, and no machine has more than {most}.")
+        return places, cpus
+
     def _stream(
         self, rows: list[dict[str, Any]], most: int, given: dict[str, Any]
     ) -> Iterator[tuple[int, Sample | Exception]]:
         """Rows through Ray Data, at most so many to a worker at a time."""
         ray = self._connect()
         gpu = given["recipes"][0].device == "cuda"
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        cpus = self.engine.cpus or min([CORES, *(int(n["CPU"]) for n in nodes if n.get("CPU"))])
-        kind, need = ("GPU", 1) if gpu else ("CPU", cpus)
-        places = sum(int(node.get(kind, 0) // need) for node in nodes)
-        if not places:
-            has = max((int(node.get(kind, 0)) for node in nodes), default=0)
-            raise ValueError(f"A worker needs {need} {kind}s, and no machine has more than {has}.")
+        places, cpus = self._places(gpu)
         workers = min(self.engine.workers or places, places, len(rows))
         size = min(most, -(-len(rows) // workers))
-        workers = min(workers, -(-len(rows) // size))
-        context = ray.data.DataContext.get_current().copy()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        context.max_errored_blocks = -1  # rows that killed their worker do not end the others
-        context.target_max_block_size = 1  # byte: each picture is handed back as it is finished
-        with ray.data.DataContext.current(context), warnings.catch_warnings():
-            # Ray 2.60 tells to name what has no name yet: how often a task is tried again
+        tasks = -(-len(rows) // size)
+        pool = ray.data.ActorPoolStrategy(size=min(workers, tasks), max_tasks_in_flight_per_actor=1)
+        with warnings.catch_warnings():
+            # Ray's copy warns of all its old names, and `max_task_retries` has no new one yet
             warnings.simplefilter("ignore", DeprecationWarning)
-            made = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // size)).map_batches(
-                Worker,
-                compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
-                batch_size=size,
-                batch_format="pyarrow",
-                fn_constructor_kwargs=given | {"threads": None if gpu else cpus},
-                max_task_retries=TRIES - 1,
-                **{"num_gpus": 1} if gpu else {"num_cpus": cpus},
-            )
+            context = ray.data.DataContext.get_current().copy()
+            context.enable_progress_bars = context.print_on_execution_start = False
+            context.max_errored_blocks = -1  # rows that killed their worker do not end the others
+            context.target_max_block_size = 1  # byte: each picture is handed back when finished
+            with ray.data.DataContext.current(context):
+                made = ray.data.from_items(rows, override_num_blocks=tasks).map_batches(
+                    Worker,
+                    compute=pool,
+                    batch_size=size,
+                    batch_format="pyarrow",
+                    fn_constructor_kwargs=given | {"threads": None if gpu else cpus},
+                    max_task_retries=TRIES - 1,
+                    **{"num_gpus": 1} if gpu else {"num_cpus": cpus},
+                )
         stream = iter(made.iter_batches(batch_size=None, batch_format="pyarrow"))
         try:
             for batch in stream:
