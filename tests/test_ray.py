@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 import sdnb
-from sdnb import Store, cluster, loading
+from sdnb import Store, cluster, loading, worker
 
 ROOT = Path(__file__).parent.parent
 PROMPT = "a fox on a blue background"
@@ -302,13 +303,13 @@ def test_a_worker_with_other_versions_says_so_instead_of_making_another_picture(
         made_by = remote.made_by(plan.settings[0], pipe, None)
     versions = made_by["versions"] | {"diffusers": "0.1"}
     job = cluster.Job(0, plan.settings[0], pipe, {**made_by, "versions": versions})
-    worker = cluster.Worker([cluster.Recipe.of(pipe, "cpu")], None, None, None, None)
+    one = worker.Worker([worker.Recipe.of(pipe, "cpu")], None, None, None, None)
     try:
-        [row] = worker(pyarrow.Table.from_pylist([cluster._row(job, 0)]))
+        [row] = one(pyarrow.Table.from_pylist([cluster._row(job, 0)]))
     finally:
-        cluster.log.removeHandler(worker.said)
-        cluster.log.propagate = True
-    error = cluster.pickle.loads(row.to_pylist()[0]["result"])
+        worker.log.removeHandler(one.said)
+        worker.log.propagate = True
+    error = pickle.loads(row.to_pylist()[0]["result"])
     assert isinstance(error, ValueError)
     assert f"its diffusers is {diffusers.__version__}, where the sweep was started 0.1" in str(
         error
