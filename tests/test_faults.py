@@ -175,12 +175,12 @@ def test_a_full_disk_leaves_every_old_file_whole_and_no_half_a_one(tmp_path, how
 
 
 def chunk(kind, body):
-    return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
+    return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
 
 
 def png(width, height, *texts):
     """The start of a PNG of that size, with texts, and without pixels."""
-    head = width.to_bytes(4) + height.to_bytes(4) + bytes([8, 2, 0, 0, 0])
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(texts) + chunk(b"IEND", b"")
 
 
