@@ -9,6 +9,7 @@ from typing import Any
 from packaging.version import Version
 
 from sdnb import emoji, schedulers
+from sdnb.facts import check
 from sdnb.settings import Settings, figure
 
 
@@ -25,7 +26,8 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         `sdnb.schedulers.names()` is taken to be the model's own.
 
     Raises:
-        ValueError: seed, model or dtype is not known, as in a picture from another program.
+        ValueError: seed, model or dtype is not known, as in a picture from another program; or a
+            fact is not of its kind: what stands in a file is never written into code as it is.
 
     Example:
         >>> print(cell(Settings("a fox", seed=7), {"model": "a/b", "dtype": "float16"}))
@@ -46,7 +48,10 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
             "This picture was not made by sdnb, so there is no code that makes it again. "
             "sdnb.generate(sample.settings) makes one from the same settings."
         )
+    check(facts)
     start = facts.get("start")
+    if (start or facts.get("pieces")) and "pipeline" not in facts:
+        raise ValueError("The facts of this picture do not say which pipeline made it.")
     made = str(facts["pipeline"]) if start else "DiffusionPipeline"
     classes, others = {made}, []
     model = _text(facts["model"])
@@ -163,7 +168,10 @@ def _weighted(pipeline: str, settings: Settings) -> tuple[list[str], dict[str, s
 def _parameters(pipeline: str) -> set[str]:
     import diffusers
 
-    return set(inspect.signature(getattr(diffusers, pipeline).__call__).parameters)
+    known: Any = getattr(diffusers, pipeline, None)
+    if not hasattr(known, "from_pretrained"):
+        raise ValueError(f"diffusers {diffusers.__version__} has no pipeline {pipeline}.")
+    return set(inspect.signature(known.__call__).parameters)
 
 
 def dtype_keyword(diffusers: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sdnb import generation, loading, pictures, turns
+from sdnb import cluster, generation, loading, pictures, turns
 from sdnb.axes import Cell
 from sdnb.batching import Batcher
 from sdnb.live import Live
@@ -105,28 +105,51 @@ class Plan:
             f"merged about {self.merged_calls})"
         )
 
-    def run(self, store: bool | Store = True, batch: int | None = None) -> Sheet:
+    def run(
+        self,
+        store: bool | Store = True,
+        batch: int | None = None,
+        engine: str | cluster.Ray | None = None,
+    ) -> Sheet:
         """Makes the pictures that the store does not have, and sets all into a sheet.
 
         Arguments:
             store: where pictures are looked for and kept; False uses none.
             batch: pictures at once; None takes what fits into the memory.
+            engine: "ray" or a `cluster.Ray` makes them on Ray's workers; None makes them here.
 
         Raises:
             the first error, where every picture failed; else a cell says what went wrong.
+            ValueError: there is no such engine, or a pipeline is not as `load` made it and so
+                cannot go to Ray's workers; before anything runs.
+            ModuleNotFoundError: Ray is not installed.
         """
-        making = Making(self, store)
-        with (
-            generation.progress([self.settings[i] for i in making.todo]) as bar,
-            Live(len(self), making.sheet) as live,
-        ):
-            for _ in making.go_on(batch, bar.update):
-                live.update()
+        with cluster.opened(engine) as remote:
+            making = Making(self, store, remote)
+            with (
+                generation.progress([self.settings[i] for i in making.todo]) as bar,
+                Live(len(self), making.sheet) as live,
+            ):
+                if remote:
+                    made = making.far(remote, batch, bar.update)
+                else:
+                    made = making.go_on(batch, bar.update)
+                for _ in made:
+                    live.update()
         return making.finished()
 
-    def _key(self, store: Store | None, settings: Settings, pipe: DiffusionPipeline) -> str | None:
-        made_by = generation.made_by(settings, pipe, self.start) if store else None
-        return Store.key(settings, made_by) if made_by else None
+    def _made_by(
+        self, kept: Store | None, remote: cluster.Remote | None
+    ) -> list[dict[str, Any] | None]:
+        """What besides the settings decides what each picture looks like; None: nobody asks."""
+        if not remote and not kept:
+            return [None] * len(self)
+        ask = remote.made_by if remote else generation.made_by
+        known: dict[tuple[Any, ...], dict[str, Any] | None] = {}
+        for settings, pipe in zip(self.settings, self.pipes):
+            if (id(pipe), settings.scheduler) not in known:
+                known[id(pipe), settings.scheduler] = ask(settings, pipe, self.start)
+        return [known[id(p), s.scheduler] for s, p in zip(self.settings, self.pipes)]
 
     def _sheet(
         self, made: dict[int, Sample], errors: dict[int, Exception], alone: dict[int, str]
@@ -149,19 +172,26 @@ class Making:
     Arguments:
         plan: the plan.
         store: where pictures are looked for and kept; False uses none.
+        remote: the way to the workers that make them; None where they are made here.
 
     Attributes:
         made, errors: the finished pictures, and what went wrong with others; by their index.
         todo: the indexes of those that are to be made; each picture once.
     """
 
-    def __init__(self, plan: Plan, store: bool | Store = True) -> None:
+    def __init__(
+        self, plan: Plan, store: bool | Store = True, remote: cluster.Remote | None = None
+    ) -> None:
         self.plan = plan
         self.made: dict[int, Sample] = {}
         self.errors: dict[int, Exception] = {}
         self._alone: dict[int, str] = {}
         self._store = opened(store)
-        self._keys = [plan._key(self._store, *each) for each in zip(plan.settings, plan.pipes)]
+        self._made_by = plan._made_by(self._store, remote)
+        self._keys = [
+            Store.key(settings, by) if self._store and by else None
+            for settings, by in zip(plan.settings, self._made_by)
+        ]
         for i, key in enumerate(self._keys):
             if (sample := _get(self._store, key)) is not None:
                 self.made[i] = sample
@@ -201,6 +231,27 @@ class Making:
                     yield mine[n]
             self._alone |= {mine[n]: why for n, why in batcher.alone.items()}
 
+    def far(
+        self, remote: cluster.Remote, batch: int | None, on_calls: Callable[[int], object]
+    ) -> Iterator[int]:
+        """Has the workers make what is still to be made; gives each index when it is there.
+
+        Arguments:
+            remote: the way to them, the one that this was made with.
+            batch: pictures at once in a worker; None takes what fits into its memory.
+            on_calls: is told for each picture how many denoiser calls it took.
+        """
+        jobs = [
+            cluster.Job(i, self.plan.settings[i], self.plan.pipes[i], self._made_by[i] or {})
+            for i in self.todo
+        ]
+        for i, result in remote.make(jobs, self.plan.start, self._store, batch, on_calls):
+            if isinstance(result, Sample):
+                self.made[i] = result
+            else:
+                self.errors[i] = result
+            yield i
+
     def sheet(self) -> Sheet:
         """The sheet as far as it is made."""
         return self.plan._sheet(self.made, self.errors, self._alone)
@@ -232,10 +283,20 @@ def _firsts(keys: list[str | None], made: dict[int, Sample]) -> list[int]:
 
 
 def opened(store: bool | Store) -> Store | None:
-    """The store that is meant; none where SDNB_STORE is "off"."""
+    """The store that is meant; none where SDNB_STORE is "off", or where there is no home."""
     if isinstance(store, Store):
         return store
-    return Store() if store and os.environ.get("SDNB_STORE") != "off" else None
+    try:
+        return Store() if store and os.environ.get("SDNB_STORE") != "off" else None
+    except FileNotFoundError as error:
+        _say(str(error))
+        return None
+
+
+@functools.cache
+def _say(text: str) -> None:
+    """A notice that is needed once."""
+    notice(text)
 
 
 def _get(store: Store | None, key: str | None) -> Sample | None:

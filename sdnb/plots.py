@@ -1,16 +1,18 @@
-"""Plots: how pictures come to rest as their steps grow. Needs matplotlib."""
+"""Plots: how pictures come to rest as their steps grow, how many are right. Needs matplotlib."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from textwrap import shorten
 from typing import Any, Protocol
 
 from PIL import Image, ImageChops, ImageStat
 
-from sdnb.settings import Settings, label
+from sdnb import counting
+from sdnb.settings import Settings, check_names, label
 
 try:
     from matplotlib.figure import Figure
@@ -51,7 +53,8 @@ def convergence(samples: Iterable[Picture]) -> Plot:
 
     Returns:
         A figure with a panel for steps, and for denoiser calls and seconds where they are known;
-        `savefig` writes it to a file.
+        with `SDNB_TIMES=off` in the environment none for seconds, so that two runs give the same
+        figure. `savefig` writes it to a file.
 
     Raises:
         ValueError: no line has two numbers of steps.
@@ -101,6 +104,64 @@ def convergence(samples: Iterable[Picture]) -> Plot:
             ncols=min(len(lines), 2 + len(panels)),
             frameon=False,
         )
+    return figure
+
+
+def accuracy(
+    samples: Mapping[str, Iterable[Picture]], right: Callable[[Picture], bool], against: str
+) -> Plot:
+    """How many pictures are right, against one of their settings, with 95 % intervals.
+
+    Arguments:
+        samples: a name -> a sheet, or any samples: one line each.
+        right: says of a picture whether it is right.
+        against: the setting, such as "guidance" or "steps".
+
+    Returns:
+        A figure; `savefig` writes it to a file.
+
+    Raises:
+        TypeError: there is no such setting.
+
+    Example:
+        >>> from sdnb import Sample
+        >>> image = Image.new("RGB", (8, 8))
+        >>> samples = [Sample(image, Settings("a fox", guidance=g, seed=s))
+        ...            for g in (1, 7.5) for s in range(10)]
+        >>> plot = accuracy({"foxes": samples}, lambda s: s.settings.seed < s.settings.guidance,
+        ...                 "guidance")
+        >>> plot.axes[0].lines[0].get_xydata().tolist()
+        [[1.0, 10.0], [7.5, 80.0]]
+    """
+    check_names([against])
+    figure = Plot(figsize=(6.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for number, (name, pictures) in enumerate(samples.items()):
+        hits: dict[Any, list[bool]] = {}
+        for picture in pictures:
+            hits.setdefault(getattr(picture.settings, against), []).append(bool(right(picture)))
+        values = sorted(hits)
+        shares = [100 * sum(hits[v]) / len(hits[v]) for v in values]
+        bounds = [counting.interval(sum(hits[v]), len(hits[v])) for v in values]
+        below = [max(0, share - 100 * low) for share, (low, _) in zip(shares, bounds)]
+        above = [max(0, 100 * high - share) for share, (_, high) in zip(shares, bounds)]
+        axis.errorbar(
+            values,
+            shares,
+            yerr=[below, above],
+            marker=MARKERS[number % len(MARKERS)],
+            color=f"C{number % 10}",
+            capsize=3,
+            clip_on=False,
+            label=shorten(name, 60, placeholder=" …").replace("$", r"\$"),
+        )
+    axis.set(xlabel=against.replace("_", " "), ylabel="right, %", ylim=(0, 100))
+    if not axis.xaxis.have_units():  # numbers, not names
+        axis.set_xlim(left=0)
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    if len(samples) > 1:
+        figure.legend(loc="outside lower center", ncols=len(samples), frameon=False)
     return figure
 
 
@@ -162,6 +223,7 @@ def _steps(picture: Picture) -> int:
 
 def _cost(picture: Picture) -> dict[str, float]:
     known = {name: value for name, value in picture.facts.items() if name in COSTS and value}
-    if "step" in picture.facts:
-        known.pop("seconds", None)  # they are the whole run's
+    # of one run on its way, the seconds are the whole run's
+    if "step" in picture.facts or os.environ.get("SDNB_TIMES") == "off":
+        known.pop("seconds", None)
     return {**known, "steps": _steps(picture)}

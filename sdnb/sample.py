@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sdnb.slider import Slider
 
 LEAST, MOST = 256, 1600  # pixels wide: smaller is shown enlarged, larger reduced
+TALL = 16_000  # pixels high, at most: a JPEG cannot be higher than 65,500
 HEAVY = 100_000  # bytes: a preview whose PNG is larger is shown as JPEG
 
 
@@ -309,8 +310,9 @@ def read(path: str | os.PathLike[str]) -> Sample:
 
 def preview(image: Image.Image) -> dict[str, bytes]:
     """A picture as a notebook shows it: PNG, or JPEG where that is far smaller."""
-    if image.width > MOST:
-        image = image.resize((MOST, round(image.height * MOST / image.width)))
+    scale = min(MOST / image.width, TALL / image.height)
+    if scale < 1:
+        image = image.resize((max(1, round(image.width * scale)), round(image.height * scale)))
     png = _encoded(image, "PNG", optimize=True)
     if len(png) <= HEAVY:
         return {"image/png": png}
@@ -358,7 +360,8 @@ def maker(facts: dict[str, Any]) -> str:
     """
     model = facts.get("model", "unknown model")
     name = "sdnb's embedded model emoji" if model == "emoji" else model
-    return f"{name}, {facts['dtype']} on {facts['device']}" if "dtype" in facts else name
+    known = {"dtype", "device"} <= set(facts)
+    return f"{name}, {facts['dtype']} on {facts['device']}" if known else name
 
 
 def _cost(sample: Sample) -> str:

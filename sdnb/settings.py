@@ -62,10 +62,7 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, str):
                 raise TypeError(f"{name} is {value!r}: give a text.")
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(f"{name} holds what is no character: {error}.") from None
+            _check_characters(name, value)
         if not self.prompt.strip() and self.strength is None:
             raise ValueError("The prompt is empty: say in words what the picture should show.")
         self._set("steps", _whole("steps", self.steps))
@@ -78,6 +75,7 @@ class Settings:
             raise TypeError(f"scheduler is {self.scheduler!r}: give its name, such as 'DDIM'.")
         if self.scheduler == "":
             raise ValueError("scheduler is empty: give its name, such as 'DDIM', or None.")
+        _check_characters("scheduler", self.scheduler or "")
         if self.seed is not None:
             self._set("seed", _whole("seed", self.seed))
             if not 0 <= self.seed <= MAX_SEED:
@@ -204,6 +202,13 @@ def figure(number: float) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
+def _check_characters(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} holds what is no character: {error}.") from None
+
+
 def _whole(name: str, value: object) -> int:
     if isinstance(value, bool):
         raise TypeError(f"{name} is {value!r}: give a whole number.")
@@ -218,6 +223,8 @@ def _number(name: str, value: object) -> float:
         raise TypeError(f"{name} is {value!r}: give a number.")
     try:
         number = float(value)  # type: ignore[arg-type]  # the except is the check
+    except OverflowError:
+        raise ValueError(f"{name} is too large: give a smaller number.") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {value!r}: give a number.") from None
     if not math.isfinite(number):

@@ -40,6 +40,9 @@ class Store:
             user's cache folder.
         most_bytes: what they may take on disk together.
 
+    Raises:
+        FileNotFoundError: no folder is named, and there is no home to have one in.
+
     Example:
         >>> import tempfile
         >>> from PIL import Image
@@ -193,9 +196,18 @@ class Store:
 
 def usual_folder() -> Path:
     """The folder that `SDNB_STORE` names, else a mounted Google Drive's, else the user's cache."""
-    if named := os.environ.get("SDNB_STORE"):
-        return Path(named).expanduser()
-    return DRIVE / "sdnb" if DRIVE.is_dir() else platformdirs.user_cache_path("sdnb")
+    try:
+        if named := os.environ.get("SDNB_STORE"):
+            return Path(named).expanduser()
+        folder = DRIVE / "sdnb" if DRIVE.is_dir() else platformdirs.user_cache_path("sdnb")
+    except RuntimeError:  # nobody knows this user's home
+        folder = Path("~")
+    if not folder.is_absolute():  # as older versions of platformdirs say the same
+        raise FileNotFoundError(
+            "There is no home folder, so pictures are made but not kept: "
+            "let SDNB_STORE name a folder."
+        )
+    return folder
 
 
 _KEY = re.compile("[0-9a-f]{64}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb import axes, generation, loading, pictures, previews, turns
 from sdnb.axes import Cell
+from sdnb.cluster import Ray
 from sdnb.plans import Plan
 from sdnb.sample import Sample, Sheet
 from sdnb.settings import Settings
@@ -106,6 +107,7 @@ def compare(
     prompt_syntax: str | None = None,
     store: bool | Store = True,
     batch: int | None = None,
+    engine: str | Ray | None = None,
 ) -> Sheet:
     """Makes one picture for each combination of the settings that are given as lists.
 
@@ -126,6 +128,8 @@ def compare(
         image, mask, long_prompt, prompt_syntax: as for `generate`; the same for all pictures.
         store: where finished pictures are looked for and kept; False makes all anew.
         batch: pictures at once; 1 makes them one by one. None takes what fits into the memory.
+        engine: "ray" makes them on Ray's workers, on all GPUs or cores of this machine or of a
+            cluster (docs/clusters.md); `sdnb.cluster.Ray` says on how many. None makes them here.
 
     Returns:
         A labelled sheet; `sheet.samples` are its pictures, row by row.
@@ -140,8 +144,8 @@ def compare(
         >>> sheet.rows, sheet.cols, sheet.col_labels
         (1, 2, ['2 steps', '4 steps'])
     """
-    given = {k: v for k, v in locals().items() if k not in ("store", "batch")}
-    return plan(**given).run(store, batch)
+    given = {k: v for k, v in locals().items() if k not in ("store", "batch", "engine")}
+    return plan(**given).run(store, batch, engine)
 
 
 def plan(

@@ -17,6 +17,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -131,28 +132,15 @@ class Notebook:
     Arguments:
         context: Playwright's browser context.
         lab: the server.
-        cells: the source of each code cell.
+        cells: the source of each code cell; or one path, of a notebook to open a copy of.
     """
 
     def __init__(self, context, lab, cells):
         self.lab, self.path = lab, lab.folder / "notebooks" / next(lab.names)
-        book = {
-            "cells": [
-                {
-                    "cell_type": "code",
-                    "id": f"cell-{n}",
-                    "source": source,
-                    "metadata": {},
-                    "outputs": [],
-                    "execution_count": None,
-                }
-                for n, source in enumerate(cells)
-            ],
-            "metadata": {"kernelspec": {"name": "python3", "display_name": "ours"}},
-            "nbformat": 4,
-            "nbformat_minor": 5,
-        }
-        self.path.write_text(json.dumps(book))
+        if isinstance(cells[0], Path):
+            shutil.copy(cells[0], self.path)
+        else:
+            self.path.write_text(json.dumps(_book(cells)))
         self.errors, self.strangers = [], []
         context.route(lambda url: not url.startswith((lab.url, "data:", "blob:")), self._refuse)
         self.page = context.new_page()
@@ -278,6 +266,23 @@ class Notebook:
         self.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
 
 
+def _book(sources):
+    """A notebook of code cells that were not run, as JSON has it."""
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell-{n}",
+            "source": source,
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+        }
+        for n, source in enumerate(sources)
+    ]
+    about = {"kernelspec": {"name": "python3", "display_name": "ours"}}
+    return {"cells": cells, "metadata": about, "nbformat": 4, "nbformat_minor": 5}
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """JupyterLab, once for the tests of a module."""
@@ -290,7 +295,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def notebook(chromium, lab):
-    """Opens notebooks from the sources of their cells; errors in the page fail the test."""
+    """Opens notebooks, as `Notebook` takes their cells; errors in the page fail the test."""
     contexts, books = [], []
 
     def open_notebook(*cells, dark=False, width=1000, height=1000):

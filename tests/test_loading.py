@@ -39,6 +39,12 @@ def test_a_folder_loads_like_the_embedded_model_and_is_another_entry(pipe, tmp_p
     assert two.facts["model"] == str(copy)
 
 
+def test_loading_is_silent_where_the_model_is_named():
+    code = "import sdnb; sdnb.load('emoji', device='cpu')"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (out.stdout, out.stderr) == ("", "")
+
+
 def test_a_pipeline_of_ones_own_is_taken_as_it_is():
     own = diffusers.StableDiffusionPipeline.from_pretrained(sdnb.emoji.FOLDER)
     sample = sdnb.generate("a fox", steps=1, pipe=own)

@@ -12,9 +12,9 @@ import sdnb
 ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
-    "Sample", "Settings", "Sheet", "Store", "clear", "compare", "evolution", "generate",
-    "image_grid", "load", "metadata", "notebook_login", "panel", "plan", "plots", "read",
-    "schedulers", "variations",
+    "Sample", "Settings", "Sheet", "Store", "clear", "compare", "counting", "evolution",
+    "generate", "image_grid", "load", "metadata", "notebook_login", "panel", "plan", "plots",
+    "prompts", "read", "schedulers", "variations",
 }  # fmt: skip
 BELOW = {
     "settings": set(),
@@ -24,20 +24,21 @@ BELOW = {
     "pictures": set(),
     "device": set(),
     "failures": set(),
+    "facts": set(),
     "files": set(),
     "merging": set(),
     "runs": {"merging"},
     "turns": set(),
     "slider": {"files"},
     "animation": {"files", "grid"},
-    "plots": {"settings"},
+    "plots": {"counting", "settings"},
     "schedulers": {"settings"},
     "axes": {"schedulers", "settings"},
     "tokens": {"settings"},
     "decoding": {"notices"},
     "previews": {"schedulers"},
-    "code": {"emoji", "schedulers", "settings"},
-    "metadata": {"files", "schedulers", "settings"},
+    "code": {"emoji", "facts", "schedulers", "settings"},
+    "metadata": {"facts", "files", "schedulers", "settings"},
     "sample": {"animation", "code", "grid", "metadata", "plots", "settings", "slider"},
     "store": {"metadata", "notices", "sample", "settings"},
     "hub": {"failures", "notices"},
@@ -51,19 +52,26 @@ BELOW = {
         "device", "generation", "loading", "merging", "runs", "sample", "settings",
     },
     "live": {"login"},
+    "cluster": {
+        "batching", "device", "generation", "loading", "notices", "pictures", "sample",
+        "schedulers", "settings", "store",
+    },
     "plans": {
-        "axes", "batching", "generation", "live", "loading", "notices", "pictures", "sample",
-        "settings", "store", "turns",
+        "axes", "batching", "cluster", "generation", "live", "loading", "notices", "pictures",
+        "previews", "sample", "settings", "store", "turns",
     },
     "sweep": {
-        "axes", "generation", "loading", "pictures", "plans", "previews", "sample", "settings",
-        "store", "turns",
+        "axes", "cluster", "generation", "loading", "pictures", "plans", "previews", "sample",
+        "settings", "store", "turns",
     },
     "board": {
         "axes", "emoji", "files", "generation", "grid", "loading", "login", "metadata", "notices",
         "pictures", "plans", "previews", "sample", "schedulers", "settings", "slider", "sweep",
         "tokens", "turns",
     },
+    "nbtest": {"files", "grid"},
+    "prompts": {"emoji", "loading"},
+    "counting": set(),
     "doctor": {"device", "emoji", "failures", "loading"},
     "__main__": {"axes", "doctor", "files", "loading", "metadata", "sweep"},
     "__init__": set(),
@@ -79,6 +87,11 @@ def imported_by(statement: str) -> set[str]:
 
 def test_importing_sdnb_imports_nothing_heavy():
     assert not imported_by("import sdnb") & HEAVY
+
+
+def test_the_plugin_that_every_pytest_loads_imports_nothing_heavy():
+    seen = imported_by("import sdnb.nbtest.plugin")
+    assert not seen & (HEAVY | {"nbclient", "nbformat", "nbval", "scipy", "skimage"})
 
 
 def test_the_check_for_heavy_imports_can_fail():

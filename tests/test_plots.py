@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sdnb import Sample, Settings, Sheet
-from sdnb.plots import convergence, difference
+from sdnb.plots import accuracy, convergence, difference
 
 
 def sample(shade, steps, facts=None, **settings):
@@ -36,7 +36,8 @@ def points(line):
     return [(float(x), float(y)) for x, y in line.get_xydata()]
 
 
-def test_each_scheduler_has_a_line_of_distances_to_its_own_longest_run():
+def test_each_scheduler_has_a_line_of_distances_to_its_own_longest_run(monkeypatch):
+    monkeypatch.delenv("SDNB_TIMES")
     steps, calls, seconds = convergence(PNDM + HEUN).axes
     assert [points(line) for line in steps.lines] == [
         [(12, 90), (24, 20), (50, 0)],
@@ -47,6 +48,12 @@ def test_each_scheduler_has_a_line_of_distances_to_its_own_longest_run():
     assert [axis.get_xlabel() for axis in (steps, calls, seconds)] == [
         "steps", "denoiser calls", "seconds",
     ]  # fmt: skip
+
+
+def test_without_times_a_plot_has_no_seconds(monkeypatch):
+    monkeypatch.setenv("SDNB_TIMES", "off")
+    labels = [axis.get_xlabel() for axis in convergence(PNDM).axes]
+    assert labels == ["steps", "denoiser calls"]
 
 
 def test_the_places_of_one_run_make_a_line():
@@ -94,6 +101,36 @@ def test_pictures_that_do_not_differ_in_steps_are_told_so():
     for samples in ([], PNDM[:1], [PNDM[0], HEUN[0]], [PNDM[0], PNDM[0]]):
         with pytest.raises(ValueError, match="differ in steps"):
             convergence(samples)
+
+
+def test_accuracy_is_the_share_of_right_ones_at_each_value_with_its_interval():
+    samples = [sample(i, 12, guidance=g) for g, n in ((7.5, 8), (1, 4)) for i in range(n)]
+    plot = accuracy({"dark": samples, "all": samples[:8]}, lambda s: dark(s) < 3, "guidance")
+    [axis] = plot.axes
+    lines = [container.lines[0] for container in axis.containers]
+    assert [points(line) for line in lines] == [[(1, 75), (7.5, 37.5)], [(7.5, 37.5)]]
+    [bars] = axis.containers[0].lines[2]
+    assert bars.get_segments()[0][:, 1] == pytest.approx([30.06, 95.44], abs=0.01)
+    assert [text.get_text() for text in plot.legends[0].get_texts()] == ["dark", "all"]
+
+
+def dark(sample):
+    return sample.image.getpixel((0, 0))[0]
+
+
+@pytest.mark.parametrize("shade", [0, 1])
+def test_all_and_none_right_are_drawn_too(shade):
+    plot = accuracy({"a": [sample(0, 12), sample(0, 24)]}, lambda s: dark(s) == shade, "steps")
+    assert {y for _, y in points(plot.axes[0].containers[0].lines[0])} == {100 * (shade == 0)}
+    assert b"PNG" in plot._repr_png_()
+
+
+def test_accuracy_against_names_and_against_nothing_that_is():
+    both = [sample(0, 12, scheduler=name) for name in ("PNDM", "DDIM")]
+    labels = accuracy({"a": both}, bool, "scheduler").axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == ["DDIM", "PNDM"]
+    with pytest.raises(TypeError, match="There is no setting 'guidence'"):
+        accuracy({"a": both}, bool, "guidence")
 
 
 def test_the_difference_is_numpys_mean_of_all_channels():
