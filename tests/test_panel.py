@@ -5,6 +5,7 @@ import itertools
 import random
 import threading
 import time
+from datetime import UTC, datetime
 from html import unescape
 
 import pytest
@@ -367,19 +368,20 @@ def test_what_is_made_twice_stands_in_the_history_once_and_old_thumbnails_are_cl
     assert panel.history.samples[:2] == [made[-2], made[-1]]
 
 
-def upload(name, content):
-    """As the installed ipywidgets hands over an uploaded file."""
-    import ipywidgets
-
-    if ipywidgets.__version__.startswith("7"):
-        return {name: {"metadata": {"name": name}, "content": content}}
-    return ({"name": name, "type": "image/png", "content": memoryview(content)},)
+def upload(field, name, content):
+    """Gives a file to an upload button, in the way of the installed ipywidgets."""
+    if isinstance(field.value, dict):
+        field.value = {name: {"metadata": {"name": name}, "content": content}}
+    else:
+        about = {"name": name, "type": "image/png", "size": len(content)}
+        now = datetime.now(UTC)
+        field.value = ({**about, "content": memoryview(content), "last_modified": now},)
 
 
 def test_a_png_gives_its_settings_back(desk, tmp_path, pipe):
     made = sdnb.generate("a fox", steps=2, seed=3, guidance=4, scheduler="LMS", pipe=pipe)
     panel = desk()
-    panel._restored(upload("fox.png", made.save(tmp_path / "fox.png").read_bytes()))
+    upload(panel.restore, "fox.png", made.save(tmp_path / "fox.png").read_bytes())
     assert panel.form.settings() == made.settings
     assert panel.stage.shown.image.tobytes() == made.image.tobytes()
     assert said(panel) == ""
@@ -397,7 +399,7 @@ def test_a_png_of_automatic1111_gives_its_settings_and_its_model_is_named_but_no
     Image.new("RGB", (512, 512)).save(file, "PNG", pnginfo=info)
     panel = desk()
     monkeypatch.setattr("sdnb.loading.load", lambda *_, **__: pytest.fail("nobody asked for it"))
-    panel._restored(upload("cat.png", file.getvalue()))
+    upload(panel.restore, "cat.png", file.getvalue())
     assert panel.form.settings() == sdnb.Settings(
         "a <b>cat</b>", "dog", 20, 7.0, "Euler a", 1, 512, 512
     )
@@ -408,9 +410,9 @@ def test_a_png_of_automatic1111_gives_its_settings_and_its_model_is_named_but_no
 
 def test_files_that_are_no_pictures_are_refused_in_words(desk):
     panel = desk()
-    panel._restored(upload("notes.png", b"no picture"))
+    upload(panel.restore, "notes.png", b"no picture")
     assert "notes.png is not a picture" in said(panel)
-    panel.form._uploaded(upload("notes.png", b"no picture"))
+    upload(panel.form.upload, "notes.png", b"no picture")
     assert said(panel) == "notes.png is not a picture that can be read."
 
 
@@ -423,7 +425,7 @@ def test_an_uploaded_picture_is_the_start_and_its_strength_counts(desk, pipe):
     file = io.BytesIO()
     start = Image.new("RGB", (128, 128), "red")
     start.save(file, "PNG")
-    panel.form._uploaded(upload("red.png", file.getvalue()))
+    upload(panel.form.upload, "red.png", file.getvalue())
     assert shown(panel.form.strength)
     panel.form.strength.value = 0.5
     panel.generate()

@@ -97,7 +97,7 @@ class Desk:
         self.set_out.on_click(lambda _: self.compare())
         self.axis.observe(lambda change: self._new_axis(change["new"]), "value")
         self.form.load.on_click(lambda _: self.load(self.form.model.value))
-        self.restore.observe(lambda change: self._restored(change["new"]), "value")
+        self.restore.observe(lambda _: self._restored(), "value")
         if store := opened(True):
             self.history.extend(store.newest(OLD))
         self._from_store()
@@ -120,7 +120,7 @@ class Desk:
             settings = self.form.settings()
             start, pipe = self.form.start, self.pipe
             given = settings.to_dict() | {axis: among}
-            code = texts.comparison(settings, axis, among, _model(pipe))
+            code = texts.comparison(settings, axis, among, _model(pipe), start is not None)
 
             def plan() -> Plan:
                 return sweep.plan(**given, pipe=pipe, image=start and start.image)
@@ -172,7 +172,9 @@ class Desk:
             first = settings.seed or 0
             seeds = range(first, first + count)
             drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
-            code = texts.comparison(settings, "seed", seeds, _model(pipe)) if count > 1 else ""
+            code = ""
+            if count > 1:
+                code = texts.comparison(settings, "seed", seeds, _model(pipe), start is not None)
 
             def plan() -> Plan:
                 return _tabled(Plan.of(drafts, pipe, start))
@@ -204,8 +206,8 @@ class Desk:
     def _new_axis(self, axis: str) -> None:
         self.among.value = values.AXES[axis] or getattr(self.form, _FIELDS[axis]).value
 
-    def _restored(self, value: Any) -> None:
-        for name, content in uploads(value):
+    def _restored(self) -> None:
+        for name, content in uploads(self.restore):
             with self._explained():
                 image, records = metadata.read_png(io.BytesIO(content), name)
                 settings, facts = records[0]

@@ -229,7 +229,7 @@ class Form:
         self.negative.observe(lambda _: self._count(), "value")
         self.seed.observe(lambda _: self._typed_seed(), "value")
         self.dice.on_click(lambda _: self._diced())
-        self.upload.observe(lambda change: self._uploaded(change["new"]), "value")
+        self.upload.observe(lambda _: self._uploaded(), "value")
         self.forget.on_click(lambda _: self._begin(None))
 
     def _told(self) -> None:
@@ -245,8 +245,8 @@ class Form:
             self.lock.value = True  # nobody types a seed to have it thrown away
             self._changed()
 
-    def _uploaded(self, value: Any) -> None:
-        for name, content in uploads(value):
+    def _uploaded(self) -> None:
+        for name, content in uploads(self.upload):
             try:
                 start = pictures.start(opened(name, content), None)
             except ValueError as error:
@@ -281,18 +281,21 @@ class Form:
         _show(self.long, too_long)
 
 
-def uploads(value: Any) -> list[tuple[str, bytes]]:
-    """Names and contents of uploaded files, from either shape of `FileUpload.value`.
+def uploads(field: Any) -> list[tuple[str, bytes]]:
+    """Takes names and contents of the files out of a `FileUpload`: the same can then come again.
 
-    Example:
-        >>> uploads({"a.png": {"metadata": {}, "content": b"7"}})  # ipywidgets 7
-        [('a.png', b'7')]
-        >>> uploads(({"name": "a.png", "content": memoryview(b"8")},))  # ipywidgets 8
-        [('a.png', b'8')]
+    Its value is a dictionary in ipywidgets 7, with a counter beside it, and a tuple in 8.
     """
+    value = field.value
+    if not value:
+        return []
     if isinstance(value, dict):
-        return [(name, bytes(file["content"])) for name, file in value.items()]
-    return [(file["name"], bytes(file["content"])) for file in value]
+        files = [(name, bytes(file["content"])) for name, file in value.items()]
+        field._counter = 0
+    else:
+        files = [(file["name"], bytes(file["content"])) for file in value]
+    field.value = type(value)()
+    return files
 
 
 def opened(name: str, content: bytes) -> Image.Image:

@@ -119,15 +119,17 @@ def unfold(code: str) -> str:
 
 
 def code_of(shown: Sample) -> str:
-    """The cell that makes a picture again; nothing for one that sdnb did not make."""
+    """The cell that makes a picture again; empty for one that sdnb did not make."""
     try:
         return shown.code()
     except ValueError:
         return ""
 
 
-def comparison(settings: Settings, axis: str, among: Sequence[Any], model: str) -> str:
-    """A cell that makes a comparison again.
+def comparison(
+    settings: Settings, axis: str, among: Sequence[Any], model: str, started: bool = False
+) -> str:
+    """A cell that makes a comparison again; one that `started` from a picture asks for its file.
 
     Example:
         >>> print(comparison(Settings("a fox", seed=1), "steps", [12, 24], "emoji"))
@@ -144,6 +146,8 @@ def comparison(settings: Settings, axis: str, among: Sequence[Any], model: str) 
         elif value != usual[name] or name in ("prompt", "steps", "guidance"):
             given[name] = values.written([value])[1:-1]
     words = [given.pop("prompt"), *(f"{name}={value}" for name, value in given.items())]
+    if started:
+        words.append("image='start.png'")
     return (
         f"import sdnb\n\npipe = sdnb.load({model!r})\nsdnb.compare({', '.join(words)}, pipe=pipe)"
     )
