@@ -1,4 +1,4 @@
-"""What all tests share, the notebooks' too."""
+"""What all tests share, the notebooks' too, and `python -m sdnb.nbtest --update`."""
 
 import os
 

@@ -3,6 +3,7 @@ from . import metadata as metadata
 from . import plots as plots
 from . import prompts as prompts
 from . import schedulers as schedulers
+from .board import panel as panel
 from .grid import image_grid as image_grid
 from .loading import clear as clear
 from .loading import load as load

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import itertools
-import re
 import sys
-from pathlib import Path
 from typing import Any
 
 from sdnb import axes, doctor, loading, metadata, sweep
+from sdnb.files import free_name
 
 PROG = "python -m sdnb"
 
@@ -89,24 +87,6 @@ def report() -> int:
         wrong += bool(finding.cure)
     print(f"\n{wrong} problem{'s' * (wrong != 1)} found." if wrong else "\nAll is well.")
     return 1 if wrong else 0
-
-
-def free_name(prompt: str) -> Path:
-    """A file name from the prompt's first words that is not taken in this folder.
-
-    Example:
-        >>> free_name("An owl, at 7 o'clock!").name
-        'an-owl-at-7-o-clock.png'
-    """
-    words = re.findall(r"\w+", prompt.lower())[:8]
-    stem = "-".join(words)[:60] or "picture"
-    names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))
-    # a sheet's pictures are named after it, so these must be free too
-    return next(
-        Path(f"{name}.png")
-        for name in names
-        if not Path(f"{name}.png").exists() and not [*Path().glob(f"{name}-[0-9]*.png")]
-    )
 
 
 if __name__ == "__main__":

@@ -98,7 +98,9 @@ class Batcher:
         Returns:
             Pairs: an index of `jobs`, and its sample, or the exception where that run failed.
         """
-        most = min(len(jobs), self._prepare(jobs))
+        import torch
+
+        most, gradients = min(len(jobs), self._prepare(jobs)), torch.is_grad_enabled()
         late: deque[tuple[int, Settings]] = deque()
         live: list[Run] = []
         try:
@@ -107,7 +109,9 @@ class Batcher:
                 while todo or live:
                     while todo and len(live) < at_once:
                         index, job = todo.popleft()
-                        live.append(Run(index, make, job, self._view(), on_call))
+                        run = Run(index, make, job, self._view(), on_call)
+                        live.append(run)
+                        run.start()
                     ended = [run for run in live if run.ended]
                     live = [run for run in live if not run.ended]
                     for run in ended:
@@ -119,6 +123,9 @@ class Batcher:
                             yield run.index, run.result
                     if not ended:  # what is nearly finished goes first, and makes room
                         self._round([run for run in live if run.part == DECODER] or live)
+        except KeyboardInterrupt:
+            torch.set_grad_enabled(gradients)  # it may come in the middle of a switch
+            raise
         finally:
             for run in live:
                 run.stop()

@@ -9,6 +9,7 @@ from typing import Any
 from packaging.version import Version
 
 from sdnb import emoji, schedulers
+from sdnb.facts import check
 from sdnb.settings import Settings, figure
 
 
@@ -25,7 +26,8 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         `sdnb.schedulers.names()` is taken to be the model's own.
 
     Raises:
-        ValueError: seed, model or dtype is not known, as in a picture from another program.
+        ValueError: seed, model or dtype is not known, as in a picture from another program; or a
+            fact is not of its kind: what stands in a file is never written into code as it is.
 
     Example:
         >>> print(cell(Settings("a fox", seed=7), {"model": "a/b", "dtype": "float16"}))
@@ -46,7 +48,10 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
             "This picture was not made by sdnb, so there is no code that makes it again. "
             "sdnb.generate(sample.settings) makes one from the same settings."
         )
+    check(facts)
     start = facts.get("start")
+    if (start or facts.get("pieces")) and "pipeline" not in facts:
+        raise ValueError("The facts of this picture do not say which pipeline made it.")
     made = str(facts["pipeline"]) if start else "DiffusionPipeline"
     classes, others = {made}, []
     model = _text(facts["model"])
@@ -72,8 +77,10 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
 
     arguments = {"num_inference_steps": settings.steps, "guidance_scale": figure(settings.guidance)}
     arguments |= {k: v for k in ("width", "height") if (v := getattr(settings, k))}
-    if pieces := facts.get("pieces"):
-        before, embeds = _embedded(made if start else str(facts["pipeline"]), pieces)
+    pieces = facts.get("pieces")
+    if pieces or settings.prompt_syntax:
+        pipeline = made if start else str(facts["pipeline"])
+        before, embeds = _embedded(pipeline, pieces) if pieces else _weighted(pipeline, settings)
         lines += before
         arguments = embeds | arguments
     elif settings.negative_prompt:
@@ -87,7 +94,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         arguments = {k: v for k, v in arguments.items() if k in taken}
     arguments["generator"] = f'torch.Generator("cpu").manual_seed({settings.seed})'
     words = [f"{name}={value}" for name, value in arguments.items()]
-    if settings.prompt and not pieces:
+    if settings.prompt and not (pieces or settings.prompt_syntax):
         words.insert(0, _text(settings.prompt))
     call = ["image = pipe(", *(f"    {word}," for word in words), ").images[0]", "image"]
     head = [*others, "import torch", f"from diffusers import {', '.join(sorted(classes))}"]
@@ -140,10 +147,31 @@ def _embedded(
     return lines, arguments
 
 
+def _weighted(pipeline: str, settings: Settings) -> tuple[list[str], dict[str, str]]:
+    """Lines that read prompts with compel's weights, and the arguments that take the embeddings."""
+    kind = "CompelForSDXL" if "XL" in pipeline else "CompelForSD"
+    lines = [
+        f"from compel import {kind}",
+        "with torch.no_grad():",
+        f"    prompts = {kind}(pipe)(",
+        f"        {_text(settings.prompt)},",
+        f"        negative_prompt={_text(settings.negative_prompt)},",
+        "    )",
+    ]
+    names = ["", "negative_"]
+    arguments = {f"{name}prompt_embeds": f"prompts.{name}embeds" for name in names}
+    if "XL" in pipeline:
+        arguments |= {f"{n}pooled_prompt_embeds": f"prompts.{n}pooled_embeds" for n in names}
+    return lines, arguments
+
+
 def _parameters(pipeline: str) -> set[str]:
     import diffusers
 
-    return set(inspect.signature(getattr(diffusers, pipeline).__call__).parameters)
+    known: Any = getattr(diffusers, pipeline, None)
+    if not hasattr(known, "from_pretrained"):
+        raise ValueError(f"diffusers {diffusers.__version__} has no pipeline {pipeline}.")
+    return set(inspect.signature(known.__call__).parameters)
 
 
 def dtype_keyword(diffusers: str) -> str:

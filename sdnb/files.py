@@ -1,8 +1,10 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and names for new ones."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,3 +49,21 @@ def replacing(path: str | os.PathLike[str], *suffixes: str) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def free_name(prompt: str) -> Path:
+    """A file name from the prompt's first words that is not taken in this folder.
+
+    Example:
+        >>> free_name("An owl, at 7 o'clock!").name
+        'an-owl-at-7-o-clock.png'
+    """
+    words = re.findall(r"\w+", prompt.lower())[:8]
+    stem = "-".join(words)[:60] or "picture"
+    names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))
+    # a sheet's pictures are named after it, so these must be free too
+    return next(
+        Path(f"{name}.png")
+        for name in names
+        if not Path(f"{name}.png").exists() and not [*Path().glob(f"{name}-[0-9]*.png")]
+    )

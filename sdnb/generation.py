@@ -66,8 +66,11 @@ def resolve(
                 f"strength {strength:g} of {settings.steps} steps is less than one step: "
                 "give more of either."
             )
-    for name in ("prompt", "negative_prompt"):
-        tokens.check(pipe, name, getattr(settings, name), settings.long_prompt)
+    if settings.prompt_syntax:
+        tokens.check_syntax(pipe)
+    else:
+        for name in ("prompt", "negative_prompt"):
+            tokens.check(pipe, name, getattr(settings, name), settings.long_prompt)
     multiple = size_multiple(pipe)
     for name in ("width", "height"):
         if (pixels := getattr(settings, name)) is not None:
@@ -189,7 +192,8 @@ def run(
     view = copy.copy(pipe)
     view.scheduler = _scheduler(settings.scheduler, pipe)
     view.set_progress_bar_config(disable=True)
-    pieces = tokens.pieces_of(pipe, settings) if settings.long_prompt == "chunk" else None
+    in_pieces = settings.long_prompt == "chunk" and not settings.prompt_syntax
+    pieces = tokens.pieces_of(pipe, settings) if in_pieces else None
     started = time.perf_counter()
     with (
         _counted(denoiser_of(view), on_call) as calls,
@@ -266,8 +270,11 @@ def _arguments(
         arguments["image"] = start.image if keep else start.image.resize(size, LANCZOS)
         if start.mask is not None:
             arguments["mask_image"] = start.mask.resize(size, LANCZOS)
-    if pieces:
-        arguments |= tokens.embeddings(pipe, pieces)
+    if settings.prompt_syntax or pieces:
+        if pieces:
+            arguments |= tokens.embeddings(pipe, pieces)
+        else:
+            arguments |= tokens.weighted(pipe, settings.prompt, settings.negative_prompt)
         del arguments["prompt"]
         arguments.pop("negative_prompt", None)
     taken = inspect.signature(pipe.__call__).parameters

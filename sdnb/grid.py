@@ -148,16 +148,23 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 def _lines(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
     """The text's paragraphs as lines, broken where they are too long."""
     lines = []
+    most = MOST_LINES * width  # letters: hardly any is narrower than a pixel
     for paragraph in text.splitlines()[:MOST_LINES] or [""]:
-        broken = _broken(paragraph, width, font)
-        lines += broken if len(broken) <= MOST_LINES else [*broken[: MOST_LINES - 1], "…"]
+        broken = _broken(paragraph[:most], width, font)
+        whole = len(broken) <= MOST_LINES and len(paragraph) <= most
+        lines += broken if whole else [*broken[: MOST_LINES - 1], "…"]
     return lines
 
 
 def _broken(paragraph: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
-    """Lines of at most `width` pixels, broken at spaces, or else inside words."""
+    """Lines of at most `width` pixels, broken at spaces, or else inside words.
+
+    There are enough of them to see whether the paragraph is too long, but no more.
+    """
     lines = [""]
     for word in paragraph.split():
+        if len(lines) > MOST_LINES:
+            break
         longer = f"{lines[-1]} {word}".strip()
         if font.getlength(longer) <= width:
             lines[-1] = longer
@@ -166,6 +173,8 @@ def _broken(paragraph: str, width: int, font: ImageFont.FreeTypeFont) -> list[st
             lines.append("")
         for letter in word:
             if lines[-1] and font.getlength(lines[-1] + letter) > width:
+                if len(lines) > MOST_LINES:
+                    break
                 lines.append("")
             lines[-1] += letter
     return lines

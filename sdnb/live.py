@@ -10,6 +10,7 @@ from typing import Any
 from sdnb import login
 
 EVERY = 0.5  # seconds between two updates, at least
+SHARE = 10  # of the time at most one in so many goes into them: large sheets take seconds to draw
 
 
 class Live:
@@ -27,22 +28,23 @@ class Live:
         self.wanted = cells > 1 and "ipykernel" in sys.modules and login.someone_can_answer()
         self.sheet = sheet
         self.shown: Any = None
-        self.last = 0.0
+        self.next = 0.0  # seconds on the monotonic clock
 
     def __enter__(self) -> Live:
         return self
 
     def update(self) -> None:
         """Shows the sheet as it is now, unless that was just done."""
-        if not self.wanted or time.monotonic() - self.last < EVERY:
+        started = time.monotonic()
+        if not self.wanted or started < self.next:
             return
         from IPython.display import display
 
-        self.last = time.monotonic()
         if self.shown is None:
             self.shown = display(self.sheet(), display_id=True)
         else:
             self.shown.update(self.sheet())
+        self.next = started + max(EVERY, SHARE * (time.monotonic() - started))
 
     def __exit__(self, *_: object) -> None:
         if self.shown is not None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sdnb import code, device, emoji, hub
 from sdnb.notices import notice
@@ -54,6 +54,7 @@ class Origin:
 _loaded: dict[Request, DiffusionPipeline] = {}  # the least recently used first
 _origins: WeakKeyDictionary[DiffusionPipeline, Origin] = WeakKeyDictionary()
 _prints: WeakKeyDictionary[DiffusionPipeline, tuple[Any, ...]] = WeakKeyDictionary()
+_pickled: WeakSet[DiffusionPipeline] = WeakSet()  # loaded where pickled weights were allowed
 _last: list[DiffusionPipeline] = []  # none or one: what `load` last returned
 
 
@@ -114,6 +115,8 @@ def load(
         pipe, origin = _from_pretrained(request)
         _loaded[request], _origins[pipe] = pipe, origin
         _prints[pipe] = _print(pipe)
+        if not use_safetensors:
+            _pickled.add(pipe)
     _last[:] = [_loaded[request]]
     return _loaded[request]
 
@@ -336,6 +339,11 @@ def origin_of(pipe: DiffusionPipeline) -> Origin:
     return replace(known, dtype=dtype, device=where)
 
 
+def takes_safetensors_only(pipe: DiffusionPipeline) -> bool:
+    """Whether the pipeline was loaded as a rule: without pickled weights."""
+    return pipe not in _pickled
+
+
 def is_channels_last(pipe: DiffusionPipeline) -> bool:
     """Whether the UNet's weights lie in the channels-last order, which changes the last digits."""
     import torch
@@ -432,6 +440,8 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
         with _quiet(warnings=True):
             views[task] = made(**parts)
         _origins[views[task]] = origin_of(pipe)
+        if pipe in _pickled:
+            _pickled.add(views[task])
         if is_as_loaded(pipe):
             _prints[views[task]] = _print(views[task])
     return views[task]

@@ -7,23 +7,31 @@ https://cv.iptc.org/newscodes/digitalsourcetype/).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from xml.sax.saxutils import quoteattr
 
 from PIL import Image, PngImagePlugin
 
 from sdnb import schedulers
+from sdnb.facts import KNOWN, check
 from sdnb.files import replacing
 from sdnb.settings import Settings, figure
 
 FORMAT = 1
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MIXED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # of those that Pillow opens: some others run programs
+
+# what Pillow raises for bad files
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 Record = tuple[Settings, dict[str, Any]]  # settings, facts
 
@@ -41,14 +49,24 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence
 
     Raises:
         ValueError: the path does not end in .png.
-        OSError: the file cannot be written; nothing half-written is left.
+        OSError: the file cannot be written, or the texts are more than a reader takes; nothing
+            half-written is left.
     """
     path = check_writable(path)
     info = PngImagePlugin.PngInfo()
     settings, facts = records[0]
+    texts = {"parameters": to_a1111(settings, facts), "sdnb": to_json(records)}
+    size, most = sum(len(text.encode()) for text in texts.values()), PngImagePlugin.MAX_TEXT_MEMORY
+    if size > most - 1000:  # there is XMP too
+        raise OSError(
+            errno.EFBIG,
+            f"its settings are {size / 1e6:,.0f} MB of text, and a PNG is read with "
+            f"{most / 1e6:,.0f} MB at most",
+            str(path),
+        )
     # tEXt is Latin-1 only and AUTOMATIC1111 writes iTXt for the rest; Pillow chooses likewise
-    info.add_text("parameters", to_a1111(settings, facts))
-    info.add_itxt("sdnb", to_json(records))
+    info.add_text("parameters", texts["parameters"])
+    info.add_itxt("sdnb", texts["sdnb"])
     info.add_itxt("XML:com.adobe.xmp", to_xmp(settings.strength is not None))
     with replacing(path, ".png") as part:
         image.save(part, format="PNG", pnginfo=info)
@@ -74,8 +92,14 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def read_png(path: str | os.PathLike[str]) -> tuple[Image.Image, list[Record]]:
+def read_png(
+    path: str | os.PathLike[str] | IO[bytes], name: str = ""
+) -> tuple[Image.Image, list[Record]]:
     """A picture and what it was made from: our own record, or else AUTOMATIC1111's.
+
+    Arguments:
+        path: a file, or one that is open.
+        name: what errors call it; the path unless given.
 
     Returns:
         The picture (RGB) and one (settings, facts) a sample in it.
@@ -84,24 +108,25 @@ def read_png(path: str | os.PathLike[str]) -> tuple[Image.Image, list[Record]]:
         FileNotFoundError: there is no such file.
         ValueError: it is no picture, or carries no settings.
     """
+    name = name or str(path)
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=FORMATS) as opened:
             opened.load()
             texts = {k: str(v) for k, v in opened.info.items() if k in ("sdnb", "parameters")}
             image = opened.convert("RGB")
     except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file {path}.") from None
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three for bad files
-        raise ValueError(f"{path} is not a picture that can be read: {error}") from error
+        raise FileNotFoundError(f"There is no file {name}.") from None
+    except BROKEN as error:
+        raise ValueError(f"{name} is not a picture that can be read: {error}") from error
     if "sdnb" in texts:
-        return image, from_json(texts["sdnb"], path)
+        return image, from_json(texts["sdnb"], name)
     if "parameters" in texts:
         settings, facts = from_a1111(texts["parameters"])
         size = {"width": image.width, "height": image.height}
         if settings.width is None and image.width % 8 == image.height % 8 == 0:
             settings = settings.but(**size)
         return image, [(settings, facts)]
-    raise ValueError(f"{path} carries no settings: it was not saved by sdnb or AUTOMATIC1111.")
+    raise ValueError(f"{name} carries no settings: it was not saved by sdnb or AUTOMATIC1111.")
 
 
 # ---------------------------------------------------------------- our own JSON
@@ -126,7 +151,10 @@ def from_json(text: str, path: object = "The file") -> list[Record]:
         samples = [(Settings.from_dict(s["settings"]), s["facts"].copy()) for s in whole["samples"]]
         if not samples:
             raise ValueError("there are none")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        for _, facts in samples:
+            check(facts)
+            json.dumps(facts, ensure_ascii=False).encode()  # texts hold characters, nothing else
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"The settings in {path} are damaged: {error}") from error
     return samples
 
@@ -168,7 +196,12 @@ def from_a1111(text: str) -> Record:
         'Euler a'
     """
     *lines, last = text.strip().split("\n")
-    pairs = {k.strip(): _unquoted(v) for k, v in _PAIR.findall(last)}
+    pairs: dict[str, str] = {}
+    for key, raw in _PAIR.findall(last):
+        key, value = key.strip(), _unquoted(raw)
+        if key in OURS and pairs.get(key, value) != value:
+            raise ValueError(f"The AUTOMATIC1111 settings say {key} twice: {pairs[key]}, {value}.")
+        pairs[key] = value
     if len(pairs) < 3:  # AUTOMATIC1111's own rule for telling them from a prompt
         raise ValueError("The text holds no AUTOMATIC1111 settings: its last line names none.")
     texts = re.split(r"^Negative prompt:", "\n".join(lines), maxsplit=1, flags=re.MULTILINE)
@@ -182,24 +215,41 @@ def from_a1111(text: str) -> Record:
         settings = Settings(
             prompt=prompt.strip(),
             negative_prompt=negative.strip(),
-            steps=int(pairs.pop("Steps", 20)),
-            guidance=float(pairs.pop("CFG scale", 7.5)),
+            steps=_whole(pairs.pop("Steps", "20")),
+            guidance=_real(pairs.pop("CFG scale", "7.5")),
             scheduler=schedulers.from_a1111(sampler, schedule) if sampler else None,
-            seed=int(pairs.pop("Seed")) if "Seed" in pairs else None,
-            width=int(width) if width else None,
-            height=int(height) if height else None,
-            strength=float(strength) if strength else None,
+            seed=_whole(pairs.pop("Seed")) if "Seed" in pairs else None,
+            width=_whole(width) if width else None,
+            height=_whole(height) if height else None,
+            strength=_real(strength) if strength else None,
         )
     except ValueError as error:
         raise ValueError(f"The AUTOMATIC1111 settings cannot be used: {error}") from error
-    return settings, {k.lower(): v for k, v in pairs.items()}
+    # what only sdnb knows of a picture, another program cannot say of its own
+    others = {k.lower(): v for k, v in pairs.items()}
+    return settings, {k: v for k, v in others.items() if k == "model" or k not in KNOWN}
 
 
-_PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+OURS = {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Denoising strength"}
+
+# A key stands at the start or after a comma, so that no text is gone through twice.
+_PAIR = re.compile(r'(?:^|,)\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?=,|$)')
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):  # int() takes more: 1_000, ٣
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
 
 
 def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if re.search(r"[,:\n]", value) else value
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:\n"]', value) else value
 
 
 def _unquoted(value: str) -> str:

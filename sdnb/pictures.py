@@ -105,6 +105,8 @@ def _opened(source: Source, mode: str) -> tuple[Image.Image, str | None]:
         raise FileNotFoundError(f"There is no picture {path}.") from error
     except (UnidentifiedImageError, IsADirectoryError) as error:
         raise ValueError(f"{path} is no picture that Pillow can open.") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} is too large a picture: {error}") from error
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:

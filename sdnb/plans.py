@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sdnb import generation, loading, pictures
+from sdnb import cluster, generation, loading, pictures, turns
 from sdnb.axes import Cell
 from sdnb.batching import Batcher
 from sdnb.live import Live
@@ -21,7 +21,10 @@ from sdnb.settings import Settings
 from sdnb.store import Store
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import DiffusionPipeline
+
+OnStep = Callable[[Settings, int, "torch.Tensor"], object]
 
 
 @dataclass(frozen=True)
@@ -102,57 +105,51 @@ class Plan:
             f"merged about {self.merged_calls})"
         )
 
-    def run(self, store: bool | Store = True, batch: int | None = None) -> Sheet:
+    def run(
+        self,
+        store: bool | Store = True,
+        batch: int | None = None,
+        engine: str | cluster.Ray | None = None,
+    ) -> Sheet:
         """Makes the pictures that the store does not have, and sets all into a sheet.
 
         Arguments:
             store: where pictures are looked for and kept; False uses none.
             batch: pictures at once; None takes what fits into the memory.
+            engine: "ray" or a `cluster.Ray` makes them on Ray's workers; None makes them here.
 
         Raises:
             the first error, where every picture failed; else a cell says what went wrong.
+            ValueError: there is no such engine, or a pipeline is not as `load` made it and so
+                cannot go to Ray's workers; before anything runs.
+            ModuleNotFoundError: Ray is not installed.
         """
-        kept = _opened(store)
-        keys = [
-            self._key(kept, settings, pipe) for settings, pipe in zip(self.settings, self.pipes)
-        ]
-        made = {i: sample for i, key in enumerate(keys) if (sample := _get(kept, key)) is not None}
-        todo = _firsts(keys, made)
-        errors: dict[int, Exception] = {}
-        alone: dict[int, str] = {}
-        with (
-            generation.progress([self.settings[i] for i in todo]) as bar,
-            Live(len(self), lambda: self._sheet(made, errors, alone)) as live,
-        ):
-            for pipe in {id(self.pipes[i]): self.pipes[i] for i in todo}.values():
-                mine = [i for i in todo if self.pipes[i] is pipe]
-                batcher = Batcher(pipe, batch)
-                make = functools.partial(generation.run, start=self.start)
-                for n, result in batcher.run(
-                    [self.settings[i] for i in mine], make, on_call=bar.update
-                ):
-                    if isinstance(result, Sample):
-                        made[mine[n]] = result
-                        _put(kept, keys[mine[n]], result)
-                    else:
-                        errors[mine[n]] = result
+        with cluster.opened(engine) as remote:
+            making = Making(self, store, remote)
+            with (
+                generation.progress([self.settings[i] for i in making.todo]) as bar,
+                Live(len(self), making.sheet) as live,
+            ):
+                if remote:
+                    made = making.far(remote, batch, bar.update)
+                else:
+                    made = making.go_on(batch, bar.update)
+                for _ in made:
                     live.update()
-                alone |= {mine[n]: why for n, why in batcher.alone.items()}
-        for i, key in enumerate(keys):  # what is in the sheet twice was made once
-            twin = keys.index(key) if key else i
-            if twin in made and i not in errors:
-                made.setdefault(i, made[twin])
-            elif twin in errors:
-                errors[i] = errors[twin]
-        if not made:
-            raise next(iter(errors.values()))
-        for i, error in errors.items():
-            notice(f"Picture {i + 1} failed: {error}")
-        return self._sheet(made, errors, alone)
+        return making.finished()
 
-    def _key(self, store: Store | None, settings: Settings, pipe: DiffusionPipeline) -> str | None:
-        made_by = generation.made_by(settings, pipe, self.start) if store else None
-        return Store.key(settings, made_by) if made_by else None
+    def _made_by(
+        self, kept: Store | None, remote: cluster.Remote | None
+    ) -> list[dict[str, Any] | None]:
+        """What besides the settings decides what each picture looks like; None: nobody asks."""
+        if not remote and not kept:
+            return [None] * len(self)
+        ask = remote.made_by if remote else generation.made_by
+        known: dict[tuple[Any, ...], dict[str, Any] | None] = {}
+        for settings, pipe in zip(self.settings, self.pipes):
+            if (id(pipe), settings.scheduler) not in known:
+                known[id(pipe), settings.scheduler] = ask(settings, pipe, self.start)
+        return [known[id(p), s.scheduler] for s, p in zip(self.settings, self.pipes)]
 
     def _sheet(
         self, made: dict[int, Sample], errors: dict[int, Exception], alone: dict[int, str]
@@ -169,6 +166,115 @@ class Plan:
         )  # fmt: skip
 
 
+class Making:
+    """A plan on its way: what of it is there, what failed, what is still to be made.
+
+    Arguments:
+        plan: the plan.
+        store: where pictures are looked for and kept; False uses none.
+        remote: the way to the workers that make them; None where they are made here.
+
+    Attributes:
+        made, errors: the finished pictures, and what went wrong with others; by their index.
+        todo: the indexes of those that are to be made; each picture once.
+    """
+
+    def __init__(
+        self, plan: Plan, store: bool | Store = True, remote: cluster.Remote | None = None
+    ) -> None:
+        self.plan = plan
+        self.made: dict[int, Sample] = {}
+        self.errors: dict[int, Exception] = {}
+        self._alone: dict[int, str] = {}
+        self._store = opened(store)
+        self._made_by = plan._made_by(self._store, remote)
+        self._keys = [
+            Store.key(settings, by) if self._store and by else None
+            for settings, by in zip(plan.settings, self._made_by)
+        ]
+        for i, key in enumerate(self._keys):
+            if (sample := _get(self._store, key)) is not None:
+                self.made[i] = sample
+        self.todo = _firsts(self._keys, self.made)
+
+    def go_on(
+        self,
+        batch: int | None = None,
+        on_call: Callable[[], object] = lambda: None,
+        on_step: OnStep | None = None,
+    ) -> Iterator[int]:
+        """Makes what is still to be made, in one thread; gives each index when it is there.
+
+        Arguments:
+            batch: pictures at once; None takes what fits into the memory.
+            on_call: called after each denoiser call of each picture. What it raises ends the
+                picture; where it is no `Exception`, as with Ctrl-C, it ends all.
+            on_step: is given a picture's settings, the number of its denoiser call, and the
+                latents predicted there.
+        """
+        plan = self.plan
+
+        def make(settings: Settings, pipe: DiffusionPipeline, on_call: Any) -> Sample:
+            look = functools.partial(on_step, settings) if on_step else None
+            return generation.run(settings, pipe, on_call, plan.start, look)
+
+        for pipe in {id(plan.pipes[i]): plan.pipes[i] for i in self.todo}.values():
+            mine = [i for i in self.todo if plan.pipes[i] is pipe]
+            batcher = Batcher(pipe, batch)
+            with turns.lock(pipe):
+                for n, result in batcher.run([plan.settings[i] for i in mine], make, on_call):
+                    if isinstance(result, Sample):
+                        self.made[mine[n]] = result
+                        _put(self._store, self._keys[mine[n]], result)
+                    else:
+                        self.errors[mine[n]] = result
+                    yield mine[n]
+            self._alone |= {mine[n]: why for n, why in batcher.alone.items()}
+
+    def far(
+        self, remote: cluster.Remote, batch: int | None, on_calls: Callable[[int], object]
+    ) -> Iterator[int]:
+        """Has the workers make what is still to be made; gives each index when it is there.
+
+        Arguments:
+            remote: the way to them, the one that this was made with.
+            batch: pictures at once in a worker; None takes what fits into its memory.
+            on_calls: is told for each picture how many denoiser calls it took.
+        """
+        jobs = [
+            cluster.Job(i, self.plan.settings[i], self.plan.pipes[i], self._made_by[i] or {})
+            for i in self.todo
+        ]
+        for i, result in remote.make(jobs, self.plan.start, self._store, batch, on_calls):
+            if isinstance(result, Sample):
+                self.made[i] = result
+            else:
+                self.errors[i] = result
+            yield i
+
+    def sheet(self) -> Sheet:
+        """The sheet as far as it is made."""
+        return self.plan._sheet(self.made, self.errors, self._alone)
+
+    def finished(self) -> Sheet:
+        """The whole sheet; says which pictures failed.
+
+        Raises:
+            the first error, where every picture failed.
+        """
+        for i, key in enumerate(self._keys):  # what is in the sheet twice was made once
+            twin = self._keys.index(key) if key else i
+            if twin in self.made and i not in self.errors:
+                self.made.setdefault(i, self.made[twin])
+            elif twin in self.errors:
+                self.errors[i] = self.errors[twin]
+        if not self.made:
+            raise next(iter(self.errors.values()))
+        for i, error in self.errors.items():
+            notice(f"Picture {i + 1} failed: {error}")
+        return self.sheet()
+
+
 def _firsts(keys: list[str | None], made: dict[int, Sample]) -> list[int]:
     """What is to be made: each picture once, though the sheet may show it twice."""
     return [
@@ -176,11 +282,21 @@ def _firsts(keys: list[str | None], made: dict[int, Sample]) -> list[int]:
     ]
 
 
-def _opened(store: bool | Store) -> Store | None:
-    """The store that is meant; none where SDNB_STORE is "off"."""
+def opened(store: bool | Store) -> Store | None:
+    """The store that is meant; none where SDNB_STORE is "off", or where there is no home."""
     if isinstance(store, Store):
         return store
-    return Store() if store and os.environ.get("SDNB_STORE") != "off" else None
+    try:
+        return Store() if store and os.environ.get("SDNB_STORE") != "off" else None
+    except FileNotFoundError as error:
+        _say(str(error))
+        return None
+
+
+@functools.cache
+def _say(text: str) -> None:
+    """A notice that is needed once."""
+    notice(text)
 
 
 def _get(store: Store | None, key: str | None) -> Sample | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from textwrap import shorten
@@ -52,7 +53,8 @@ def convergence(samples: Iterable[Picture]) -> Plot:
 
     Returns:
         A figure with a panel for steps, and for denoiser calls and seconds where they are known;
-        `savefig` writes it to a file.
+        with `SDNB_TIMES=off` in the environment none for seconds, so that two runs give the same
+        figure. `savefig` writes it to a file.
 
     Raises:
         ValueError: no line has two numbers of steps.
@@ -221,6 +223,7 @@ def _steps(picture: Picture) -> int:
 
 def _cost(picture: Picture) -> dict[str, float]:
     known = {name: value for name, value in picture.facts.items() if name in COSTS and value}
-    if "step" in picture.facts:
-        known.pop("seconds", None)  # they are the whole run's
+    # of one run on its way, the seconds are the whole run's
+    if "step" in picture.facts or os.environ.get("SDNB_TIMES") == "off":
+        known.pop("seconds", None)
     return {**known, "steps": _steps(picture)}

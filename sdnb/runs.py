@@ -14,7 +14,9 @@ from sdnb.merging import Call
 
 
 class Run:
-    """Calls a function that can stop in the middle; it starts at once.
+    """Calls a function that can stop in the middle.
+
+    It is made first and started then, so that its owner knows it before there is anything to stop.
 
     Arguments:
         index: which of the runs it is.
@@ -29,6 +31,7 @@ class Run:
 
     Example:
         >>> run = Run(0, lambda x: 1 + ask("denoiser", x), "inputs")
+        >>> run.start()
         >>> run.part, run.call, run.ended
         ('denoiser', 'inputs', False)
         >>> run.go_on(41)
@@ -57,12 +60,15 @@ class Run:
         # by its context a kernel knows the cell that prints, or moves a progress bar
         self._greenlet.gr_context = contextvars.copy_context()
         self._gradients = torch.is_grad_enabled()
-        self._switch(self._greenlet.switch)
 
     @property
     def ended(self) -> bool:
         """Whether there is a result."""
         return self._greenlet.dead
+
+    def start(self) -> None:
+        """Lets it run until it asks for its first call, or ends."""
+        self._switch(self._greenlet.switch)
 
     def go_on(self, answer: Any) -> None:
         """Lets it run with the answer to its call, until it asks for the next, or ends."""
@@ -81,8 +87,8 @@ class Run:
 
         # a pipeline turns gradients off for the whole thread, which all runs share
         outside, started = torch.is_grad_enabled(), time.perf_counter()
-        torch.set_grad_enabled(self._gradients)
         try:
+            torch.set_grad_enabled(self._gradients)
             said = into(*arguments)
         finally:
             self._gradients = torch.is_grad_enabled()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sdnb.slider import Slider
 
 LEAST, MOST = 256, 1600  # pixels wide: smaller is shown enlarged, larger reduced
+TALL = 16_000  # pixels high, at most: a JPEG cannot be higher than 65,500
 HEAVY = 100_000  # bytes: a preview whose PNG is larger is shown as JPEG
 
 
@@ -66,7 +67,7 @@ class Sample:
         return f"Sample({_about(self.settings, self.facts)})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        lines = [self.settings.prompt, _numbers(self.settings), _maker(self.facts)]
+        lines = [self.settings.prompt, numbers(self.settings), maker(self.facts)]
         lines += why_black(self.facts)
         shown = image_grid(_enlarged([self.image]), footer="\n".join(lines))
         return {"text/plain": repr(self), **preview(shown)}
@@ -135,7 +136,7 @@ class Sheet:
         Under each stands what it cost; with `SDNB_TIMES=off` in the environment no seconds, so
         that a picture stored in a notebook is the same tomorrow.
         """
-        makers = dict.fromkeys(_maker(s.facts) for s in self.samples)
+        makers = dict.fromkeys(maker(s.facts) for s in self.samples)
         black: dict[str, list[str]] = {}
         for i, sample in enumerate(self.samples, 1):
             for why in why_black(sample.facts):
@@ -309,8 +310,9 @@ def read(path: str | os.PathLike[str]) -> Sample:
 
 def preview(image: Image.Image) -> dict[str, bytes]:
     """A picture as a notebook shows it: PNG, or JPEG where that is far smaller."""
-    if image.width > MOST:
-        image = image.resize((MOST, round(image.height * MOST / image.width)))
+    scale = min(MOST / image.width, TALL / image.height)
+    if scale < 1:
+        image = image.resize((max(1, round(image.width * scale)), round(image.height * scale)))
     png = _encoded(image, "PNG", optimize=True)
     if len(png) <= HEAVY:
         return {"image/png": png}
@@ -334,7 +336,13 @@ def _enlarged(images: list[Image.Image]) -> list[Image.Image]:
     ]
 
 
-def _numbers(settings: Settings) -> str:
+def numbers(settings: Settings) -> str:
+    """All settings but the prompt, as they read below a picture.
+
+    Example:
+        >>> numbers(Settings("a fox", steps=24, scheduler="DDIM", seed=510))
+        '24 steps, guidance 7.5, DDIM, seed 510'
+    """
     shown = ["steps", "guidance", "scheduler", "seed", "strength", "negative_prompt"]
     values = settings.to_dict()
     texts = [label(name, values[name]) for name in shown if values[name] not in (None, "")]
@@ -343,11 +351,17 @@ def _numbers(settings: Settings) -> str:
     return ", ".join(texts)
 
 
-def _maker(facts: dict[str, Any]) -> str:
-    """Who made it: "sdnb's embedded model emoji, float32 on cpu"."""
+def maker(facts: dict[str, Any]) -> str:
+    """Who made a picture.
+
+    Example:
+        >>> maker({"model": "emoji", "dtype": "float32", "device": "cpu"})
+        "sdnb's embedded model emoji, float32 on cpu"
+    """
     model = facts.get("model", "unknown model")
     name = "sdnb's embedded model emoji" if model == "emoji" else model
-    return f"{name}, {facts['dtype']} on {facts['device']}" if "dtype" in facts else name
+    known = {"dtype", "device"} <= set(facts)
+    return f"{name}, {facts['dtype']} on {facts['device']}" if known else name
 
 
 def _cost(sample: Sample) -> str:
@@ -367,5 +381,5 @@ def _row(sample: Sample) -> dict[str, Any]:
 def _about(settings: Settings, facts: dict[str, Any]) -> str:
     count = facts.get("denoiser_calls")
     calls = [f"{count} denoiser call{'s' * (count != 1)}"] if count else []
-    about = [repr(settings.prompt), _numbers(settings), _maker(facts), *calls]
+    about = [repr(settings.prompt), numbers(settings), maker(facts), *calls]
     return "; ".join([*about, *why_black(facts)])

@@ -29,6 +29,8 @@ class Settings:
         strength: for image to image, how much of the picture to redraw, over 0 and up to 1.
         long_prompt: what to do with a prompt that is longer than the model reads: "error" says
             so, "cut" drops the end, "chunk" reads it in pieces.
+        prompt_syntax: "compel" where the prompts hold weights as the package compel writes them,
+            such as "fox++" or "(blue sky)1.3"; None for plain words.
 
     Raises:
         ValueError: a value is outside its range; the sentence says which and what fits.
@@ -53,16 +55,14 @@ class Settings:
     height: int | None = None
     strength: float | None = None
     long_prompt: str = "error"
+    prompt_syntax: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):
             value = getattr(self, name)
             if not isinstance(value, str):
                 raise TypeError(f"{name} is {value!r}: give a text.")
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(f"{name} holds what is no character: {error}.") from None
+            _check_characters(name, value)
         if not self.prompt.strip() and self.strength is None:
             raise ValueError("The prompt is empty: say in words what the picture should show.")
         self._set("steps", _whole("steps", self.steps))
@@ -75,6 +75,7 @@ class Settings:
             raise TypeError(f"scheduler is {self.scheduler!r}: give its name, such as 'DDIM'.")
         if self.scheduler == "":
             raise ValueError("scheduler is empty: give its name, such as 'DDIM', or None.")
+        _check_characters("scheduler", self.scheduler or "")
         if self.seed is not None:
             self._set("seed", _whole("seed", self.seed))
             if not 0 <= self.seed <= MAX_SEED:
@@ -89,6 +90,8 @@ class Settings:
                 raise ValueError(f"strength is {self.strength:g}: give over 0 and up to 1.")
         if self.long_prompt not in ("error", "cut", "chunk"):
             raise ValueError(f"long_prompt is {self.long_prompt!r}: give error, cut or chunk.")
+        if self.prompt_syntax not in (None, "compel"):
+            raise ValueError(f"prompt_syntax is {self.prompt_syntax!r}: give 'compel' or None.")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
@@ -199,6 +202,13 @@ def figure(number: float) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
+def _check_characters(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} holds what is no character: {error}.") from None
+
+
 def _whole(name: str, value: object) -> int:
     if isinstance(value, bool):
         raise TypeError(f"{name} is {value!r}: give a whole number.")
@@ -213,6 +223,8 @@ def _number(name: str, value: object) -> float:
         raise TypeError(f"{name} is {value!r}: give a number.")
     try:
         number = float(value)  # type: ignore[arg-type]  # the except is the check
+    except OverflowError:
+        raise ValueError(f"{name} is too large: give a smaller number.") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {value!r}: give a number.") from None
     if not math.isfinite(number):

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape as escaped
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def view(
     )
     # the classes keep MathJax away from a prompt with $ in it
     return f"""<div class="sdnb-slider tex2jax_ignore mathjax_ignore"
- style="--wide: {wide}px; --shape: {width} / {height}" data-axes="{escape(json.dumps(axes))}">
+ style="--wide: {wide}px; --shape: {width} / {height}" data-axes="{escaped(json.dumps(axes))}">
 <style>{STYLE}</style>
 {f"<p>{escape(title)}</p>" if title else ""}
 <div class="sdnb-stage">
@@ -154,6 +154,11 @@ def previews(images: Sequence[Image.Image]) -> list[bytes]:
         if sum(map(len, encoded)) <= BYTES:
             break
     return encoded
+
+
+def escape(text: str) -> str:
+    """The text as HTML that reads as this text again; but HTML has no NUL, and shows a mark."""
+    return escaped(text).replace("\r", "&#13;").replace("\0", "&#0;")
 
 
 def _webp(image: Image.Image, quality: int) -> bytes:

@@ -40,6 +40,9 @@ class Store:
             user's cache folder.
         most_bytes: what they may take on disk together.
 
+    Raises:
+        FileNotFoundError: no folder is named, and there is no home to have one in.
+
     Example:
         >>> import tempfile
         >>> from PIL import Image
@@ -129,6 +132,17 @@ class Store:
                     "make room there, or let SDNB_STORE name another folder."
                 )
 
+    def newest(self, n: int) -> list[Sample]:
+        """The n samples that were put or asked for last, the latest first."""
+        files = sorted(self._files(), key=lambda file: file[1].st_mtime_ns, reverse=True)
+        found = []
+        for path, _ in files[:n]:
+            with suppress(ValueError, OSError):  # damaged; or another process has dropped it
+                image, [(settings, facts)] = metadata.read_png(path)
+                facts.pop("stored", None)
+                found.append(Sample(image, settings, facts))
+        return found
+
     def clear(self) -> None:
         """Removes all its pictures; other files in the folder stay."""
         for path, _ in list(self._files()):
@@ -182,9 +196,18 @@ class Store:
 
 def usual_folder() -> Path:
     """The folder that `SDNB_STORE` names, else a mounted Google Drive's, else the user's cache."""
-    if named := os.environ.get("SDNB_STORE"):
-        return Path(named).expanduser()
-    return DRIVE / "sdnb" if DRIVE.is_dir() else platformdirs.user_cache_path("sdnb")
+    try:
+        if named := os.environ.get("SDNB_STORE"):
+            return Path(named).expanduser()
+        folder = DRIVE / "sdnb" if DRIVE.is_dir() else platformdirs.user_cache_path("sdnb")
+    except RuntimeError:  # nobody knows this user's home
+        folder = Path("~")
+    if not folder.is_absolute():  # as older versions of platformdirs say the same
+        raise FileNotFoundError(
+            "There is no home folder, so pictures are made but not kept: "
+            "let SDNB_STORE name a folder."
+        )
+    return folder
 
 
 _KEY = re.compile("[0-9a-f]{64}")

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sdnb import axes, generation, loading, pictures, previews
+from sdnb import axes, generation, loading, pictures, previews, turns
 from sdnb.axes import Cell
+from sdnb.cluster import Ray
 from sdnb.plans import Plan
 from sdnb.sample import Sample, Sheet
 from sdnb.settings import Settings
@@ -33,6 +34,7 @@ def generate(
     mask: pictures.Source | None = None,
     strength: float | None = None,
     long_prompt: str | None = None,
+    prompt_syntax: str | None = None,
     store: bool | Store = True,
 ) -> Sample:
     """Makes one picture from a text, or from a text and a picture.
@@ -55,6 +57,8 @@ def generate(
             (usually 0.8, for inpainting 1) where not given.
         long_prompt: a prompt longer than the model reads is an "error" unless it is to be "cut",
             or read in pieces ("chunk"; SD 1, SD 2 and SDXL).
+        prompt_syntax: "compel" where the prompts hold weights such as "fox++" or "(sky)1.3" (SD 1,
+            SD 2 and SDXL; `pip install sdnb[compel]`).
         store: where finished pictures are looked for and kept; False makes it anew.
 
     Returns:
@@ -73,7 +77,7 @@ def generate(
     given = {
         "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance,
         "scheduler": scheduler, "seed": seed, "width": width, "height": height,
-        "strength": strength, "long_prompt": long_prompt,
+        "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
     }  # fmt: skip
     changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     if isinstance(prompt, Settings):
@@ -100,8 +104,10 @@ def compare(
     image: pictures.Source | None = None,
     mask: pictures.Source | None = None,
     long_prompt: str = "error",
+    prompt_syntax: str | None = None,
     store: bool | Store = True,
     batch: int | None = None,
+    engine: str | Ray | None = None,
 ) -> Sheet:
     """Makes one picture for each combination of the settings that are given as lists.
 
@@ -119,9 +125,11 @@ def compare(
         model: instead of `pipe`: what `load` takes; a list compares models.
         calls: instead of `steps`: each scheduler makes about so many denoiser calls, so that they
             are compared at equal cost.
-        image, mask, long_prompt: as for `generate`; the same for all pictures.
+        image, mask, long_prompt, prompt_syntax: as for `generate`; the same for all pictures.
         store: where finished pictures are looked for and kept; False makes all anew.
         batch: pictures at once; 1 makes them one by one. None takes what fits into the memory.
+        engine: "ray" makes them on Ray's workers, on all GPUs or cores of this machine or of a
+            cluster (docs/clusters.md); `sdnb.cluster.Ray` says on how many. None makes them here.
 
     Returns:
         A labelled sheet; `sheet.samples` are its pictures, row by row.
@@ -136,8 +144,8 @@ def compare(
         >>> sheet.rows, sheet.cols, sheet.col_labels
         (1, 2, ['2 steps', '4 steps'])
     """
-    given = {k: v for k, v in locals().items() if k not in ("store", "batch")}
-    return plan(**given).run(store, batch)
+    given = {k: v for k, v in locals().items() if k not in ("store", "batch", "engine")}
+    return plan(**given).run(store, batch, engine)
 
 
 def plan(
@@ -157,6 +165,7 @@ def plan(
     image: pictures.Source | None = None,
     mask: pictures.Source | None = None,
     long_prompt: str = "error",
+    prompt_syntax: str | None = None,
 ) -> Plan:
     """What `compare` would do: the list of settings and what they cost, without running.
 
@@ -177,7 +186,7 @@ def plan(
     given: dict[str, Any] = {
         "prompt": prompt, "negative_prompt": negative_prompt, "guidance": guidance,
         "scheduler": scheduler, "seed": seed, "width": width, "height": height,
-        "strength": strength, "long_prompt": long_prompt,
+        "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
     }  # fmt: skip
     given |= {k: v for k, v in {"steps": steps, "model": model}.items() if v is not None}
     if model is not None and pipe is not None:
@@ -299,7 +308,7 @@ def evolution(
             if number == call:
                 seen[place] = latents
 
-    with generation.progress([settings]) as bar:
+    with turns.lock(pipe), generation.progress([settings]) as bar:
         last = generation.run(settings, pipe, bar.update, on_step=look)
     samples = []
     for place in places:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sdnb.settings import Settings
@@ -61,7 +62,13 @@ def lost(pipe: DiffusionPipeline, text: str) -> str:
         'cat and a dog'
     """
     tokenizer, most = limit(pipe)
-    return tokenizer.decode(_ids(tokenizer, text)[most:]).strip() if tokenizer else ""
+    if tokenizer is None or most is None or len(ids := _ids(tokenizer, text)) <= most:
+        return ""
+    if not tokenizer.is_fast:
+        return tokenizer.decode(ids[most:]).strip()
+    # in the person's own letters; and a copied tokenizer decodes otherwise than its original
+    places = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    return text[places.offset_mapping[most][0] :].strip()
 
 
 def check(pipe: DiffusionPipeline, name: str, text: str, long_prompt: str) -> None:
@@ -104,6 +111,47 @@ def pieces_of(pipe: DiffusionPipeline, settings: Settings) -> tuple[list[str], l
     longest = max(map(len, both))
     a, b = (parts + [""] * (longest - len(parts)) for parts in both)
     return a, b
+
+
+def check_syntax(pipe: DiffusionPipeline) -> None:
+    """Raises ValueError where the pipeline takes no weights, or where compel is not installed."""
+    if not can_chunk(pipe):
+        raise ValueError(f"compel cannot weigh the prompts of a {type(pipe).__name__}.")
+    if find_spec("compel") is None:
+        raise ValueError("prompt_syntax='compel' needs a package: pip install 'sdnb[compel]'.")
+
+
+def weighted(pipe: DiffusionPipeline, prompt: str, negative_prompt: str) -> dict[str, torch.Tensor]:
+    """The embeddings of prompts that hold compel's weights: arguments of the pipeline.
+
+    Prompts of any length are read; https://github.com/damian0815/compel tells the syntax.
+
+    Arguments:
+        pipe: an SD 1, SD 2 or SDXL pipeline.
+        prompt, negative_prompt: such as "a fox++ on a (blue)1.3 background".
+
+    Returns:
+        prompt_embeds and negative_prompt_embeds, (1, 77 * pieces, width); for SDXL the pooled
+        ones too.
+
+    Example:
+        >>> import sdnb
+        >>> weighted(sdnb.load("emoji"), "a fox++", "")["prompt_embeds"].shape
+        torch.Size([1, 77, 192])
+    """
+    import compel
+    import torch
+
+    kind = compel.CompelForSDXL if "XL" in type(pipe).__name__ else compel.CompelForSD
+    with torch.no_grad():
+        made = kind(pipe, device=pipe._execution_device)(prompt, negative_prompt=negative_prompt)
+    both = {
+        "prompt_embeds": made.embeds,
+        "negative_prompt_embeds": made.negative_embeds,
+        "pooled_prompt_embeds": made.pooled_embeds,
+        "negative_pooled_prompt_embeds": made.negative_pooled_embeds,
+    }
+    return {name: embeds for name, embeds in both.items() if embeds is not None}
 
 
 def embeddings(

@@ -13,8 +13,8 @@ ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
     "Sample", "Settings", "Sheet", "Store", "clear", "compare", "counting", "evolution",
-    "generate", "image_grid", "load", "metadata", "notebook_login", "plan", "plots", "prompts",
-    "read", "schedulers", "variations",
+    "generate", "image_grid", "load", "metadata", "notebook_login", "panel", "plan", "plots",
+    "prompts", "read", "schedulers", "variations",
 }  # fmt: skip
 BELOW = {
     "settings": set(),
@@ -24,9 +24,11 @@ BELOW = {
     "pictures": set(),
     "device": set(),
     "failures": set(),
+    "facts": set(),
     "files": set(),
     "merging": set(),
     "runs": {"merging"},
+    "turns": set(),
     "slider": {"files"},
     "animation": {"files", "grid"},
     "plots": {"counting", "settings"},
@@ -35,8 +37,8 @@ BELOW = {
     "tokens": {"settings"},
     "decoding": {"notices"},
     "previews": {"schedulers"},
-    "code": {"emoji", "schedulers", "settings"},
-    "metadata": {"files", "schedulers", "settings"},
+    "code": {"emoji", "facts", "schedulers", "settings"},
+    "metadata": {"facts", "files", "schedulers", "settings"},
     "sample": {"animation", "code", "grid", "metadata", "plots", "settings", "slider"},
     "store": {"metadata", "notices", "sample", "settings"},
     "hub": {"failures", "notices"},
@@ -50,18 +52,32 @@ BELOW = {
         "device", "generation", "loading", "merging", "runs", "sample", "settings",
     },
     "live": {"login"},
-    "plans": {
-        "axes", "batching", "generation", "live", "loading", "notices", "pictures", "sample",
+    "worker": {
+        "batching", "generation", "loading", "notices", "pictures", "sample", "schedulers",
         "settings", "store",
     },
-    "sweep": {
-        "axes", "generation", "loading", "pictures", "plans", "previews", "sample", "settings",
-        "store",
+    "cluster": {
+        "device", "generation", "loading", "notices", "pictures", "sample", "settings", "store",
+        "worker",
     },
+    "plans": {
+        "axes", "batching", "cluster", "generation", "live", "loading", "notices", "pictures",
+        "previews", "sample", "settings", "store", "turns",
+    },
+    "sweep": {
+        "axes", "cluster", "generation", "loading", "pictures", "plans", "previews", "sample",
+        "settings", "store", "turns",
+    },
+    "board": {
+        "axes", "emoji", "files", "generation", "grid", "loading", "login", "metadata", "notices",
+        "pictures", "plans", "previews", "sample", "schedulers", "settings", "slider", "sweep",
+        "tokens", "turns",
+    },
+    "nbtest": {"files", "grid"},
     "prompts": {"emoji", "loading"},
     "counting": set(),
     "doctor": {"device", "emoji", "failures", "loading"},
-    "__main__": {"axes", "doctor", "loading", "metadata", "sweep"},
+    "__main__": {"axes", "doctor", "files", "loading", "metadata", "sweep"},
     "__init__": set(),
 }  # fmt: skip
 
@@ -75,6 +91,11 @@ def imported_by(statement: str) -> set[str]:
 
 def test_importing_sdnb_imports_nothing_heavy():
     assert not imported_by("import sdnb") & HEAVY
+
+
+def test_the_plugin_that_every_pytest_loads_imports_nothing_heavy():
+    seen = imported_by("import sdnb.nbtest.plugin")
+    assert not seen & (HEAVY | {"nbclient", "nbformat", "nbval", "scipy", "skimage"})
 
 
 def test_the_check_for_heavy_imports_can_fail():
@@ -106,10 +127,13 @@ def uses(source: str) -> set[str]:
     return {name.split(".")[1] for name in found if name.startswith("sdnb.")}
 
 
-@pytest.mark.parametrize("module", [*sorted(ROOT.glob("*.py")), ROOT / "emoji" / "__init__.py"])
+MODULES = [*sorted(ROOT.glob("*.py")), *sorted(ROOT.glob("[!_]*/*.py"))]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
 def test_arrows_point_one_way(module):
-    name = "emoji" if module.parent.name == "emoji" else module.stem
-    assert uses(module.read_text()) <= BELOW[name]
+    name = module.stem if module.parent == ROOT else module.parent.name
+    assert uses(module.read_text()) - {name} <= BELOW[name]
 
 
 def test_the_check_of_the_arrows_sees_every_kind_of_import():

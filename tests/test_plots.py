@@ -36,7 +36,8 @@ def points(line):
     return [(float(x), float(y)) for x, y in line.get_xydata()]
 
 
-def test_each_scheduler_has_a_line_of_distances_to_its_own_longest_run():
+def test_each_scheduler_has_a_line_of_distances_to_its_own_longest_run(monkeypatch):
+    monkeypatch.delenv("SDNB_TIMES")
     steps, calls, seconds = convergence(PNDM + HEUN).axes
     assert [points(line) for line in steps.lines] == [
         [(12, 90), (24, 20), (50, 0)],
@@ -47,6 +48,12 @@ def test_each_scheduler_has_a_line_of_distances_to_its_own_longest_run():
     assert [axis.get_xlabel() for axis in (steps, calls, seconds)] == [
         "steps", "denoiser calls", "seconds",
     ]  # fmt: skip
+
+
+def test_without_times_a_plot_has_no_seconds(monkeypatch):
+    monkeypatch.setenv("SDNB_TIMES", "off")
+    labels = [axis.get_xlabel() for axis in convergence(PNDM).axes]
+    assert labels == ["steps", "denoiser calls"]
 
 
 def test_the_places_of_one_run_make_a_line():

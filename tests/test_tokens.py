@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import compel
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from PIL import Image
 
 import sdnb
 from sdnb import tokens
+from tests import toys
 
 LONG = "a fox on a blue background " * 14 + "and a cat"  # 14 * 6 + 3 = 87 tokens
 
@@ -63,3 +65,82 @@ def test_pieces_break_between_words_and_lose_none(pipe):
     parts = tokens.pieces(pipe, LONG)
     assert " ".join(parts).split() == LONG.split()
     assert all(not tokens.lost(pipe, part) for part in parts)
+
+
+# ---------------------------------------------------------------- weights
+
+WEIGHED = "a fox++ on a (blue)0.7 background"
+
+
+def plain_call(pipe, prompt, negative=""):
+    """What compel and the pipeline make of it without us."""
+    read = compel.CompelForSD(pipe)(prompt, negative_prompt=negative)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe(
+        prompt_embeds=read.embeds, negative_prompt_embeds=read.negative_embeds,
+        num_inference_steps=2, generator=torch.Generator().manual_seed(1),
+    ).images[0]  # fmt: skip
+
+
+def test_weights_do_what_compel_itself_does(pipe):
+    for prompt, negative in ((WEIGHED, ""), ("a fox", "a (dog)1.5"), (LONG, "")):
+        ours = sdnb.generate(
+            prompt, negative_prompt=negative, steps=2, seed=1, prompt_syntax="compel", pipe=pipe
+        )
+        theirs = plain_call(pipe, prompt, negative)
+        assert np.array_equal(np.asarray(ours.image), np.asarray(theirs)), prompt
+
+
+def test_weights_change_the_picture_and_their_absence_does_not(pipe):
+    def picture(prompt, syntax):
+        return sdnb.generate(prompt, steps=2, seed=1, prompt_syntax=syntax, pipe=pipe).image
+
+    assert picture("a fox", "compel").tobytes() == picture("a fox", None).tobytes()
+    assert picture("a (fox)0.3", "compel").tobytes() != picture("a fox", None).tobytes()
+
+
+def test_weighed_pictures_made_together_are_those_made_alone(pipe):
+    sheet = sdnb.compare(WEIGHED, steps=[2, 3], seed=1, prompt_syntax="compel", pipe=pipe)
+    for sample in sheet:
+        alone = sdnb.generate(sample.settings, pipe=pipe)
+        far = np.abs(np.asarray(alone.image, int) - np.asarray(sample.image, int))
+        assert far.max() <= 2
+
+
+@pytest.mark.parametrize("way", ["text", "image"])
+def test_the_code_of_weighed_prompts_makes_the_same_picture(pipe, tmp_path, way):
+    start = {}
+    if way == "image":
+        sdnb.generate("a cat", steps=2, seed=3, pipe=pipe).save(tmp_path / "cat.png")
+        start = {"image": tmp_path / "cat.png", "strength": 0.7}
+    sample = sdnb.generate(
+        WEIGHED, negative_prompt="a dog-", steps=3, seed=1, prompt_syntax="compel", pipe=pipe,
+        **start,
+    )  # fmt: skip
+    code = sample.code() + "\nimage.save('again.png')\n"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "again.png")), np.asarray(sample.image))
+    assert sdnb.read(sample.save(tmp_path / "w.png")).settings == sample.settings
+
+
+def test_sdxl_takes_weights_and_flux_says_that_it_does_not(tmp_path):
+    xl = sdnb.load(toys.saved("SDXL", tmp_path / "xl"), dtype="float32")
+    both = [
+        sdnb.generate(p, steps=2, seed=1, width=64, height=64, prompt_syntax="compel", pipe=xl)
+        for p in ("a fox++", "a fox")
+    ]
+    assert both[0].image.tobytes() != both[1].image.tobytes()
+    flux = sdnb.load(toys.saved("Flux", tmp_path / "flux"), dtype="float32")
+    with pytest.raises(ValueError, match="compel cannot weigh the prompts of a FluxPipeline"):
+        sdnb.generate("a fox++", steps=2, width=64, height=64, prompt_syntax="compel", pipe=flux)
+
+
+def test_weights_without_compel_name_the_package_to_install(pipe, monkeypatch):
+    monkeypatch.setattr(tokens, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'sdnb\[compel\]'"):
+        sdnb.generate(WEIGHED, steps=1, prompt_syntax="compel", pipe=pipe)
+
+
+def test_another_syntax_is_refused():
+    with pytest.raises(ValueError, match="prompt_syntax is 'a1111': give 'compel' or None"):
+        sdnb.Settings("a fox", prompt_syntax="a1111")

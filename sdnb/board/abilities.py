@@ -1,0 +1,111 @@
+"""Abilities: what a pipeline can be asked for, and so which controls a panel shows."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdnb import emoji, generation, loading, schedulers, tokens
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+SIDES = (0.5, 0.75, 1, 1.25, 1.5, 2)  # of the model's own side: farther away it draws badly
+USUAL = 1024  # pixels: where only the pipeline knows its model's own side
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a pipeline takes.
+
+    Attributes:
+        prompt, negative_prompt, guidance: whether it takes these.
+        schedulers: the names that fit, the model's own among them.
+        sizes: widths and heights that fit, in pixels.
+        picture: whether it can start from a picture.
+        needs_picture: whether it must.
+        pieces: whether it can read a long prompt in pieces.
+        weights: whether it can read compel's weights.
+
+    Example:
+        >>> import sdnb
+        >>> Abilities.of(sdnb.load("emoji")).sizes
+        (64, 96, 128, 160, 192, 256)
+    """
+
+    prompt: bool
+    negative_prompt: bool
+    guidance: bool
+    schedulers: tuple[str, ...]
+    sizes: tuple[int, ...]
+    picture: bool
+    needs_picture: bool
+    pieces: bool
+    weights: bool
+
+    @classmethod
+    def of(cls, pipe: DiffusionPipeline) -> Abilities:
+        """Asks the pipeline."""
+        taken = inspect.signature(pipe.__call__).parameters
+        # "true" guidance is beside the one that is distilled into the model, which some lack
+        distilled = "true_cfg_scale" in taken
+        embeds = generation.denoiser_of(pipe).config.get("guidance_embeds", True)
+        return cls(
+            prompt="prompt" in taken,
+            negative_prompt="negative_prompt" in taken and not distilled,
+            guidance="guidance_scale" in taken and (embeds or not distilled),
+            schedulers=tuple(_schedulers(pipe)),
+            sizes=tuple(_sizes(pipe)) if "width" in taken else (),
+            picture="image" in taken or _has_image_to_image(pipe),
+            needs_picture="image" in taken,
+            pieces=tokens.can_chunk(pipe),
+            weights=_reads_weights(pipe),
+        )
+
+
+def _schedulers(pipe: DiffusionPipeline) -> list[str]:
+    own = schedulers.name_of(pipe.scheduler)
+    fitting = [own] if own not in schedulers.names() else []
+    for name in schedulers.names():
+        try:
+            schedulers.make(name, pipe.scheduler)
+        except (ValueError, NotImplementedError, TypeError):  # as where a run would use it
+            if name != own:
+                continue
+        fitting.append(name)
+    return fitting
+
+
+def _sizes(pipe: DiffusionPipeline) -> list[int]:
+    multiple = generation.size_multiple(pipe)
+    own = {side or USUAL for side in generation.native_size(pipe)}
+    near = {max(1, round(side * part / multiple)) * multiple for side in own for part in SIDES}
+    return sorted(near)
+
+
+def _has_image_to_image(pipe: DiffusionPipeline) -> bool:
+    try:
+        loading.for_task(pipe, "Img2Img")
+    except ValueError:
+        return False
+    return True
+
+
+def _reads_weights(pipe: DiffusionPipeline) -> bool:
+    try:
+        tokens.check_syntax(pipe)
+    except ValueError:
+        return False
+    return True
+
+
+def models() -> list[str]:
+    """Models that need no download: the embedded one, and the pipelines in the hub's cache."""
+    from huggingface_hub import constants
+
+    # what a snapshot of a pipeline always has; scanning all files of a large cache takes seconds
+    found = Path(constants.HF_HUB_CACHE).glob("models--*--*/snapshots/*/model_index.json")
+    names = {file.parts[-4].removeprefix("models--").replace("--", "/") for file in found}
+    return [emoji.NAME, *sorted(names)]

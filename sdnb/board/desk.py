@@ -1,0 +1,373 @@
+"""Desk: the panel as a whole. Its controls only say what is wanted; one thread makes it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from sdnb import axes, generation, loading, metadata, sweep, turns
+from sdnb.axes import Cell
+from sdnb.board import frontend, look, texts, values
+from sdnb.board.form import Form, uploads
+from sdnb.board.history import History
+from sdnb.board.stage import Stage
+from sdnb.board.watch import Watch
+from sdnb.board.worker import Check, Stopped, Worker
+from sdnb.notices import log
+from sdnb.pictures import Start
+from sdnb.plans import Making, Plan, opened
+from sdnb.sample import Sample, Sheet
+from sdnb.settings import Settings, label
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+MOST = 8  # pictures at once
+OLD = 12  # pictures of the store in the history
+PLAIN = 512  # pixels: of the picture in a saved notebook
+_desks = itertools.count(1)
+
+
+class Desk:
+    """A panel's widgets and what they do.
+
+    Arguments:
+        pipe: the pipeline.
+        settings: what the controls start with.
+        start: a picture to start from.
+        keep_seed: whether the seed was given, and so is kept.
+
+    Attributes:
+        box: the widget to be shown.
+        name: no other panel of this kernel has it.
+        finished: called with each finished sample or sheet.
+    """
+
+    def __init__(
+        self,
+        pipe: DiffusionPipeline,
+        settings: Settings,
+        start: Start | None = None,
+        keep_seed: bool = False,
+    ) -> None:
+        self.pipe = pipe
+        self.name = f"{next(_desks)}-{id(self):x}"
+        self.finished: Callable[[Any], object] = lambda _: None
+        self.worker = Worker(inline=frontend.in_colab())
+        self.stage = Stage(self.stop)
+        self.history = History(self.choose)
+        self.form = Form(pipe, self._changed, self._complain)
+        self.form.restore(settings, start)
+        self.form.lock.value = keep_seed
+
+        self.count = widgets.IntSlider(1, 1, MOST, description="Pictures", continuous_update=False)
+        self.live = widgets.Checkbox(description="Live: generate at each change", indent=False)
+        self.make = widgets.Button(description="Generate", button_style="primary")
+        self.axis = widgets.Dropdown(description="Compare", options=self._axes())
+        self.among = widgets.Textarea(
+            values.AXES["steps"], description="Values", rows=2, continuous_update=False
+        )
+        self.set_out = widgets.Button(description="Compare", button_style="primary")
+        self.modes = widgets.Tab(
+            [
+                widgets.VBox([self.count, self.live, self.make]),
+                widgets.VBox([self.axis, self.among, self.set_out]),
+            ]
+        )
+        self.modes.set_title(0, "Generate")
+        self.modes.set_title(1, "Compare")
+        self.modes.add_class("sdnb-modes")
+        if self.worker.inline:  # each change would wait for the one before
+            self.live.layout.display = "none"
+        self.restore = widgets.FileUpload(
+            accept="image/png", multiple=False, description="Settings from a PNG",
+            tooltip="Choose or drop a PNG of sdnb or AUTOMATIC1111 to get its settings",
+        )  # fmt: skip
+        self.restore.add_class("sdnb-restore")
+        self.box = self._laid_out()
+
+        self.make.on_click(lambda _: self.generate())
+        self.set_out.on_click(lambda _: self.compare())
+        self.axis.observe(lambda change: self._new_axis(change["new"]), "value")
+        self.form.load.on_click(lambda _: self.load(self.form.model.value))
+        self.restore.observe(lambda _: self._restored(), "value")
+        if store := opened(True):
+            self.history.extend(store.newest(OLD))
+        self._from_store()
+
+    # ---------------------------------------------------------------- what a person asks for
+
+    def generate(self) -> None:
+        """Makes the picture, or as many as are wanted, with the seeds that follow."""
+        if not self.form.lock.value:
+            self.form.draw()
+        self._generate(self.count.value)
+
+    def compare(self) -> None:
+        """Makes the sheet of the chosen axis."""
+        with self._explained():
+            axis = self.axis.value
+            among = values.read(axis, self.among.value)
+            if axis == "strength" and self.form.start is None:
+                raise ValueError("strength is for image to image: choose a picture to start from.")
+            settings = self.form.settings()
+            start, pipe = self.form.start, self.pipe
+            given = settings.to_dict() | {axis: among}
+            code = texts.comparison(settings, axis, among, _model(pipe), start is not None)
+
+            def plan() -> Plan:
+                return sweep.plan(**given, pipe=pipe, image=start and start.image)
+
+            self.worker.submit(lambda check: self._make(plan, code, start, check))
+
+    def stop(self) -> None:
+        """Ends what runs, within one denoiser step."""
+        self.worker.stop()
+
+    def load(self, model: str) -> None:
+        """Changes the model."""
+        self.worker.submit(lambda check: self._load(model))
+
+    def choose(self, made: Sample, start: Start | None = None) -> None:
+        """Goes back to a picture: shows it, and sets all controls to what made it."""
+        lacks = self.form.restore(made.settings, start)
+        self.stage.show(made, texts.code_of(made))
+        model = made.facts.get("model")
+        mine = _model(self.pipe)
+        if model and model != mine:
+            lacks.insert(0, f"{model} made it, here is {mine}")
+        self.stage.say(f"Restored, but: {'; '.join(lacks)}." if lacks else "")
+
+    def plain(self, made: Sample | Sheet) -> str:
+        """A picture for a page where the panel is not alive."""
+        image = made.image if isinstance(made, Sample) else made.grid()
+        about = texts.caption(made) if isinstance(made, Sample) else ""
+        return texts.plain(texts.jpeg(image, PLAIN), about, self.name)
+
+    def close(self) -> None:
+        """Ends the thread, and takes the widgets away."""
+        self.worker.close()
+        for widget in _all(self.box):
+            widget.close()
+
+    # ---------------------------------------------------------------- controls that changed
+
+    def _changed(self) -> None:
+        if self.live.value:
+            self._generate(1)
+        else:
+            self._from_store()
+
+    def _generate(self, count: int) -> None:
+        with self._explained():
+            settings = self.form.settings()
+            start, pipe = self.form.start, self.pipe
+            first = settings.seed or 0
+            seeds = range(first, first + count)
+            drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
+            code = ""
+            if count > 1:
+                code = texts.comparison(settings, "seed", seeds, _model(pipe), start is not None)
+
+            def plan() -> Plan:
+                return _tabled(Plan.of(drafts, pipe, start))
+
+            self.worker.submit(lambda check: self._make(plan, code, start, check))
+
+    def _from_store(self) -> None:
+        """Shows what the store has of the present settings; nothing else changes."""
+        store = opened(True)
+        if store is None or self.worker.busy:
+            return
+        lock = turns.lock(self.pipe)
+        if not lock.acquire(blocking=False):  # a tokenizer cannot be used by two threads at once
+            return
+        try:
+            start = self.form.start
+            pipe = generation.pipeline_for(self.pipe, start)
+            settings = generation.resolve(self.form.settings(), pipe, start)
+            made_by = generation.made_by(settings, pipe, start)
+            made = store.get(store.key(settings, made_by)) if made_by else None
+        except ValueError:
+            return  # it is said when the person asks for the picture
+        finally:
+            lock.release()
+        if made is not None:
+            self.stage.show(made, texts.code_of(made))
+            self.stage.say("")
+
+    def _new_axis(self, axis: str) -> None:
+        self.among.value = values.AXES[axis] or getattr(self.form, _FIELDS[axis]).value
+
+    def _restored(self) -> None:
+        for name, content in uploads(self.restore):
+            with self._explained():
+                image, records = metadata.read_png(io.BytesIO(content), name)
+                settings, facts = records[0]
+                self.choose(Sample(image, settings, facts))
+                if len(records) > 1:
+                    self.stage.say(f"A sheet of {len(records)}: these settings are its first's.")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What is wrong with the settings is said in the panel."""
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            self._complain(str(error))
+
+    def _complain(self, words: str) -> None:
+        self.stage.say(words, wrong=True)
+
+    # ---------------------------------------------------------------- in the worker's thread
+
+    def _make(
+        self, planned: Callable[[], Plan], code: str, start: Start | None, check: Check
+    ) -> None:
+        making = watch = None
+        self.stage.say("")
+        try:
+            with _heard(self.stage.say), self._turn(check):
+                self.stage.waiting("Preparing …")
+                making = Making(planned())
+                for made in making.made.values():
+                    self.history.add(made, start)
+                watch = Watch(making, check, self.stage.busy, self.stage.preview)
+                if making.todo:
+                    self.stage.busy(0, watch.total)
+                for i in making.go_on(on_call=watch.on_call, on_step=watch.on_step):
+                    if i in making.made:
+                        self.history.add(making.made[i], start)
+                sheet = making.finished()
+            self._present(sheet if len(sheet) > 1 else sheet[0], code)
+        except (Stopped, KeyboardInterrupt) as stopped:
+            if not getattr(stopped, "newer", False):
+                self._stopped(making, watch, code)
+        except Exception as error:
+            self.stage.back()
+            self._complain(_words(error))
+        finally:
+            self.stage.idle()
+
+    def _present(self, made: Any, code: str) -> None:
+        self.stage.show(made, code or texts.code_of(made))
+        self.finished(made)
+
+    def _stopped(self, making: Making | None, watch: Watch | None, code: str) -> None:
+        if making and watch and making.made:
+            sheet = making.sheet()
+            self._present(sheet if len(sheet) > 1 else sheet[0], code)
+            self.stage.say(f"Stopped: {len(making.made)} of {len(sheet)} pictures are finished.")
+        else:
+            self.stage.back()
+            done = f" after {watch.done} of {watch.total} denoiser calls" if watch else ""
+            self.stage.say(f"Stopped{done}.")
+
+    def _load(self, model: str) -> None:
+        self.stage.waiting(f"Loading {model} …")
+        try:
+            with _heard(self.stage.say):
+                self.pipe = loading.load(model.strip())
+            self.form.fit(self.pipe)
+            self.axis.options = self._axes()
+            self.stage.say(f"{_model(self.pipe)} is loaded.")
+        except (Stopped, KeyboardInterrupt):
+            self._complain("Stopped.")
+        except Exception as error:
+            self.form.model.value = _model(self.pipe)
+            self._complain(_words(error))
+        finally:
+            self.stage.idle()
+
+    @contextmanager
+    def _turn(self, check: Check) -> Iterator[None]:
+        """Waits until no other panel or cell runs the model."""
+        lock = turns.lock(self.pipe)
+        if not lock.acquire(blocking=False):
+            self.stage.waiting("Waiting for another run of this model …")
+            while not lock.acquire(timeout=0.1):
+                check()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # ---------------------------------------------------------------- how it is set out
+
+    def _axes(self) -> list[tuple[str, str]]:
+        can = self.form.can
+        lacking = {
+            "guidance": can.guidance, "negative_prompt": can.negative_prompt,
+            "prompt": can.prompt, "strength": can.picture, "scheduler": len(can.schedulers) > 1,
+        }  # fmt: skip
+        return [(name.replace("_", " "), name) for name in values.AXES if lacking.get(name, True)]
+
+    def _laid_out(self) -> Any:
+        ask = self.form.ask
+        ask.children = (*ask.children, self.modes)
+        title = widgets.HTML('<span class="sdnb-title">History: click one to go back to it</span>')
+        history = widgets.VBox([title, self.history.box, self.restore])
+        history.add_class("sdnb-history")
+        body = widgets.Box([ask, self.stage.box, self.form.settings_box, history])
+        body.add_class("sdnb-body")
+        box = widgets.VBox([widgets.HTML(look.dress(self.name)), body])
+        box.add_class("sdnb-panel")
+        return box
+
+
+_FIELDS = {"prompt": "prompt", "negative_prompt": "negative"}
+
+
+def _tabled(plan: Plan) -> Plan:
+    """The plan's pictures as a table, each with its seed."""
+    seeds = [settings.seed or 0 for settings in plan.settings]
+    cols = len(plan) if len(plan) <= 4 else next(n for n in (4, 3, 5, 7) if len(plan) % n == 0)
+    rows = len(plan) // cols
+    across = [f"+ {i}" for i in range(cols)] if rows > 1 else [label("seed", s) for s in seeds]
+    return replace(
+        plan, rows=rows, cols=cols, col_labels=across,
+        row_labels=[label("seed", s) for s in seeds[::cols]] if rows > 1 else (),
+        title=axes.title(plan.settings[0], {"seed": seeds}),
+    )  # fmt: skip
+
+
+@contextmanager
+def _heard(say: Callable[[str], object]) -> Iterator[None]:
+    """What the library has to say in this thread is said in the panel, not below a cell."""
+    mine = threading.get_ident()
+
+    def told(record: Any) -> bool:
+        if record.thread == mine:
+            say(record.getMessage())
+        return record.thread != mine
+
+    log.addFilter(told)
+    try:
+        yield
+    finally:
+        log.removeFilter(told)
+
+
+def _model(pipe: DiffusionPipeline) -> str:
+    return loading.origin_of(pipe).model
+
+
+def _words(error: Exception) -> str:
+    """An error in one sentence; its kind too, where it is not one of ours."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, (ValueError, TypeError, OSError, MemoryError)) and first:
+        return first
+    return f"This failed: {type(error).__name__}: {first}"
+
+
+def _all(box: Any) -> Iterator[Any]:
+    for child in getattr(box, "children", ()):
+        yield from _all(child)
+    yield box

@@ -1,0 +1,100 @@
+"""What a person types where a setting is compared, read as a list of values."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from sdnb import schedulers
+from sdnb.settings import figure
+
+# the axes of a comparison, and what stands there to begin with
+AXES: dict[str, str] = {
+    "steps": "12, 24, 38, 50",
+    "guidance": "1, 4, 7.5, 12",
+    "scheduler": "PNDM, DDIM, LMS",
+    "seed": "1, 2, 3, 4",
+    "strength": "0.2, 0.4, 0.6, 0.8",
+    "prompt": "",
+    "negative_prompt": "",
+}
+TEXTS = ("prompt", "negative_prompt")  # these hold commas themselves: one a line
+
+
+def read(axis: str, text: str) -> list[Any]:
+    """The values in a text: between commas, prompts one a line.
+
+    Arguments:
+        axis: a name of `AXES`.
+        text: what was typed.
+
+    Raises:
+        ValueError: there is none, or one is of another kind; the sentence names it.
+
+    Example:
+        >>> read("steps", "12, 24, 38, 50"), read("guidance", "1 7.5"), read("prompt", "a fox\\n")
+        ([12, 24, 38, 50], [1.0, 7.5], ['a fox'])
+        >>> read("steps", "12, many")
+        Traceback (most recent call last):
+            ...
+        ValueError: 'many' is no whole number: write steps as in "12, 24, 38, 50".
+    """
+    if axis in TEXTS:
+        parts = text.split("\n")
+    elif axis == "scheduler":
+        parts = text.replace("\n", ",").split(",")
+    else:
+        parts = text.replace(",", " ").replace(";", " ").split()
+    words = [part.strip() for part in parts if part.strip()]
+    name = axis.replace("_", " ")
+    if not words:
+        raise ValueError(
+            f"There is nothing to compare: write one {name} a line."
+            if axis in TEXTS
+            else f'There is nothing to compare: write {name} as in "{AXES[axis]}".'
+        )
+    return [_value(axis, word) for word in words]
+
+
+def _value(axis: str, word: str) -> Any:
+    if axis in TEXTS:
+        return word
+    if axis == "scheduler":
+        return word if word.endswith("Scheduler") else schedulers.find(word)
+    whole = axis in ("steps", "seed")
+    try:
+        return int(word) if whole else float(word)
+    except ValueError:
+        kind = "whole number" if whole else "number"
+        name = axis.replace("_", " ")
+        raise ValueError(f'{word!r} is no {kind}: write {name} as in "{AXES[axis]}".') from None
+
+
+def seed(text: str) -> int:
+    """The seed in a text; a drawn one where there is none.
+
+    Raises:
+        ValueError: it is no whole number.
+
+    Example:
+        >>> seed(" 510 ")
+        510
+    """
+    if not text.strip():
+        return secrets.randbelow(2**32)
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"The seed {text.strip()!r} is no whole number: write 510, say.") from None
+
+
+def written(values: Sequence[Any]) -> str:
+    """Values as Python writes them in a list, numbers as short as they can be.
+
+    Example:
+        >>> written([1.0, 7.5]), written(["DDIM"])
+        ('[1, 7.5]', "['DDIM']")
+    """
+    texts = [figure(v) if isinstance(v, float) else repr(v) for v in values]
+    return f"[{', '.join(texts)}]"

@@ -1,0 +1,118 @@
+"""Facts: what is known of a picture beside its settings, checked where a file says so.
+
+Anybody can write anything into a PNG. What is shown, counted, or written into code is looked at
+first; names that we do not know are kept as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def check(facts: Mapping[str, Any]) -> None:
+    """Raises ValueError for the first fact that is not of its kind; the sentence says which.
+
+    Example:
+        >>> check({"model": "a/b", "dtype": "float16", "lora hashes": "a: 1"})
+        >>> check({"model": "a/b", "dtype": "float16).cuda("})
+        Traceback (most recent call last):
+            ...
+        ValueError: The fact dtype is 'float16).cuda(', which is not the name of a number type.
+    """
+    for name, value in facts.items():
+        what, fits = KNOWN.get(name, ("", _anything))
+        if not fits(value):
+            shown = repr(value)
+            shown = shown if len(shown) <= 60 else f"{shown[:59]}…"
+            raise ValueError(f"The fact {name} is {shown}, which is not {what}.")
+
+
+def _anything(value: object) -> bool:
+    return True
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _text_or_none(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _number(value: Any) -> bool:
+    kind = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return kind and -1e300 < value < 1e300  # neither NaN nor what no float holds
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _dtype(value: object) -> bool:
+    return isinstance(value, str) and bool(_DTYPE.fullmatch(value))
+
+
+def _name(value: object) -> bool:
+    return isinstance(value, str) and value.isidentifier() and value.isascii()
+
+
+def _flags(value: object) -> bool:
+    """A scheduler's: names, and values that mean the same when they are written as code."""
+    return isinstance(value, Mapping) and all(
+        _name(k) and (v is None or isinstance(v, (bool, str)) or _number(v))
+        for k, v in value.items()
+    )
+
+
+def _versions(value: object) -> bool:
+    return isinstance(value, Mapping) and all(map(_text, value.values()))
+
+
+def _start(value: object) -> bool:
+    return isinstance(value, Mapping) and all(map(_text_or_none, value.values()))
+
+
+def _pieces(value: object) -> bool:
+    """Two lists of texts: of the prompt, and of the negative one."""
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and all(isinstance(part, list) and part and all(map(_text, part)) for part in value)
+    )
+
+
+_DTYPE = re.compile(r"(b?float|u?int|complex)\d\w{0,12}", re.ASCII)
+_SWITCH = ("true or false", _flag)
+_MAYBE = ("a text or nothing", _text_or_none)
+
+# what each is, in words, and the test of it
+KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "model": ("a text", _text),
+    "revision": _MAYBE,
+    "variant": _MAYBE,
+    "dtype": ("the name of a number type", _dtype),
+    "device": ("a text", _text),
+    "pipeline": ("the name of a class", _name),
+    "denoiser_calls": ("a count", _count),
+    "seconds": ("a number", _number),
+    "step": ("a count", _count),
+    "flagged": _SWITCH,
+    "broken": _SWITCH,
+    "decoder_upcast": _SWITCH,
+    "channels_last": _SWITCH,
+    "as_four_channels": _SWITCH,
+    "scheduler_flags": ("a list of a scheduler's flags", _flags),
+    "versions": ("a list of versions", _versions),
+    "start": ("a list of texts", _start),
+    "pieces": ("two lists of texts", _pieces),
+    "error": ("a text", _text),
+    "stored": ("a text", _text),
+}
+
+__all__ = ["KNOWN", "check"]

@@ -1,0 +1,31 @@
+"""Turns: one thread at a time runs a model, be it a cell's or a panel's."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+_locks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+_guard = threading.Lock()
+
+
+def lock(pipe: DiffusionPipeline) -> Any:
+    """The lock of a model: the same for all pipelines that share its weights.
+
+    A thread that has it may take it again.
+
+    Example:
+        >>> import sdnb
+        >>> from sdnb.loading import for_task
+        >>> pipe = sdnb.load("emoji")
+        >>> lock(pipe) is lock(for_task(pipe, "Img2Img"))
+        True
+    """
+    vae = getattr(pipe, "vae", None)  # the part that inpainting, too, takes as it is
+    part = getattr(pipe, "unet", None) if vae is None else vae
+    with _guard:
+        return _locks.setdefault(part, threading.RLock())

@@ -1,0 +1,316 @@
+"""Sweeps on Ray: the same pictures, whatever is killed, interrupted or broken on the way."""
+
+import contextlib
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import psutil
+import pytest
+
+import sdnb
+from sdnb import Store, cluster, loading, worker
+
+ROOT = Path(__file__).parent.parent
+PROMPT = "a fox on a blue background"
+TWO = cluster.Ray(workers=2, cpus=1)
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """Ray with two cores, as a user would have it running; the drivers of the tests find it."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sdnb[ray]'")
+    folder = tempfile.mkdtemp(prefix="sdnb-")  # a socket's path may have 107 characters
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):
+            patch.delenv(name, raising=False)
+        patch.setenv("OMP_NUM_THREADS", "1")
+        ray.init(
+            "local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+            object_store_memory=200_000_000, _temp_dir=folder,
+        )  # fmt: skip
+        yield ray
+        ray.shutdown()
+    shutil.rmtree(folder)
+
+
+def workers(parent=None):
+    """The processes of Ray Data's workers below this one."""
+    found = []
+    for process in (parent or psutil.Process()).children(recursive=True):
+        try:
+            if "MapWorker" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait(condition, seconds=120):
+    """Waits until it is so; the machine may be busy with other things."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+def when(condition, act):
+    """Does something as soon as it is so, in a thread of its own."""
+
+    def watch():
+        wait(condition)
+        act()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def difference(a, b):
+    return np.abs(np.asarray(a.image, int) - np.asarray(b.image, int)).max()
+
+
+# ---------------------------------------------------------------- one sweep, looked at
+
+
+@pytest.fixture(scope="module")
+def swept(ray, pipe, tmp_path_factory):
+    """24 pictures by two workers; the second model is gone before they look for it."""
+    folder = tmp_path_factory.mktemp("models") / "fox"
+    pipe.save_pretrained(folder)
+    plan = sdnb.plan(
+        PROMPT, model=["emoji", str(folder)], steps=[2, 3], seed=range(6), scheduler="Euler a"
+    )
+    shutil.rmtree(folder)
+    kept = Store(tmp_path_factory.mktemp("store"))
+    with pytest.MonkeyPatch.context() as patch:  # here, not where the workers are
+        patch.setattr(Store, "put", lambda *_: pytest.fail("the driver keeps what a worker has"))
+        return plan, kept, plan.run(store=kept, engine=TWO)
+
+
+def emoji(plan, sheet):
+    """The part of the sheet whose model is there."""
+    return [s for s, pipe in zip(sheet, plan.pipes) if loading.origin_of(pipe).model == "emoji"]
+
+
+def test_the_pictures_are_those_of_a_run_without_ray(swept):
+    plan, _, sheet = swept
+    here = plan.run(store=False)
+    pairs = list(zip(emoji(plan, sheet), emoji(plan, here)))
+    assert len(pairs) == 12
+    assert [a.settings for a, _ in pairs] == [b.settings for _, b in pairs]
+    assert max(difference(a, b) for a, b in pairs) <= 2
+    assert min(difference(a, pairs[-1][0]) for a, _ in pairs[:-1]) > 50, "all are the same picture"
+    for a, b in pairs:
+        assert {**a.facts, "seconds": 0} == {**b.facts, "seconds": 0}
+    assert (sheet.rows, sheet.cols, sheet.row_labels) == (here.rows, here.cols, here.row_labels)
+
+
+def test_a_row_that_fails_is_a_grey_cell_with_the_sentence(swept):
+    plan, _, sheet = swept
+    failed = [s for s in sheet if s.facts.get("error")]
+    assert len(failed) == 12
+    assert not any(s in failed for s in emoji(plan, sheet))
+    for sample in failed:
+        assert "is no model: give 'emoji', a folder that exists" in sample.facts["error"]
+        assert sample.image.getextrema() == ((208, 208), (212, 212), (216, 216))
+
+
+def test_where_every_row_fails_the_first_error_is_raised(swept):
+    plan, kept, _ = swept
+    [fox] = {id(p): p for p in plan.pipes if loading.origin_of(p).model != "emoji"}.values()
+    gone = sdnb.plan(PROMPT, pipe=fox, steps=2, seed=[1, 2])
+    with pytest.raises(ValueError, match="is no model: give 'emoji', a folder that exists"):
+        gone.run(store=kept, engine=cluster.Ray(1, 1))
+
+
+def test_the_workers_keep_their_pictures_in_the_store_of_the_local_run(swept, pipe):
+    plan, kept, sheet = swept
+    assert len(kept) == 12
+    assert not list(kept.folder.glob(".sdnb-*")), "no mark or half-written file is left"
+    calls = []
+    hook = pipe.unet.register_forward_hook(lambda *_: calls.append(1))
+    one = sdnb.plan(PROMPT, pipe=plan.pipes[0], steps=[2, 3], seed=range(6), scheduler="Euler a")
+    again = one.run(store=kept)
+    hook.remove()
+    assert calls == []
+    assert [s.facts for s in again] == [s.facts for s in emoji(plan, sheet)]
+
+
+# ---------------------------------------------------------------- interrupted, resumed, killed
+
+
+@pytest.fixture(scope="module")
+def story(ray, pipe, tmp_path_factory):
+    """A sweep that Ctrl-C ends; then the same again, one of whose workers is killed."""
+    start = sdnb.generate("a cat", seed=1, steps=4, pipe=pipe).image
+    plan = sdnb.plan(
+        PROMPT, image=start, strength=0.8, steps=20, seed=range(16), guidance=[3, 7.5], pipe=pipe
+    )
+    kept = Store(tmp_path_factory.mktemp("story"))
+    told = {}
+
+    def interrupt():
+        told["busy"] = len(workers())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        watch = when(lambda: len(kept) >= 4, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            plan.run(store=kept, batch=2, engine=TWO)
+    finally:
+        signal.signal(signal.SIGINT, old)
+        watch.join()
+    wait(lambda: not workers())
+    told["first"] = {path.name: path.read_bytes() for path in kept.folder.glob("*.png")}
+
+    def kill():
+        told["killed"] = workers()[0].pid
+        os.kill(told["killed"], signal.SIGKILL)
+
+    watch = when(lambda: len(kept) >= len(told["first"]) + 4, kill)
+    sheet = plan.run(store=kept, batch=2, engine=TWO)
+    watch.join()
+    return plan, kept, told, sheet
+
+
+def test_ctrl_c_leaves_ray_but_no_worker_and_what_is_finished(story, ray):
+    _, _, told, _ = story
+    assert told["busy"] == 2
+    assert 4 <= len(told["first"]) < 32
+    assert ray.is_initialized(), "it was there before"
+
+
+def test_the_same_again_makes_only_what_is_missing(story):
+    _, kept, told, sheet = story
+    assert len(kept) == len(sheet) == 32
+    for name, data in told["first"].items():
+        assert (kept.folder / name).read_bytes() == data
+
+
+def test_a_worker_killed_in_mid_sweep_costs_nothing_but_time(story):
+    plan, _, told, sheet = story
+    assert told["killed"]
+    assert not any(s.facts.get("error") for s in sheet)
+    here = plan.run(store=False)
+    assert max(difference(a, b) for a, b in zip(sheet, here)) <= 2
+    assert [s.settings for s in sheet] == [s.settings for s in here]
+
+
+def test_a_row_that_kills_its_worker_does_not_end_the_others(ray, pipe, monkeypatch, tmp_path):
+    me = os.getpid()
+
+    class PoisonScheduler(
+        diffusers.DDIMScheduler
+    ):  # a class that has no name elsewhere is sent as it is
+        def set_timesteps(self, *args, **kwargs):
+            if os.getpid() != me:
+                os.kill(os.getpid(), signal.SIGKILL)
+            super().set_timesteps(*args, **kwargs)
+
+    monkeypatch.setattr(pipe, "scheduler", PoisonScheduler.from_config(pipe.scheduler.config))
+    monkeypatch.setattr(cluster, "TRIES", 1)
+    monkeypatch.setattr(cluster, "_marked", lambda _: contextlib.nullcontext())
+    kept = Store(tmp_path)
+    names = ["PoisonScheduler", "LMS"]
+    sheet = sdnb.compare(
+        PROMPT, scheduler=names, steps=2, seed=1, pipe=pipe, store=kept, engine=cluster.Ray(1, 1)
+    )
+    assert sheet[0].facts["error"].startswith("The worker that made it died, 2 times")
+    assert "error" not in sheet[1].facts
+    [path] = kept.folder.glob("*.png")  # no worker knew of the store: the driver has put it there
+    assert sdnb.read(path).settings == sheet[1].settings
+
+
+DRIVER = """
+import sys, sdnb
+from sdnb import Store, cluster
+pipe = sdnb.load("emoji", device="cpu")
+plan = sdnb.plan("a fox", steps=100, seed=range(40), pipe=pipe)
+print("ready", flush=True)
+plan.run(store=Store(sys.argv[1]), batch=2, engine=cluster.Ray(workers=1, cpus=1))
+"""
+
+
+def test_ctrl_c_ends_a_ray_that_the_sweep_has_started_with_all_its_processes(ray, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path)], cwd=ROOT, text=True,
+        env=environment | {"RAY_ADDRESS": "local"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert driver.stdout.readline() == "ready\n"
+    me = psutil.Process(driver.pid)
+    wait(lambda: len(Store(tmp_path)) >= 2)
+    below = me.children(recursive=True)
+    assert len(workers(me)) == 1
+    driver.send_signal(signal.SIGINT)
+    _, said = driver.communicate(timeout=60)
+    assert said.strip().endswith("KeyboardInterrupt")
+    assert "core_worker" not in said
+    gone, alive = psutil.wait_procs(below, timeout=30)
+    assert len(gone) >= 4, "raylet, GCS, worker, monitor"
+    assert alive == []
+    assert 2 <= len(Store(tmp_path)) < 40
+
+
+# ---------------------------------------------------------------- before anything runs
+
+
+def test_there_is_no_other_engine(pipe):
+    with pytest.raises(ValueError, match="There is no engine 'dask': give 'ray', or None"):
+        sdnb.compare(PROMPT, steps=[1, 2], pipe=pipe, engine="dask")
+
+
+def test_a_number_of_workers_or_cores_below_one_is_refused():
+    with pytest.raises(ValueError, match="workers is 0: give 1 or more"):
+        cluster.Ray(workers=0)
+
+
+def test_without_ray_one_sentence_says_how_to_get_it(pipe, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'sdnb\[ray\]'"):
+        sdnb.compare(PROMPT, steps=[1, 2], pipe=pipe, engine="ray")
+
+
+def test_a_pipeline_that_was_changed_is_refused_before_anything_runs(ray):
+    pipe = loading._from_pretrained(loading._request("emoji", None, None, "auto", "cpu", True)[0])
+    with pytest.raises(ValueError, match=r"is not as sdnb\.load made it, and workers on Ray load"):
+        sdnb.compare(PROMPT, steps=[1, 2], pipe=pipe[0], engine=TWO)
+    assert workers() == []
+
+
+def test_a_worker_that_no_machine_has_room_for_is_refused(ray, pipe):
+    with pytest.raises(ValueError, match="A worker needs 64 CPUs, and no machine has more than 2"):
+        sdnb.compare(PROMPT, steps=[1, 2], pipe=pipe, engine=cluster.Ray(cpus=64))
+
+
+def test_a_worker_with_other_versions_says_so_instead_of_making_another_picture(ray, pipe):
+    pyarrow = pytest.importorskip("pyarrow")
+    plan = sdnb.plan(PROMPT, steps=1, seed=1, pipe=pipe)
+    with cluster.opened(TWO) as remote:
+        made_by = remote.made_by(plan.settings[0], pipe, None)
+    versions = made_by["versions"] | {"diffusers": "0.1"}
+    job = cluster.Job(0, plan.settings[0], pipe, {**made_by, "versions": versions})
+    one = worker.Worker([worker.Recipe.of(pipe, "cpu")], None, None, None, None)
+    try:
+        [row] = one(pyarrow.Table.from_pylist([cluster._row(job, 0)]))
+    finally:
+        worker.log.removeHandler(one.said)
+        worker.log.propagate = True
+    error = pickle.loads(row.to_pylist()[0]["result"])
+    assert isinstance(error, ValueError)
+    assert f"its diffusers is {diffusers.__version__}, where the sweep was started 0.1" in str(
+        error
+    )
