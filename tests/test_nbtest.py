@@ -456,6 +456,8 @@ def test_a_wrong_limit_in_the_configuration_is_told(tmp_path):
 
 ENVIRONMENT = "import os\nos.environ['FROM_CONFTEST'] = 'yes'\n"
 RUNS = {
+    "6 * 7": "42",
+    "_ / 6": "7.0",
     "import os\nos.environ['FROM_CONFTEST']": "'yes'",
     "print(os.getcwd() + '/cat.png', os.path.expanduser('~/x'))": "./cat.png ~/x\n",
     "import warnings\nwarnings.warn('careful')": "<cell>:2: UserWarning: careful\n",
@@ -480,6 +482,7 @@ def updated(tmp_path_factory):
     (folder / "conftest.py").write_text(ENVIRONMENT)
     nb = v4.new_notebook(cells=[v4.new_code_cell(source) for source in RUNS])
     nb.cells.append(v4.new_code_cell(showing(folder, "x", [fox(1)])))
+    nb.cells.append(v4.new_code_cell("'silent';"))
     nb.cells.append(cell("# NBVAL_SKIP\nrm", [v4.new_output("stream", text="kept\n")]))
     nb.cells[0].metadata |= {"tags": ["mine"], "executionInfo": {"timestamp": 1}}
     nb.cells[0].metadata["execution"] = {"iopub.execute_input": "2026-01-01T00:00:00Z"}

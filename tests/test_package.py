@@ -52,9 +52,13 @@ BELOW = {
         "device", "generation", "loading", "merging", "runs", "sample", "settings",
     },
     "live": {"login"},
+    "worker": {
+        "batching", "generation", "loading", "notices", "pictures", "sample", "schedulers",
+        "settings", "store",
+    },
     "cluster": {
-        "batching", "device", "generation", "loading", "notices", "pictures", "sample",
-        "schedulers", "settings", "store",
+        "device", "generation", "loading", "notices", "pictures", "sample", "settings", "store",
+        "worker",
     },
     "plans": {
         "axes", "batching", "cluster", "generation", "live", "loading", "notices", "pictures",

@@ -1,4 +1,5 @@
 import copy
+import io
 import shutil
 import signal
 import subprocess
@@ -304,6 +305,13 @@ def test_a_sheet_saves_itself_and_its_pictures(pipe, tmp_path):
     assert [sdnb.read(p).settings.steps for p in sheet.files(path)] == [1, 2]
 
 
+def test_a_sheet_of_hundreds_of_rows_can_be_shown():
+    grey = sdnb.Sample(Image.effect_noise((128, 128), 60).convert("RGB"), Settings("a fox"))
+    bundle = sdnb.Sheet([grey] * 400, 400, 1)._repr_mimebundle_()
+    with Image.open(io.BytesIO(bundle["image/jpeg"])) as shown:
+        assert shown.height <= 16_000
+
+
 def test_a_sheet_gives_rows_a_plot_a_slider_and_a_moving_picture(pipe, tmp_path):
     sheet = sdnb.compare(PROMPT, steps=[1, 2, 4], scheduler=["DDIM", "LMS"], seed=1, pipe=pipe)
     rows = sheet.table()
@@ -397,12 +405,31 @@ def test_a_sheet_fills_in_while_a_person_looks_and_leaves_one_result(pipe, monke
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
     monkeypatch.setattr(live.login, "someone_can_answer", lambda: True)
     monkeypatch.setattr(live, "EVERY", 0)
+    monkeypatch.setattr(live, "SHARE", 0)
     monkeypatch.setattr("IPython.display.display", display)
     sheet = sdnb.compare(PROMPT, steps=[1, 2, 3], seed=1, batch=1, pipe=pipe)
     *partial, last = handle.shown
     assert [sum("denoiser_calls" in s.facts for s in p) for p in partial] == [1, 2, 3]
     assert same(partial[-1][2], sheet[2])
     assert last == {"text/plain": ""}
+
+
+def test_a_sheet_that_takes_long_to_draw_is_drawn_seldom(monkeypatch):
+    now, drawn = [100.0], []
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live.login, "someone_can_answer", lambda: True)
+    monkeypatch.setitem(sys.modules, "ipykernel", True)
+
+    def draw():
+        drawn.append(now[0])
+        now[0] += 2
+        return "a sheet of 2000 pictures"
+
+    with live.Live(2000, draw) as view:
+        while now[0] < 162:
+            view.update()
+            now[0] += 0.1
+    assert len(drawn) == 4, drawn
 
 
 def test_nothing_is_shown_beside_the_result_where_a_program_runs_the_notebook(pipe, monkeypatch):

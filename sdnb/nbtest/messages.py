@@ -6,6 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 
+def execute(kernel: Any, source: str, allow_stdin: bool | None = None) -> str:
+    """Asks nbval's kernel to run a cell as Jupyter does, and gives the message's id.
+
+    nbval runs cells without history. Then a `;` at the end does not silence a result, as in the
+    plots of many notebooks, and `_` is not the last one.
+    """
+    asked: str = kernel.kc.execute(
+        source, store_history=True, allow_stdin=bool(allow_stdin), stop_on_error=False
+    )
+    return asked
+
+
 class Following:
     """Reads a kernel's messages for nbval, and does what nbval leaves undone in its outputs.
 

@@ -94,13 +94,15 @@ def _is_ours(item: pytest.Item) -> bool:
 def pytest_runtest_call(item: Any) -> Iterator[None]:
     if not _is_ours(item):
         return (yield)
-    from sdnb.nbtest.messages import Following
+    from sdnb.nbtest.messages import Following, execute
 
-    item.parent.get_kernel_message = Following(item, item.parent.get_kernel_message)
+    file, kernel = item.parent, item.parent.kernel
+    file.get_kernel_message = Following(item, file.get_kernel_message)
+    kernel.execute_cell_input = partial(execute, kernel)
     try:
         return (yield)
     finally:
-        del item.parent.get_kernel_message  # the class's own is behind it
+        del file.get_kernel_message, kernel.execute_cell_input  # behind them are the classes' own
 
 
 def compare(

@@ -1,0 +1,187 @@
+"""What a worker does, in a process of Ray's: it loads the model and makes rows of settings."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import pickle
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdnb import generation, loading, pictures, schedulers
+from sdnb.batching import Batcher
+from sdnb.notices import log
+from sdnb.sample import Sample
+from sdnb.settings import Settings
+from sdnb.store import Store
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a worker comes to the pipeline that is meant."""
+
+    model: str
+    revision: str | None
+    variant: str | None
+    dtype: str
+    device: str
+    use_safetensors: bool
+    scheduler: Any  # the pipeline's own, which a person may have configured
+
+    @classmethod
+    def of(cls, pipe: DiffusionPipeline, device: str) -> Recipe:
+        """The recipe of a pipeline that is as `load` made it."""
+        known = loading.origin_of(pipe)
+        return cls(
+            known.model, known.revision, known.variant, known.dtype, device,
+            loading.takes_safetensors_only(pipe), schedulers.copy_of(pipe.scheduler),
+        )  # fmt: skip
+
+    def pipeline(self, start: pictures.Start | None) -> DiffusionPipeline:
+        """Loads it, or gives back the one that is loaded already."""
+        whole = loading.load(
+            self.model, revision=self.revision, variant=self.variant, dtype=self.dtype,
+            device=self.device, use_safetensors=self.use_safetensors,
+        )  # fmt: skip
+        pipe = generation.pipeline_for(whole, start)
+        pipe.scheduler = self.scheduler
+        return pipe
+
+
+class Worker:
+    """Makes rows of settings into rows of pictures, in a process of Ray's.
+
+    Arguments:
+        recipes: of the pipelines that rows name by their number.
+        start: the picture that all start from, if they do.
+        folder: of the store, and a file that is in it where this machine sees the same folder.
+        batch: pictures at once; None takes what fits into the memory.
+        threads: that torch may use; None leaves it as it is.
+    """
+
+    def __init__(
+        self, recipes: list[Recipe], start: pictures.Start | None, folder: tuple[str, str] | None,
+        batch: int | None, threads: int | None,
+    ) -> None:  # fmt: skip
+        import torch
+
+        self.recipes, self.start, self.batch = recipes, start, batch
+        self.made_by: dict[tuple[int, str | None], dict[str, Any]] = {}
+        self.store = Store(folder[0]) if folder and Path(*folder).exists() else None
+        self.said = _Said()
+        log.addHandler(self.said)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+        if threads:
+            torch.set_num_threads(threads)
+
+    def __call__(self, rows: Any) -> Iterator[Any]:
+        """A table of rows in; a table of one row out for each, in their order.
+
+        The order must not change: where a worker died, Ray counts the rows that have come, and
+        takes only what follows from the worker that makes them again.
+        """
+        import pyarrow
+
+        jobs = rows.to_pylist()
+        shape = pyarrow.schema(
+            {"number": pyarrow.int64(), "result": pyarrow.binary(),
+             "said": pyarrow.list_(pyarrow.string())}
+        )  # fmt: skip
+        results: dict[int, Sample | Exception] = {}
+        given = 0
+        with suppress(KeyboardInterrupt):
+            for i, result in self._results(jobs):
+                results[i] = result
+                while given in results:
+                    row = {
+                        "number": jobs[given]["number"],
+                        "result": _pickled(results.pop(given)),
+                        "said": self.said.taken(),
+                    }
+                    yield pyarrow.Table.from_pylist([row], shape)
+                    given += 1
+
+    def _results(self, jobs: list[dict[str, Any]]) -> Iterator[tuple[int, Sample | Exception]]:
+        """Pairs: an index of the rows, and what came of it; what is in the store comes from it."""
+        for number in dict.fromkeys(job["recipe"] for job in jobs):
+            mine = [i for i, job in enumerate(jobs) if job["recipe"] == number]
+            try:
+                pipe = self.recipes[number].pipeline(self.start)
+            except Exception as error:
+                yield from ((i, error) for i in mine)
+                continue
+            todo, settings, keys = [], [], []
+            for i in mine:
+                wanted = Settings.from_dict(json.loads(jobs[i]["settings"]))
+                made_by = json.loads(jobs[i]["made_by"])
+                key = Store.key(wanted, made_by)
+                what = number, wanted.scheduler
+                if what not in self.made_by:
+                    self.made_by[what] = generation.made_by(wanted, pipe, self.start) or {}
+                here = self.made_by[what]
+                if Store.key(wanted, here) != key:
+                    yield i, ValueError(_differing(made_by, here))
+                elif self.store and (kept := self.store.get(key)):
+                    yield i, kept
+                else:
+                    todo.append(i)
+                    settings.append(wanted)
+                    keys.append(key)
+            make = functools.partial(generation.run, start=self.start)
+            batcher = Batcher(pipe, self.batch)
+            for n, result in batcher.run(settings, make, on_call=_stop_if_told):
+                if self.store and isinstance(result, Sample) and not result.facts.get("broken"):
+                    self.store.put(keys[n], result)
+                yield todo[n], result
+
+
+def _stop_if_told() -> None:
+    """Ends all runs of a worker whose rows nobody wants any more."""
+    import ray
+
+    if ray.get_runtime_context().is_canceled():
+        raise KeyboardInterrupt
+
+
+def _differing(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """Why a worker would make another picture than the one that is meant."""
+    names = [
+        f"its {name} is {ours.get(name)}, where the sweep was started {value}"
+        for theirs, ours in ((there, here), (there.get("versions", {}), here.get("versions", {})))
+        for name, value in theirs.items()
+        if name != "versions" and ours.get(name) != value
+    ]
+    return f"The worker on {platform.node()} would make another picture: {'; '.join(names)}."
+
+
+def _pickled(result: Sample | Exception) -> bytes:
+    """A result as bytes; of an exception that does not come through whole, its text."""
+    with suppress(Exception):
+        data = pickle.dumps(result)
+        pickle.loads(data)
+        return data
+    return pickle.dumps(RuntimeError(f"{type(result).__name__}: {result}"))
+
+
+class _Said(logging.Handler):
+    """Keeps what is said in a worker, to be said again where the user is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentences: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.sentences.append(record.getMessage())
+
+    def taken(self) -> list[str]:
+        sentences, self.sentences = self.sentences, []
+        return sentences
