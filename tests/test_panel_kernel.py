@@ -262,6 +262,7 @@ def test_where_a_program_runs_the_cell_there_is_a_picture_and_no_widget(kernel):
     [bundle] = [o for o in kernel.outputs if isinstance(o, dict)]
     assert "image/png" in bundle
     assert "without anybody to use it" in bundle["text/plain"]
+    assert "nobody is here" in "".join(o for o in kernel.outputs if isinstance(o, str))
     assert len([m for m in kernel.heard if m[0] == "comm_open"]) == opened
 
 

@@ -75,7 +75,7 @@ def test_type_generate_compare_go_back_and_copy_the_cell_out(notebook):
     assert len(set(seen)) >= 3  # two previews and the picture
     made = "sdnb.generate('an owl on a blue background', steps=57, seed=510)"
     assert digest(book.pixels(picture(page))) == book.value(f"digest({made})")
-    assert "57 steps, guidance 7.5" in page.locator(".sdnb-about").inner_text()
+    assert "57 steps, guidance 7.5" in page.locator(".sdnb-panel .sdnb-about").inner_text()
     assert picture(page).get_attribute("alt").startswith("an owl on a blue background")
 
     # copied as a cell, which makes the same picture
@@ -220,7 +220,7 @@ def test_a_dropped_png_brings_its_settings(notebook, tmp_path):
         }""",
         list(file.read_bytes()),
     )
-    page.locator(".sdnb-about").wait_for()
+    page.locator(".sdnb-panel .sdnb-about").wait_for()
     assert page.get_by_label("Prompt", exact=True).input_value() == "a cat"
     assert page.get_by_role("slider", name="Steps").get_attribute("aria-valuenow") == "7.0"
     assert page.get_by_label("Scheduler").input_value() == "LMS"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb import loading, pictures, sample, sweep
 from sdnb.board import frontend
+from sdnb.notices import notice
 from sdnb.sample import Sample
 from sdnb.settings import Settings
 
@@ -123,6 +124,11 @@ class Panel:
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
 
+        if self._desk is None:
+            notice(
+                "A panel needs somebody to use it, and nobody is here: "
+                "this is the picture that it starts with."
+            )
         display(self._repr_mimebundle_(), raw=True)
         if (desk := self._desk) is None:
             return

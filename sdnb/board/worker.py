@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
+
+LEAVE = 10  # seconds that a program waits for its last denoiser step when it ends
 
 Check = Callable[[], None]
 Job = Callable[[Check], None]
@@ -25,7 +28,7 @@ class Worker:
     """Does one job at a time; a new one stops the running one, and takes the place of a waiting.
 
     A job is called with a function that it calls often: that one raises `Stopped` when the job is
-    to end. The thread ends with the program, whatever it does at that time.
+    to end. When the program ends, so does the running job.
 
     Arguments:
         inline: without a thread: `submit` does the job itself, and Ctrl-C stops it.
@@ -61,6 +64,8 @@ class Worker:
             if self._thread is None and not self.inline:
                 self._thread = threading.Thread(target=self._loop, name="sdnb panel", daemon=True)
                 self._thread.start()
+                # Python would end it within torch, which then aborts the whole program
+                atexit.register(self._leave)
             self._state.notify_all()
         if self.inline and not self._running:
             self._once()
@@ -76,6 +81,12 @@ class Worker:
             self._closed = True
             self._next, self._stop = None, True
             self._state.notify_all()
+        atexit.unregister(self._leave)
+
+    def _leave(self) -> None:
+        self.close()
+        if self._thread is not None:
+            self._thread.join(LEAVE)
 
     def wait(self, seconds: float) -> bool:
         """Waits until nothing runs and nothing waits; whether that came in time."""
