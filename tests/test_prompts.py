@@ -1,10 +1,10 @@
 """Prompts by name, for both kinds of model."""
 
 import pytest
-import toys
 
 import sdnb
 from sdnb import emoji, prompts, tokens
+from tests import toys
 
 
 def test_each_model_gets_the_prompts_that_it_can_draw(pipe, tmp_path):
