@@ -43,7 +43,7 @@ def test_a_sample_is_a_picture_with_the_pixels_that_the_kernel_made(notebook, tm
 
 
 def test_a_sheet_fills_in_where_it_stands_and_leaves_one_picture(notebook):
-    slow = "from sdnb import live\nlive.EVERY = 0"
+    slow = "from sdnb import live\nlive.EVERY = live.SHARE = 0"
     compare = "sheet = sdnb.compare('a fox', steps=[1, 2, 3], seed=1, batch=1)\nsheet"
     book = notebook(LOAD, slow, compare)
     book.run(0).run(1)

@@ -32,7 +32,7 @@ LIMITS = outputs.Tolerance(3, 0.9)
 @cache
 def sheet():
     """The README's sheet: four pictures of 256 x 256 with labels."""
-    return Image.open(HERE.parent / "docs" / "steps.png").convert("RGB")
+    return Image.open(HERE.parent / "tests" / "pictures" / "steps.png").convert("RGB")
 
 
 @cache
