@@ -371,7 +371,8 @@ def test_what_is_made_twice_stands_in_the_history_once_and_old_thumbnails_are_cl
 def upload(field, name, content):
     """Gives a file to an upload button, in the way of the installed ipywidgets."""
     if isinstance(field.value, dict):
-        field.value = {name: {"metadata": {"name": name}, "content": content}}
+        field.metadata, field.data = [{"name": name}], [content]
+        field._counter += 1
     else:
         about = {"name": name, "type": "image/png", "size": len(content)}
         now = datetime.now(UTC)

@@ -284,17 +284,18 @@ class Form:
 def uploads(field: Any) -> list[tuple[str, bytes]]:
     """Takes names and contents of the files out of a `FileUpload`: the same can then come again.
 
-    Its value is a dictionary in ipywidgets 7, with a counter beside it, and a tuple in 8.
+    Its value is a tuple in ipywidgets 8, and in 7 a dictionary, made of what is beside it.
     """
     value = field.value
     if not value:
         return []
     if isinstance(value, dict):
         files = [(name, bytes(file["content"])) for name, file in value.items()]
-        field._counter = 0
+        field.metadata, field.data = [], []
+        field._counter = 0  # this makes its value of them
     else:
         files = [(file["name"], bytes(file["content"])) for file in value]
-    field.value = type(value)()
+        field.value = ()
     return files
 
 
