@@ -203,7 +203,7 @@ def check_a1111(text):
         return
     found, facts = record
     last = text.strip().rpartition("\n")[2]
-    seeds = re.findall(r'(?:^|,)\s*Seed[ \t]*:\s*"?0*([0-9]+)"?\s*(?=,|$)', last)
+    seeds = re.findall(r'(?:^|,)\s*Seed *:\s*"?0*([0-9]+)"?\s*(?=,|$)', last)
     assert found.seed is None or str(found.seed) in seeds, text
     assert len(set(seeds)) < 2 or found.seed is None or '"' in last, text
     repr(Sample(Image.new("RGB", (8, 8)), found, facts))
