@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from sdnb import code, device, emoji, hub
+from sdnb import code, device, emoji, hub, weights
 from sdnb.notices import notice
 
 if TYPE_CHECKING:
@@ -198,12 +198,13 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
     folder = hub.download(found, request.revision)
     embedded = request.source == str(emoji.FOLDER)
     try:
-        with _quiet(warnings=embedded):
+        dtype = getattr(torch, request.dtype)
+        with _quiet(warnings=embedded), weights.read_as(dtype, _classes(found)):
             pipe = diffusers.DiffusionPipeline.from_pretrained(
                 folder,
                 variant=found.variant,
                 use_safetensors=request.use_safetensors or None,  # None takes either
-                **{code.dtype_keyword(diffusers.__version__): getattr(torch, request.dtype)},
+                **{code.dtype_keyword(diffusers.__version__): dtype},
             )
     except (OSError, ValueError, RuntimeError, _safetensor_error()) as error:
         raise _damaged(folder, found, error) from error
@@ -216,7 +217,7 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
     else:
         pipe.to(request.device)
     if half and hasattr(pipe, "unet"):  # convolutions are a fifth faster so, on CPU and GPU
-        pipe.unet.to(memory_format=torch.channels_last)
+        weights.to_channels_last(pipe.unet)
     name = emoji.NAME if embedded else request.source
     return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant)
 
@@ -239,6 +240,16 @@ def _check_class(found: hub.Listing) -> None:
     takes = set(inspect.signature(made.__call__).parameters)
     if not takes & {"prompt", "image"} or takes & {"num_frames", "audio_length_in_s", "audio"}:
         raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
+
+
+def _classes(found: hub.Listing) -> list[type]:
+    """The classes of the pipeline's parts, as far as they are diffusers'."""
+    import diffusers
+
+    named = (made for made in found.index.values() if isinstance(made, list) and len(made) == 2)
+    ours = (str(name) for library, name in named if library == "diffusers")
+    there = (getattr(diffusers, name, None) for name in ours)
+    return [made for made in there if made is not None]
 
 
 def _safetensor_error() -> type[BaseException]:
@@ -392,6 +403,7 @@ def clear() -> None:
 def collect() -> None:
     """Gives the memory of what nobody holds any more back to the system."""
     gc.collect()  # pipelines hold reference cycles
+    device.trim()
     if device.best() == "cuda":
         import torch
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from training import world
 from training.optimiser import Average, Optimiser
-from training.run import Run, cosine
+from training.run import Run, autocast, cosine
 
 CHANNELS, WIDTH = 16, 64
 
@@ -110,7 +110,7 @@ def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0
         x = batch_at(step, batch)
         amount = noise * torch.rand(batch, 1, 1, 1)
         eps = amount * torch.randn(batch, CHANNELS, 8, 8)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             y = model(x, eps)
         loss = loss_of(y, x)
         loss.backward()
@@ -118,7 +118,7 @@ def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0
         average.update(step)
         if step % 50 == 0 or step == steps - 1:
             model.eval()
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), autocast():
                 quality = psnr(model(test, torch.zeros(())), test)
                 noisy = psnr(model(test, 0.3 * torch.randn(64, CHANNELS, 8, 8)), test)
             model.train()

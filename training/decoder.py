@@ -15,7 +15,7 @@ import torch
 
 from training import autoencoder, world
 from training.optimiser import Average, Optimiser
-from training.run import Run, cosine
+from training.run import Run, autocast, cosine
 
 
 def train(steps: int = 800, batch: int = 32, lr: float = 1.5e-3, noise: float = 0.35) -> None:
@@ -37,7 +37,7 @@ def train(steps: int = 800, batch: int = 32, lr: float = 1.5e-3, noise: float = 
     for step in range(first, steps):
         torch.manual_seed(10**6 + step)
         x = autoencoder.batch_at(10**6 + step, batch)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             with torch.no_grad():
                 z = vae.encode(x).latents
             z = z + noise * torch.rand(batch, 1, 1, 1) * torch.randn_like(z)
@@ -47,7 +47,7 @@ def train(steps: int = 800, batch: int = 32, lr: float = 1.5e-3, noise: float = 
         optimiser.step(cosine(step, steps))
         average.update(step)
         if step % 50 == 0 or step == steps - 1:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), autocast():
                 quality = autoencoder.psnr(decoder(test_latents).float(), test)
             run.log(step=step, loss=loss.item(), psnr=quality, seconds=time.monotonic() - started)
         if run.due() or step == steps - 1:

@@ -19,7 +19,7 @@ from diffusers.models.attention_processor import AttnAddedKVProcessor
 
 from training import autoencoder, text, world
 from training.optimiser import Average, Optimiser
-from training.run import WORK, Run
+from training.run import WORK, Run, autocast
 
 LEVELS = (160, 256)
 PREDICTION = "v_prediction"
@@ -65,7 +65,7 @@ def examples(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     latents, texts = [], []
     while sum(map(len, latents)) < count:
         scenes = list(islice(stream, 250))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             latents.append(vae.encode(autoencoder.pictures(scenes)).latents.bfloat16())
             ids = text.tokens(tokenizer, [s.caption for s in scenes])
             texts.append(text.encode(encoder, ids).bfloat16())
@@ -112,13 +112,13 @@ def train(
         torch.manual_seed(1000 + step)
         pick = torch.randint(0, len(latents), (batch,))
         x = latents[pick].float().contiguous(memory_format=torch.channels_last)
-        context = torch.where(torch.rand(batch, 1, 1) < 0.1, nothing, texts[pick])
+        context = torch.where(torch.rand(batch, 1, 1) < 0.1, nothing, texts[pick]).float()
         noise = torch.randn_like(x)
         # one timestep from each of `batch` equal slices: less variance than independent draws
         t = ((torch.randperm(batch) + torch.rand(batch)) * 1000 / batch).long()
         noisy = scheduler.add_noise(x, noise, t)
         target = noise if prediction == "epsilon" else scheduler.get_velocity(x, noise, t)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             guess = compiled(noisy, t, context, return_dict=False)[0]
         error = (guess.float() - target).square().mean(dim=(1, 2, 3))
         if prediction == "epsilon":  # weighted as the same error of the velocity would be

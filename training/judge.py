@@ -19,7 +19,7 @@ from torch import nn
 
 from training import autoencoder, world
 from training.optimiser import Optimiser
-from training.run import Run, cosine
+from training.run import Run, autocast, cosine
 
 GRID = 16
 COLORS = [*world.BACKGROUNDS, *(c for c in dict.fromkeys(world.UNNAMED) if c != (255, 255, 255))]
@@ -106,7 +106,7 @@ def truth(scenes: list[world.Scene]) -> tuple[torch.Tensor, torch.Tensor, torch.
 def worn(x: torch.Tensor, vae: nn.Module) -> torch.Tensor:
     """The pictures as a generator might make them: half through the autoencoder, blur, noise."""
     half = len(x) // 2
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), autocast():
         z = vae.encode(x[:half]).latents
         z = z + torch.rand(half, 1, 1, 1) * 0.5 * torch.randn_like(z)
         x = torch.cat([vae.decode(z).sample.float(), x[half:]])
@@ -134,7 +134,7 @@ def train(steps: int = 480, batch: int = 64, lr: float = 2e-3) -> None:
         scenes = list(islice(world.scenes(10**7 + step), batch))
         centres, names, colors = truth(scenes)
         x = worn(autoencoder.pictures(scenes), vae)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             heat, logits, color = model(x)
         heat, logits, color = heat.float(), logits.float(), color.float()
         # focal loss: nearly all places hold no centre

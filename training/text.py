@@ -21,7 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training import world
 from training.optimiser import Optimiser
-from training.run import WORK, Run, cosine
+from training.run import WORK, Run, autocast, cosine
 
 WIDTH, LENGTH = 192, 77
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -126,7 +126,7 @@ def train(steps: int = 700, batch: int = 128, lr: float = 2e-3) -> None:
     for step in range(steps):
         scenes = list(islice(stream, batch))
         truth = torch.tensor([answers(s) for s in scenes])  # (B, 6)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             logits = probe(encode(model, tokens(tokenizer, [s.caption for s in scenes])))
         loss = sum(
             nn.functional.cross_entropy(x.float(), truth[:, i]) for i, x in enumerate(logits)

@@ -1,0 +1,101 @@
+"""Weights brought into the dtype and the order that is fastest, without holding both in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sdnb import device
+
+if TYPE_CHECKING:
+    import torch
+
+PART = 64_000_000  # bytes of a file that are mapped into memory at a time
+
+
+@contextmanager
+def read_as(dtype: torch.dtype, parts: Iterable[type] = ()) -> Iterator[None]:
+    """diffusers reads safetensors files in that dtype, a part at a time, while the block runs.
+
+    It maps a whole file into memory and converts what it finds there, so that at its peak a model
+    stored in float16 and loaded in bfloat16 takes twice its size. Here what was read is let go
+    after every 64 MB.
+
+    Arguments:
+        dtype: what floating-point tensors become.
+        parts: the classes that are loaded. Where diffusers keeps a part of one in float32
+            whatever the dtype, the files are read as ever: nothing is to be rounded twice.
+
+    Example:
+        >>> import safetensors.torch, tempfile, torch
+        >>> file = f"{tempfile.mkdtemp()}/a.safetensors"
+        >>> safetensors.torch.save_file({"x": torch.ones(2, dtype=torch.float16)}, file)
+        >>> with read_as(torch.bfloat16):
+        ...     safetensors.torch.load_file(file)["x"].dtype
+        torch.bfloat16
+    """
+    import safetensors.torch
+
+    plain = safetensors.torch.load_file
+
+    def load_file(filename: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        return _read(filename, dtype) or plain(filename, *args, **kwargs)
+
+    if not any(getattr(part, "_keep_in_fp32_modules", None) for part in parts):
+        safetensors.torch.load_file = load_file
+    try:
+        yield
+    finally:
+        safetensors.torch.load_file = plain
+
+
+def _read(filename: Any, dtype: torch.dtype) -> dict[str, torch.Tensor] | None:
+    """The file's tensors in that dtype; None where they are stored in it, and need no more room."""
+    from safetensors import safe_open
+
+    with safe_open(filename, "pt") as file:
+        names = list(file.keys())
+        stored = [file.get_tensor(name) for name in names]  # mapped, not read yet
+        if all(x.dtype == dtype or not x.is_floating_point() for x in stored):
+            return None
+        del stored
+    tensors: dict[str, torch.Tensor] = {}
+    while len(tensors) < len(names):
+        read = 0
+        with safe_open(filename, "pt") as file:  # closing it lets go of what was read
+            for name in names[len(tensors) :]:
+                stored = file.get_tensor(name)
+                wanted = dtype if stored.is_floating_point() else stored.dtype
+                tensors[name] = stored.to(wanted, copy=True)
+                read += stored.nbytes
+                del stored
+                if read >= PART:
+                    break
+    return tensors
+
+
+def to_channels_last(module: torch.nn.Module) -> None:
+    """Lays the weights of convolutions out with the channels last, one after another.
+
+    `module.to(memory_format=torch.channels_last)` does the same, but what each weight leaves
+    behind stays with the process: a third of the model at the peak.
+
+    Example:
+        >>> import torch
+        >>> layer = torch.nn.Conv2d(2, 2, 3)
+        >>> to_channels_last(layer)
+        >>> layer.weight.is_contiguous(memory_format=torch.channels_last)
+        True
+    """
+    import torch
+
+    moved = 0
+    for weight in module.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.to(memory_format=torch.channels_last)
+            moved += weight.nbytes
+        if moved >= PART:
+            device.trim()
+            moved = 0
+    device.trim()
