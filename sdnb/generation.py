@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import os
 import secrets
@@ -304,6 +305,7 @@ def made_by(
     }
 
 
+@functools.cache  # the package's metadata is a file, read and parsed
 def _version(package: str) -> str:
     try:
         return version(package)

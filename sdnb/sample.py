@@ -313,7 +313,7 @@ def preview(image: Image.Image) -> dict[str, bytes]:
     scale = min(MOST / image.width, TALL / image.height)
     if scale < 1:
         image = image.resize((max(1, round(image.width * scale)), round(image.height * scale)))
-    png = _encoded(image, "PNG", optimize=True)
+    png = _encoded(image, "PNG")
     if len(png) <= HEAVY:
         return {"image/png": png}
     return {"image/jpeg": _encoded(image, "JPEG", quality=88)}

@@ -256,7 +256,9 @@ def test_ctrl_c_ends_a_ray_that_the_sweep_has_started_with_all_its_processes(ray
     assert len(workers(me)) == 1
     driver.send_signal(signal.SIGINT)
     _, said = driver.communicate(timeout=60)
-    assert said.strip().endswith("KeyboardInterrupt")
+    # not always the last line: threads of Ray Data may complain when the interpreter ends
+    assert "KeyboardInterrupt" in said.splitlines()
+    assert driver.returncode == -signal.SIGINT
     assert "core_worker" not in said
     gone, alive = psutil.wait_procs(below, timeout=30)
     assert len(gone) >= 4, "raylet, GCS, worker, monitor"

@@ -11,7 +11,7 @@ import inspect
 import sys
 
 STAGES = ["autoencoder", "text", "denoiser", "decoder", "export", "judge", "score"]
-MORE = ["adopt", "log", "sheet"]
+MORE = ["adopt", "curves", "log", "sheet"]
 
 
 def main(argv: list[str]) -> None:
