@@ -80,7 +80,7 @@ def plot(table: dict[str, dict[int, tuple[float, float]]], chosen: int) -> Figur
         for row, unit in enumerate(("seconds", "megabytes above rest")):
             ax = axes[row][i]
             ax.plot(list(points), [p[row] for p in points.values()], "o-", color=f"C{row}")
-            ax.set_ylim(bottom=0)
+            ax.set_ylim(0, 1.1 * max(p[row] for p in points.values()))
             ax.grid(alpha=0.3)
             if i == 0:
                 ax.set_ylabel(unit)

@@ -163,9 +163,7 @@ def main() -> None:
             runs[way].append(json.loads(done.stdout.splitlines()[-1]))
             print(f"{way}: {runs[way][-1]}", file=sys.stderr, flush=True)
     table = {
-        way: {
-            k: statistics.median(r[k] for r in rs) for k in ("load, s", "first step, s", "step, s")
-        }
+        way: {k: statistics.median(r[k] for r in rs) for k in ("first step, s", "step, s")}
         for way, rs in runs.items()
         if rs
     }
