@@ -42,7 +42,8 @@ BELOW = {
     "sample": {"animation", "code", "grid", "metadata", "plots", "settings", "slider"},
     "store": {"metadata", "notices", "sample", "settings"},
     "hub": {"failures", "notices"},
-    "loading": {"code", "device", "emoji", "hub", "notices"},
+    "weights": {"device"},
+    "loading": {"code", "device", "emoji", "hub", "notices", "weights"},
     "login": {"emoji", "failures", "loading", "notices"},
     "generation": {
         "decoding", "emoji", "loading", "notices", "pictures", "previews", "sample", "schedulers",
