@@ -91,6 +91,20 @@ def test_all_controls_go_into_the_settings(desk):
     )
 
 
+def test_a_change_that_its_press_overtook_counts(desk):
+    panel = desk(steps=3)
+    panel.make.click()
+    time.sleep(0.02)  # on its way from the page
+    panel.form.steps.value = 2
+    assert done(panel).stage.shown.settings.steps == 2
+
+    panel.among.value = "2, few"
+    panel.set_out.click()
+    time.sleep(0.02)
+    panel.among.value = "1, 2"
+    assert [made.settings.steps for made in done(panel).stage.shown] == [1, 2]
+
+
 def test_an_unkept_seed_is_drawn_for_each_picture_and_recorded(desk):
     panel = desk(seed=None)
     seeds = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 MOST = 8  # pictures at once
+SETTLE = 0.1  # seconds from a press to reading the controls
 OLD = 12  # pictures of the store in the history
 PLAIN = 512  # pixels: of the picture in a saved notebook
 _desks = itertools.count(1)
@@ -93,8 +95,8 @@ class Desk:
         self.restore.add_class("sdnb-restore")
         self.box = self._laid_out()
 
-        self.make.on_click(lambda _: self.generate())
-        self.set_out.on_click(lambda _: self.compare())
+        self.make.on_click(lambda _: self._pressed(self.generate))
+        self.set_out.on_click(lambda _: self._pressed(self.compare))
         self.axis.observe(lambda change: self._new_axis(change["new"]), "value")
         self.form.load.on_click(lambda _: self.load(self.form.model.value))
         self.restore.observe(lambda _: self._restored(), "value")
@@ -156,6 +158,23 @@ class Desk:
         self.worker.close()
         for widget in _all(self.box):
             widget.close()
+
+    def _pressed(self, act: Callable[[], None]) -> None:
+        """Acts on a button a moment later, with what stands in the page by then.
+
+        A press can overtake the change before it: the page holds a change back while the one before
+        it is on its way, and a kernel with subshells reads the two in different threads.
+        """
+        if self.worker.inline:  # the change would have to wait for the press to end
+            act()
+            return
+
+        def later(check: Check) -> None:
+            time.sleep(SETTLE)
+            check()
+            act()
+
+        self.worker.submit(later)
 
     # ---------------------------------------------------------------- controls that changed
 
