@@ -1,7 +1,9 @@
 """python -m training STAGE [--option value …]; `all` runs every stage in order.
 
 Each stage is a module with a function `train` or `main`, whose arguments are its options. A stage
-that was stopped goes on from its last checkpoint, one that is done ends at once.
+that was stopped goes on from its last checkpoint, one that is done ends at once. `all` hands its
+options to the stages that have them; with `--share 0.01` each takes a hundredth of its steps,
+scenes and prompts, to see that all of it runs.
 """
 
 from __future__ import annotations
@@ -9,27 +11,41 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
+from typing import Any
 
 STAGES = ["autoencoder", "text", "denoiser", "decoder", "export", "judge", "score"]
 MORE = ["adopt", "curves", "log", "sheet"]
 
 
+SHARED = ("steps", "decay", "count")  # what `--share` makes less
+
+
 def main(argv: list[str]) -> None:
     """Calls the stage's function with the options, converted to the types of their defaults."""
     stage, *words = argv or ["--help"]
-    if stage == "all":
-        for each in STAGES:
-            print(f"# {each}", flush=True)
-            main([each])
-        return
-    if stage not in [*STAGES, *MORE]:
-        raise SystemExit(f"{__doc__}\nThe stages are {', '.join(STAGES)}; and {', '.join(MORE)}.")
-    module = importlib.import_module(f"training.{stage}")
-    function = getattr(module, "train", None) or module.main
-    defaults = {k: p.default for k, p in inspect.signature(function).parameters.items()}
     pairs = zip(words[::2], words[1::2], strict=True)
     options = {k.removeprefix("--").replace("-", "_"): v for k, v in pairs}
-    function(**{k: type(defaults[k])(v) for k, v in options.items()})
+    if stage == "all":
+        share = float(options.pop("share", 1))
+        for each in STAGES:
+            print(f"# {each}", flush=True)
+            function, defaults = _stage(each)
+            less = {k: max(4, round(defaults[k] * share)) for k in SHARED if k in defaults}
+            given = {k: type(defaults[k])(v) for k, v in options.items() if k in defaults}
+            function(**(less | given))
+    elif stage in [*STAGES, *MORE]:
+        function, defaults = _stage(stage)
+        function(**{k: type(defaults[k])(v) for k, v in options.items()})
+    else:
+        raise SystemExit(f"{__doc__}\nThe stages are {', '.join(STAGES)}; and {', '.join(MORE)}.")
+
+
+def _stage(name: str) -> tuple[Callable[..., None], dict[str, Any]]:
+    """A stage's function, and its options with their defaults."""
+    module = importlib.import_module(f"training.{name}")
+    function = getattr(module, "train", None) or module.main
+    return function, {k: p.default for k, p in inspect.signature(function).parameters.items()}
 
 
 main(sys.argv[1:])
