@@ -67,8 +67,8 @@ BELOW = {
         "previews", "sample", "settings", "store", "turns",
     },
     "sweep": {
-        "axes", "cluster", "generation", "loading", "pictures", "plans", "previews", "sample",
-        "settings", "store", "turns",
+        "axes", "cluster", "generation", "loading", "metadata", "notices", "pictures", "plans",
+        "previews", "sample", "settings", "store", "turns",
     },
     "board": {
         "axes", "emoji", "files", "generation", "grid", "loading", "login", "metadata", "notices",
