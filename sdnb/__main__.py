@@ -30,6 +30,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, metavar="N", help="drawn unless given", **several)
     p.add_argument("--width", type=int, metavar="PIXELS", help="the model's own unless given")
     p.add_argument("--height", type=int, metavar="PIXELS", help="the model's own unless given")
+    p.add_argument(
+        "--long-prompt", choices=("error", "cut", "chunk"),
+        help="a prompt longer than the model reads is an error unless it is to be cut, or read in "
+        "pieces (chunk)",
+    )  # fmt: skip
     p.add_argument("--model", help="'emoji', a folder, or a hub id")
     p.add_argument(
         "-o", "--output", metavar="FILE.png",
@@ -56,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         "scheduler": args.scheduler, "seed": args.seed,
     }  # fmt: skip
     settings: dict[str, Any] = {k: v[0] if len(v) == 1 else v for k, v in given.items() if v}
-    for name in ("negative_prompt", "width", "height"):
+    for name in ("negative_prompt", "width", "height", "long_prompt"):
         if (value := getattr(args, name)) is not None:
             settings[name] = value
     try:
@@ -68,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             print(sheet.save(output), *sheet.files(output), sep="\n")
     except (ValueError, TypeError) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
+        print(f"{PROG}: {_for_terminal(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{PROG}: {error}", file=sys.stderr)
@@ -77,6 +82,12 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{PROG}: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _for_terminal(sentence: str) -> str:
+    """A library's sentence with the command line's options for the functions' arguments."""
+    options = sentence.replace("long_prompt='cut', or 'chunk'", "--long-prompt cut, or chunk")
+    return options.replace("long_prompt='cut'", "--long-prompt cut")
 
 
 def report() -> int:

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Seen:
-    """What was seen of a run: `broken` where the denoiser gave NaN, `upcast` where the decoder did
-    and the picture was decoded once more in float32."""
+    """What was seen of a run.
+
+    Attributes:
+        broken: the denoiser gave NaN.
+        upcast: the decoder gave NaN, and what it was given was decoded once more in float32.
+        decoder_broken: the decoder gave NaN in float32.
+    """
 
     broken: bool = False
     upcast: bool = False
+    decoder_broken: bool = False
 
 
 @contextmanager
@@ -27,7 +33,8 @@ def watched(pipe: DiffusionPipeline) -> Iterator[Seen]:
     """Looks at what goes into the decoder and what comes out, while the block runs.
 
     Half precision overflows in some decoders (SDXL's, and SD's on some GPUs); the picture then is
-    black. Such a decoding is done once more in float32, and said.
+    black. Such a decoding is done once more in float32, and said once: with tiling or slicing the
+    decoder is called for each part of the picture.
     """
     seen = Seen()
     decoder = getattr(getattr(pipe, "vae", None), "decoder", None)
@@ -44,15 +51,17 @@ def watched(pipe: DiffusionPipeline) -> Iterator[Seen]:
             seen.broken = True
             return None
         dtype = output.dtype
-        if dtype == torch.float32 or seen.upcast:
-            return None
-        seen.upcast = True
-        notice(
-            f"The decoder gave no numbers (NaN) in {str(dtype).removeprefix('torch.')}, so the "
-            "picture was decoded again in float32."
-        )
-        with _as_float32(module):
-            return module(inputs[0].float())
+        if dtype != torch.float32:
+            if not seen.upcast:
+                notice(
+                    f"The decoder gave no numbers (NaN) in {str(dtype).removeprefix('torch.')}, so "
+                    "the picture was decoded again in float32."
+                )
+            seen.upcast = True
+            with _as_float32(module):
+                return module(inputs[0].float())
+        seen.decoder_broken = True
+        return None
 
     hook = decoder.register_forward_hook(after)
     try:

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from sdnb import device, emoji, failures, loading
+from sdnb import account, device, emoji, failures, loading
+
+HOME = "set HF_HOME to a folder of yours on another disk and restart the kernel"
+LATER = "ask again in a few minutes: python -m sdnb doctor"
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,9 @@ def examine() -> Iterator[Finding]:
     yield from _device()
     yield from _disk()
     yield from _hub()
-    default = loading.default_model()
-    yield Finding("default model", default + (" (embedded)" if default == emoji.NAME else ""))
+    if not _without_torch():
+        default = loading.default_model()
+        yield Finding("default model", default + (" (embedded)" if default == emoji.NAME else ""))
 
 
 def _packages() -> Iterator[Finding]:
@@ -65,7 +69,20 @@ def _packages() -> Iterator[Finding]:
         yield Finding(each.name, found, cure)
 
 
+def _without_torch() -> str:
+    """Why torch cannot be imported; empty where it can."""
+    try:
+        import torch  # noqa: F401
+    except (ImportError, OSError) as error:  # an OSError where one of its libraries is missing
+        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ""
+
+
 def _device() -> Iterator[Finding]:
+    if why := _without_torch():
+        cure = "install it anew: pip install --force-reinstall torch; then restart the kernel"
+        yield Finding("device", f"unknown, torch cannot be imported: {why}", cure)
+        return
     import torch
 
     where = device.best()
@@ -93,10 +110,10 @@ def _disk() -> Iterator[Finding]:
     yield Finding("model cache", f"{models} models, {size / 1e6:,.0f} MB in {cache}")
     there = next(p for p in [cache, *cache.parents] if p.exists())
     free = shutil.disk_usage(there).free / 1e6
-    small = "make room, or set HF_HOME to another disk: Stable Diffusion v1-4 takes 2,800 MB"
+    small = f"make room, or {HOME}: Stable Diffusion v1-4 takes 2,800 MB"
     yield Finding("free disk", f"{free:,.0f} MB", small if free < 4000 else "")
     if not os.access(there, os.W_OK):
-        yield Finding("cache folder", "cannot be written", "set HF_HOME to a folder of yours")
+        yield Finding("cache folder", "cannot be written", HOME)
 
 
 def _hub() -> Iterator[Finding]:
@@ -104,7 +121,7 @@ def _hub() -> Iterator[Finding]:
 
     token = huggingface_hub.get_token()
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
-        yield Finding("hub", "not asked: HF_HUB_OFFLINE is set")
+        yield Finding("hub", "not asked: HF_HUB_OFFLINE is set (to download, unset it and restart)")
         yield Finding("token", "there" if token else "none")
         return
     api = huggingface_hub.HfApi()
@@ -118,10 +135,19 @@ def _hub() -> Iterator[Finding]:
         return
     yield Finding("hub", f"{api.endpoint} can be reached")
     if not token:
-        yield Finding("token", "none; needed only for gated models: sdnb.notebook_login()")
+        yield Finding(
+            "token", "none; needed only for gated models: sdnb.notebook_login(force=True)"
+        )
         return
     try:
         yield Finding("token", f"of {api.whoami()['name']}")
-    except failures.library_errors():
-        cure = f"make a new one at {failures.PAGE}/settings/tokens, then sdnb.notebook_login()"
-        yield Finding("token", "not accepted", cure)
+    except failures.library_errors() as error:
+        status = failures.status_of(error)
+        if status == 401:
+            found = account.source()
+            yield Finding("token", f"from {found}: not accepted", account.cure(found))
+        else:
+            says = f"it answers with status {status}" if status else "it cannot be reached"
+            rights = f"see what it may do at {account.PAGE}/settings/tokens"
+            cure = rights if status == 403 else LATER
+            yield Finding("token", f"there; the hub does not say whose: {says}", cure)

@@ -104,6 +104,7 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "step": ("a count", _count),
     "flagged": _SWITCH,
     "broken": _SWITCH,
+    "decoder_broken": _SWITCH,
     "decoder_upcast": _SWITCH,
     "channels_last": _SWITCH,
     "as_four_channels": _SWITCH,

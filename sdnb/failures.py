@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-PAGE = "https://huggingface.co"
+from sdnb import account
+from sdnb.account import PAGE
 
 
 def explained(
@@ -35,7 +36,7 @@ def explained(
         if not get_token():
             return PermissionError(
                 f"{model} is gated: accept its terms at {page}, then log in with "
-                "sdnb.notebook_login()."
+                "sdnb.notebook_login(force=True)."
             )
         return PermissionError(
             f"{model} is gated, and your account has no access yet: accept its terms at {page}."
@@ -43,8 +44,8 @@ def explained(
     invalid = "Invalid credentials" in says or "Invalid username" in says
     if status == 401 and invalid and get_token():
         return PermissionError(
-            "The hub does not accept your token: it is mistyped or has expired. Make a new one "
-            f"at {PAGE}/settings/tokens and log in again with sdnb.notebook_login()."
+            "The hub does not accept your token: it is mistyped or has expired. To go on, "
+            f"{account.cure(account.source())}."
         )
     if among(errors.RevisionNotFoundError):
         return FileNotFoundError(
@@ -57,7 +58,7 @@ def explained(
             )
         return FileNotFoundError(
             f"There is no model {model} on the hub, or it is private: check its name at {page}; "
-            "if it is private, log in first with sdnb.notebook_login()."
+            "if it is private, log in first with sdnb.notebook_login(force=True)."
         )
     if status == 403:
         return PermissionError(
@@ -80,7 +81,8 @@ def explained(
         )
     if among(errors.OfflineModeIsEnabled) or os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", ""):
         return ConnectionError(
-            f"{model} is not in the cache, and HF_HUB_OFFLINE forbids to download it: unset it."
+            f"{model} is not in the cache, and HF_HUB_OFFLINE forbids to download it: unset it "
+            "and restart the kernel."
         )
     if unreachable(error):
         return ConnectionError(

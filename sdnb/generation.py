@@ -232,7 +232,8 @@ def run(
         "versions": {n: _version(n) for n in ("sdnb", "diffusers", "transformers", "torch")},
     }
     unusual = {
-        "broken": seen.broken,
+        "broken": seen.broken or seen.decoder_broken,
+        "decoder_broken": seen.decoder_broken,
         "decoder_upcast": seen.upcast,
         "channels_last": loading.is_channels_last(pipe),
         "start": start.facts() if start else None,

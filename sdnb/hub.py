@@ -302,7 +302,7 @@ def _free_disk(folder: Path) -> int:
 def _full(cache: Path, size: int) -> str:
     return (
         f"The disk is too full: {size / 1e6:,.0f} MB are to go to {cache}. Make room there, "
-        "or set HF_HOME to a folder on another disk."
+        "or set HF_HOME to a folder on another disk and restart the kernel."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sdnb import emoji, failures, loading
+from sdnb import account, emoji, failures, loading
 from sdnb.notices import notice
 
 
@@ -13,9 +13,10 @@ def notebook_login(force: bool = False) -> None:
     """Logs in to the Hugging Face hub; returns at once where a token is already there.
 
     A token is looked for where huggingface_hub looks: the environment (`HF_TOKEN`), the token
-    file, a Colab secret. Whose it is is said; the token itself is never shown. Without one,
-    huggingface_hub's own login opens; but not where the embedded model is used, which needs
-    none, and not where nobody can answer (a script, CI, a notebook run by a program).
+    file, a Colab secret. Whose it is is said; the token itself is never shown. Without one, and
+    where the hub does not accept it, huggingface_hub's own login opens; but not where the embedded
+    model is used, which needs none, and not where nobody can answer (a script, CI, a notebook run
+    by a program). A token in the environment goes before any login: what to change there is said.
 
     Arguments:
         force: open the login in any case, for another account, or for a model that needs it.
@@ -27,10 +28,23 @@ def notebook_login(force: bool = False) -> None:
     """
     import huggingface_hub
 
+    found = account.source()
     if force:
+        if found in account.VARIABLES:
+            notice(
+                f"The environment variable {found} goes before the login: remove it and restart "
+                "the kernel, so that the new token is used."
+            )
         huggingface_hub.notebook_login(skip_if_logged_in=False)
-    elif huggingface_hub.get_token():
-        notice(f"Already logged in to the Hugging Face hub{_whose()}.")
+    elif found:
+        status, name = _whose()
+        if status != 401:
+            notice(f"Already logged in to the Hugging Face hub{name}.")
+        elif found in account.VARIABLES or not someone_can_answer():
+            notice(f"The hub does not accept the token that is here: {account.cure(found)}.")
+        else:
+            notice(f"The hub does not accept the token from {found}, so its login opens.")
+            huggingface_hub.notebook_login(skip_if_logged_in=False)
     elif loading.default_model() == emoji.NAME:
         notice(
             "No login needed: sdnb's own model is used here. "
@@ -45,19 +59,17 @@ def notebook_login(force: bool = False) -> None:
         huggingface_hub.notebook_login()
 
 
-def _whose() -> str:
-    """ " as NAME", if the hub can be asked."""
+def _whose() -> tuple[int | None, str]:
+    """What the hub answers about the token: a status where it is an error, and " as NAME"."""
     import huggingface_hub
 
     try:
-        return f" as {huggingface_hub.HfApi().whoami()['name']}"
+        return None, f" as {huggingface_hub.HfApi().whoami()['name']}"
     except failures.library_errors() as error:
-        if failures.status_of(error) == 401:
-            return (
-                ", but the hub does not accept the token: make a new one at "
-                f"{failures.PAGE}/settings/tokens"
-            )
-        return " (the hub cannot be reached to say as whom)"
+        status = failures.status_of(error)
+        if status:
+            return status, f" (as whom, the hub does not say: it answers with status {status})"
+        return None, " (the hub cannot be reached to say as whom)"
 
 
 def someone_can_answer() -> bool:

@@ -133,6 +133,39 @@ def read_png(
     raise ValueError(f"{name} carries no settings: it was not saved by sdnb or AUTOMATIC1111.")
 
 
+def prompt_of(picture: Any) -> str | None:
+    """The prompt that a picture carries, in our own record or in AUTOMATIC1111's.
+
+    Arguments:
+        picture: a PIL picture as it was opened, a file, or what has such a picture as its `image`.
+
+    Returns:
+        None where it carries none, or several, as a sheet may.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+
+    Example:
+        >>> opened = Image.new("RGB", (64, 64))
+        >>> prompt_of(opened)
+        >>> opened.info["parameters"] = "a fox\\nSteps: 20, Sampler: DDIM, CFG scale: 7, Seed: 1"
+        >>> prompt_of(opened)
+        'a fox'
+    """
+    picture = getattr(picture, "image", picture)
+    try:
+        if not isinstance(picture, Image.Image):
+            records = read_png(Path(picture).expanduser())[1]
+        elif "sdnb" in picture.info:
+            records = from_json(str(picture.info["sdnb"]))
+        else:
+            records = [from_a1111(str(picture.info.get("parameters", "")))]
+    except ValueError:  # no picture, no settings, or damaged ones: no prompt
+        return None
+    prompts = {settings.prompt for settings, _ in records}
+    return prompts.pop() if len(prompts) == 1 else None
+
+
 # ---------------------------------------------------------------- our own JSON
 
 

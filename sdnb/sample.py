@@ -79,7 +79,10 @@ def why_black(facts: dict[str, Any]) -> list[str]:
         return [f"failed ({facts['error']})"]
     if facts.get("flagged"):
         return ["blackened by the model's safety checker"]
-    return ["black because the denoiser gave no numbers (NaN)"] if facts.get("broken") else []
+    if facts.get("broken"):
+        where = "decoder" if facts.get("decoder_broken") else "denoiser"
+        return [f"black because the {where} gave no numbers (NaN)"]
+    return []
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sdnb import axes, generation, loading, pictures, previews, turns
+from sdnb import axes, generation, loading, metadata, pictures, previews, turns
 from sdnb.axes import Cell
 from sdnb.cluster import Ray
+from sdnb.notices import notice
 from sdnb.plans import Plan
 from sdnb.sample import Sample, Sheet
 from sdnb.settings import Settings
@@ -219,9 +220,11 @@ def variations(
     revision "v2.0") the picture takes the prompt's place; with any other this is image to image.
 
     Arguments:
-        image: a PIL picture, a file, or a `Sample`, whose prompt is then used.
+        image: a PIL picture, a file, or a `Sample`.
         n: how many.
-        prompt: what the picture shows, for image to image; a `Sample` brings its own.
+        prompt: what the picture shows, for image to image. Where not given it is the `Sample`'s,
+            or what sdnb or AUTOMATIC1111 wrote into the picture; where there is none it is empty,
+            which is said.
         pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
         seed: of the first; the others have the next numbers. Drawn where not given.
         strength: how much is redrawn, over 0 and up to 1; variations models redraw all.
@@ -232,7 +235,7 @@ def variations(
         A sheet of one row.
 
     Raises:
-        ValueError: a setting does not fit, or image to image has no prompt.
+        ValueError: a setting does not fit.
 
     Example:
         >>> import sdnb
@@ -246,9 +249,13 @@ def variations(
     if "ImageVariation" in type(pipe).__name__:
         prompt, strength = "", 1.0
     elif prompt is None:
-        if not isinstance(image, Sample):
-            raise ValueError("Say in words what the picture shows: give prompt=.")
-        prompt = image.settings.prompt
+        prompt = image.settings.prompt if isinstance(image, Sample) else metadata.prompt_of(image)
+        if prompt is None:
+            prompt = ""
+            notice(
+                "The picture does not say what it shows, so its variations are made without a "
+                "prompt. With one they are better: sdnb.variations(image, prompt=...)."
+            )
     first = secrets.randbelow(2**32) if seed is None else seed
     return compare(
         prompt, image=image, strength=strength, steps=steps, guidance=guidance, pipe=pipe,

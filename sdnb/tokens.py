@@ -67,8 +67,7 @@ def lost(pipe: DiffusionPipeline, text: str) -> str:
     if not tokenizer.is_fast:
         return tokenizer.decode(ids[most:]).strip()
     # in the person's own letters; and a copied tokenizer decodes otherwise than its original
-    places = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    return text[places.offset_mapping[most][0] :].strip()
+    return text[_places(tokenizer, text)[most][0] :].strip()
 
 
 def check(pipe: DiffusionPipeline, name: str, text: str, long_prompt: str) -> None:
@@ -188,10 +187,15 @@ def embeddings(
 def pieces(pipe: DiffusionPipeline, text: str) -> list[str]:
     """A prompt parted between words into pieces that the text encoder reads whole.
 
+    A word that is longer than that by itself (a list without spaces, Chinese, Japanese) is parted
+    between its tokens.
+
     Example:
         >>> import sdnb
         >>> [len(p.split()) for p in pieces(sdnb.load("emoji"), "a fox " * 50)]
         [75, 25]
+        >>> [len(p) for p in pieces(sdnb.load("emoji"), "fox," * 50)]
+        [151, 49]
     """
     tokenizer, most = limit(pipe)
     if tokenizer is None or most is None:
@@ -199,11 +203,36 @@ def pieces(pipe: DiffusionPipeline, text: str) -> list[str]:
     parts = [""]
     for word in text.split():
         longer = f"{parts[-1]} {word}".strip()
-        if len(_ids(tokenizer, longer)) > most and parts[-1]:
+        if len(_ids(tokenizer, longer)) <= most:
+            parts[-1] = longer
+        elif len(_ids(tokenizer, word)) <= most:
             parts.append(word)
         else:
-            parts[-1] = longer
-    return parts
+            parts += _split(tokenizer, word, most)
+    return [part for part in parts if part] or [""]
+
+
+def _split(tokenizer: Any, word: str, most: int) -> list[str]:
+    """A word in pieces of at most so many tokens, none of its letters lost."""
+    parts = []
+    while len(ids := _ids(tokenizer, word)) > most:
+        if tokenizer.is_fast:
+            end = _places(tokenizer, word)[most][0]
+        else:
+            end = len(word) * most // len(ids)
+        # a letter may be several tokens, and a part's end may be other tokens than its middle
+        while end > 1 and len(_ids(tokenizer, word[:end])) > most:
+            end -= 1
+        end = max(end, 1)
+        parts.append(word[:end])
+        word = word[end:]
+    return [*parts, word]
+
+
+def _places(tokenizer: Any, text: str) -> list[tuple[int, int]]:
+    """Where each token stands in the text: its first letter and the one after its last."""
+    read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    return list(read.offset_mapping)
 
 
 def _encoded(pipe: DiffusionPipeline, part: str) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -1,14 +1,18 @@
 """Black pictures told apart: NaN in the decoder, NaN in the denoiser, the checker, truly dark."""
 
 import copy
+from unittest.mock import patch
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import sdnb
+from sdnb import decoding, loading
 from sdnb.sample import Sample
+from tests import toys
 
 
 @pytest.fixture
@@ -67,6 +71,70 @@ def test_a_denoiser_that_gives_nan_in_float32_too_is_said_under_the_picture(pipe
     assert sample.facts["broken"]
     assert "black because the denoiser gave no numbers (NaN)" in repr(sample)
     assert "black because the denoiser" in repr(sdnb.sample.Sheet([sample], 1, 1))
+
+
+@pytest.fixture
+def tiled(tmp_path):
+    """A toy in bfloat16 whose pictures of 96 pixels are decoded in four tiles."""
+    torch.manual_seed(0)
+    pipe = toys.sd2(tmp_path)
+    pipe.vae = diffusers.AutoencoderKL(**toys.VAE, use_post_quant_conv=False)
+    pipe.to(torch.bfloat16).set_progress_bar_config(disable=True)
+    pipe.vae.enable_tiling()
+    return pipe
+
+
+def test_every_tile_that_overflows_is_decoded_in_float32_and_it_is_said_once(
+    tiled, heard, monkeypatch
+):
+    given, decode = [], diffusers.AutoencoderKL.decode
+    monkeypatch.setattr(
+        diffusers.AutoencoderKL,
+        "decode",
+        lambda vae, z, **how: given.append(z) or decode(vae, z, **how),
+    )
+    overflows(tiled.vae.decoder)
+    sample = sdnb.generate("a fox", steps=2, seed=1, width=96, height=96, pipe=tiled)
+    assert {p.dtype for p in tiled.vae.parameters()} == {torch.bfloat16}
+    full = tiled.vae.float()
+    assert given[0].shape[-1] > full.tile_latent_min_size
+    with torch.no_grad():
+        decoded = decode(full, given[0].float()).sample
+    theirs = tiled.image_processor.postprocess(decoded)[0]
+    assert np.array_equal(np.asarray(sample.image), np.asarray(theirs))
+    assert sum("decoded again in float32" in s for s in heard()) == 1
+
+
+def test_every_slice_that_overflows_is_decoded_in_float32(tiled, heard):
+    tiled.vae.enable_slicing()
+    overflows(tiled.vae.decoder)
+    with decoding.watched(tiled) as seen, torch.no_grad():
+        decoded = tiled.vae.decode(torch.randn(3, 4, 8, 8, dtype=torch.bfloat16)).sample
+    assert torch.isfinite(decoded).all()
+    assert (seen.upcast, seen.decoder_broken) == (True, False)
+    assert sum("decoded again in float32" in s for s in heard()) == 1
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_decoder_that_gives_nan_in_float32_too_is_said_under_the_picture_which_is_not_stored(
+    dtype, tmp_path
+):
+    broken = copy.copy(sdnb.load("emoji", dtype=dtype, device="cpu"))
+    broken.vae = copy.deepcopy(broken.vae)
+    next(broken.vae.decoder.parameters()).data.fill_(torch.nan)
+    kept = sdnb.Store(tmp_path / "store")
+    with patch.object(loading, "is_as_loaded", lambda pipe: True):  # only NaN is in the way
+        sample = sdnb.generate("a fox", steps=2, seed=1, pipe=broken, store=kept)
+        sheet = sdnb.compare("a fox", seed=[1, 2], steps=2, pipe=broken, store=kept)
+    assert len(kept) == 0
+    for each in (sample, *sheet):
+        assert each.facts["broken"]
+        assert each.facts["dtype"] == dtype  # the denoiser was in order
+    assert "black because the decoder gave no numbers (NaN)" in repr(sample)
+    assert "black because the decoder" in repr(sheet)
+    again = sdnb.read(sample.save(tmp_path / "black.png"))
+    assert "black because the decoder" in repr(again)
 
 
 def test_the_safety_checker_says_so_and_a_dark_picture_says_nothing(pipe):

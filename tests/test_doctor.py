@@ -42,7 +42,34 @@ def test_each_problem_has_a_cure_and_the_exit_code_is_1(server, tmp_path):
     assert done.returncode == 1
     problems = [line for line in done.stdout.splitlines() if line.startswith("!")]
     assert len(problems) == done.stdout.count("-> ") == 1
-    assert "make a new one at https://huggingface.co/settings/tokens" in done.stdout
+    assert "from HF_TOKEN: not accepted" in done.stdout
+    assert "put a new one, from https://huggingface.co/settings/tokens, into the" in done.stdout
+
+
+@pytest.mark.parametrize(("status", "cure"), [(503, "ask again"), (403, "see what it may do")])
+def test_a_hub_that_does_not_say_whose_the_token_is_has_not_refused_it(
+    status, cure, server, tmp_path
+):
+    server.faults["whoami-v2"] = status
+    done = run(HF_ENDPOINT=server.url, HF_TOKEN=TOKEN, HF_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert "not accepted" not in done.stdout
+    assert f"does not say whose: it answers with status {status}" in done.stdout
+    assert f"-> {cure}" in done.stdout
+
+
+def test_a_torch_that_cannot_be_imported_is_a_line_with_its_cure(server, tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(
+        "raise OSError('libcudart.so.13: cannot open shared object file')"
+    )
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = run(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path), PYTHONPATH=paths)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "torch cannot be imported: libcudart.so.13: cannot open" in done.stdout
+    assert "pip install --force-reinstall torch" in done.stdout
+    assert "can be reached" in done.stdout  # and the rest is still looked at
 
 
 def test_without_a_network_it_says_what_still_works(server, tmp_path):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import diffusers
@@ -12,6 +14,7 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
+from huggingface_hub.utils import _auth
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -188,13 +191,13 @@ FAILURES = {
     "no such model": ({}, {}, "nobody/nothing", FileNotFoundError,
         "There is no model nobody/nothing on the hub, or it is private: check its name at "
         "https://huggingface.co/nobody/nothing; if it is private, log in first with "
-        "sdnb.notebook_login()."),
+        "sdnb.notebook_login(force=True)."),
     "no such model for this account": ({"token": TOKEN}, {}, "nobody/nothing", FileNotFoundError,
         "There is no model nobody/nothing that your account can see: check its name at "
         "https://huggingface.co/nobody/nothing."),
     "gated, no token": ({"gated": True}, {}, MODEL, PermissionError,
         "someone/small is gated: accept its terms at https://huggingface.co/someone/small, then "
-        "log in with sdnb.notebook_login()."),
+        "log in with sdnb.notebook_login(force=True)."),
     "gated, terms not accepted": ({"gated": True, "token": TOKEN}, {}, MODEL, PermissionError,
         "someone/small is gated, and your account has no access yet: accept its terms at "
         "https://huggingface.co/someone/small."),
@@ -202,8 +205,8 @@ FAILURES = {
         PermissionError, "Your token may not read gated models such as someone/small: allow it to "
         "at https://huggingface.co/settings/tokens (read access to public gated repositories)."),
     "bad token": ({"token": "hf_old"}, {}, MODEL, PermissionError,
-        "The hub does not accept your token: it is mistyped or has expired. Make a new one at "
-        "https://huggingface.co/settings/tokens and log in again with sdnb.notebook_login()."),
+        "The hub does not accept your token: it is mistyped or has expired. To go on, "
+        "log in again with sdnb.notebook_login(force=True)."),
     "forbidden": ({}, {MODEL: 403}, MODEL, PermissionError,
         "The hub refuses someone/small to your token: see what the token may do at "
         "https://huggingface.co/settings/tokens."),
@@ -259,7 +262,8 @@ def test_no_network_and_nothing_cached(server):
 def test_offline_and_nothing_cached(server, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE forbids to download it: unset it"):
+    with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE forbids to download it: unset it "
+                       "and restart the kernel"):  # fmt: skip
         fetch()
 
 
@@ -272,7 +276,9 @@ def test_half_a_download_is_not_taken_for_a_model(server):
 
 def test_a_full_disk_is_said_before_the_download_and_during_it(server, tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "_free_disk", lambda folder: 10)
-    with pytest.raises(OSError, match=r"The disk is too full: \d+ MB are to go to .*HF_HOME"):
+    with pytest.raises(
+        OSError, match=r"The disk is too full: \d+ MB are to go to .*HF_HOME .*restart the ker"
+    ):
         fetch()
     code = f"""
 import resource
@@ -348,10 +354,147 @@ def test_a_variant_that_is_not_there_is_named_with_those_that_are(server):
 def test_login_says_whose_the_token_is(server, monkeypatch, heard):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     sdnb.notebook_login()
-    monkeypatch.setenv("HF_TOKEN", "hf_mistyped")
+    assert heard() == ["Already logged in to the Hugging Face hub as ada."]
+
+
+@pytest.mark.parametrize("status", [403, 503, None])
+def test_a_hub_that_does_not_say_whose_the_token_is_has_not_refused_it(
+    status, server, monkeypatch, heard
+):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    if status:
+        server.faults["whoami-v2"] = status
+    else:
+        server.stop()
+    sdnb.notebook_login()
+    says = f"it answers with status {status}" if status else "the hub cannot be reached"
+    assert heard()[0].startswith("Already logged in to the Hugging Face hub (")
+    assert says in heard()[0]
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """How often the hub's own login was opened, and with what; a person sits there."""
+    opened = []
+    monkeypatch.setattr(huggingface_hub, "notebook_login", lambda **given: opened.append(given))
+    monkeypatch.setattr(login, "someone_can_answer", lambda: True)
+    return opened
+
+
+@pytest.fixture
+def colab(monkeypatch):
+    """Colab, as huggingface_hub sees it: its secrets, name -> value."""
+    secrets = {}
+
+    class SecretNotFoundError(Exception):
+        pass
+
+    def get(name):
+        if name not in secrets:
+            raise SecretNotFoundError(name)
+        return secrets[name]
+
+    class NotebookAccessError(Exception):
+        pass
+
+    google, inner = types.ModuleType("google"), types.ModuleType("google.colab")
+    userdata, errors = types.ModuleType("google.colab.userdata"), types.ModuleType("errors")
+    vars(userdata).update(
+        get=get, SecretNotFoundError=SecretNotFoundError, NotebookAccessError=NotebookAccessError
+    )
+    errors.Error = Exception
+    google.colab, inner.userdata, inner.errors = inner, userdata, errors
+    monkeypatch.setitem(sys.modules, "google", google)
+    monkeypatch.setitem(sys.modules, "google.colab", inner)
+    monkeypatch.setitem(sys.modules, "google.colab.userdata", userdata)
+    monkeypatch.setitem(sys.modules, "google.colab.errors", errors)
+    monkeypatch.setattr(_auth, "is_google_colab", lambda: True)
+    monkeypatch.setattr(_auth, "_IS_GOOGLE_COLAB_CHECKED", False)
+    monkeypatch.setattr(_auth, "_GOOGLE_COLAB_SECRET", None)
+    return secrets
+
+
+@pytest.mark.parametrize("default", ["emoji", MODEL])
+def test_what_load_says_of_an_expired_token_opens_the_login(
+    default, server, tmp_path, monkeypatch, opened, heard
+):
+    monkeypatch.setenv("SDNB_MODEL", default)
+    (tmp_path / "token").write_text("hf_expired")
+    with pytest.raises(PermissionError) as caught:
+        fetch()
+    call = re.search(r"sdnb\.(notebook_login\(.*\))\.$", str(caught.value))[1]
+    eval(call, vars(sdnb))
+    sdnb.notebook_login()
+    assert opened == [{"skip_if_logged_in": False}] * 2
+    assert (
+        heard()[-1] == "The hub does not accept the token from the token file, so its login opens."
+    )
+
+
+@pytest.mark.parametrize("sentence", ["gated", "private"])
+def test_what_load_says_without_a_token_opens_the_login_where_there_is_no_gpu_too(
+    sentence, server, monkeypatch, opened
+):
+    monkeypatch.setenv("SDNB_MODEL", "emoji")
+    server.repositories[MODEL].gated = True
+    with pytest.raises(OSError, match=sentence) as caught:
+        fetch(MODEL if sentence == "gated" else "someone/hidden")
+    eval(re.search(r"sdnb\.(notebook_login\(.*\))", str(caught.value))[1], vars(sdnb))
+    assert opened == [{"skip_if_logged_in": False}]
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"])
+def test_a_bad_token_in_the_environment_is_named_and_no_login_that_would_not_help_opens(
+    name, server, monkeypatch, opened, heard
+):
+    monkeypatch.setenv(name, "hf_mistyped")
+    with pytest.raises(PermissionError, match=f"into the environment variable {name}, or remove"):
+        fetch()
+    sdnb.notebook_login()
+    assert f"environment variable {name}, or remove it, and restart the kernel" in heard()[0]
+    assert not opened
+    sdnb.notebook_login(force=True)
+    assert f"{name} goes before the login" in heard()[1]
+    assert opened
+
+
+def test_a_bad_token_where_nobody_can_answer_opens_nothing(server, tmp_path, heard):
+    (tmp_path / "token").write_text("hf_expired")
+    sdnb.notebook_login()
+    assert heard()[0].startswith("The hub does not accept the token that is here: log in again")
+
+
+def test_a_colab_secret_is_a_login_and_shows_nowhere(server, colab, tmp_path, heard, capfd, caplog):
+    caplog.set_level("DEBUG")
+    colab["HF_TOKEN"] = TOKEN
+    server.repositories[MODEL].gated = True
+    server.repositories[MODEL].readers = {TOKEN}
     sdnb.notebook_login()
     assert heard()[0] == "Already logged in to the Hugging Face hub as ada."
-    assert "the hub does not accept the token: make a new one" in heard()[1]
+    assert (fetch() / UNET).is_file()
+    assert TOKEN not in caplog.text + "".join(capfd.readouterr())
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and TOKEN.encode() in p.read_bytes()]
+
+
+def test_a_bad_colab_secret_is_named_and_the_login_goes_before_it(
+    server, colab, tmp_path, opened, heard
+):
+    colab["HF_TOKEN"] = "hf_mistyped"
+    with pytest.raises(
+        PermissionError, match="into the Colab secret HF_TOKEN and restart the sess"
+    ):
+        fetch()
+    sdnb.notebook_login()
+    assert "does not accept the token from the Colab secret HF_TOKEN" in heard()[-1]
+    assert opened
+    (tmp_path / "token").write_text(TOKEN)  # what the login leaves
+    assert (fetch() / UNET).is_file()
+
+
+def test_colab_without_a_secret_is_not_logged_in(server, colab, monkeypatch, opened):
+    monkeypatch.setenv("SDNB_MODEL", MODEL)
+    sdnb.notebook_login()
+    assert opened == [{}]
 
 
 def test_login_does_not_wait_where_nobody_can_answer(server, monkeypatch, heard):
@@ -363,11 +506,8 @@ def test_login_does_not_wait_where_nobody_can_answer(server, monkeypatch, heard)
     assert "No login needed" in heard()[1]
 
 
-def test_login_opens_the_hubs_own_where_somebody_can_answer(server, monkeypatch):
-    opened = []
+def test_login_opens_the_hubs_own_where_somebody_can_answer(server, monkeypatch, opened):
     monkeypatch.setenv("SDNB_MODEL", MODEL)
-    monkeypatch.setattr(huggingface_hub, "notebook_login", lambda **given: opened.append(given))
-    monkeypatch.setattr(login, "someone_can_answer", lambda: True)
     sdnb.notebook_login()
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     sdnb.notebook_login()

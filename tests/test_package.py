@@ -23,7 +23,8 @@ BELOW = {
     "notices": set(),
     "pictures": set(),
     "device": set(),
-    "failures": set(),
+    "account": set(),
+    "failures": {"account"},
     "facts": set(),
     "files": set(),
     "merging": set(),
@@ -44,7 +45,7 @@ BELOW = {
     "hub": {"failures", "notices"},
     "weights": {"device"},
     "loading": {"code", "device", "emoji", "hub", "notices", "weights"},
-    "login": {"emoji", "failures", "loading", "notices"},
+    "login": {"account", "emoji", "failures", "loading", "notices"},
     "generation": {
         "decoding", "emoji", "loading", "notices", "pictures", "previews", "sample", "schedulers",
         "settings", "tokens",
@@ -66,8 +67,8 @@ BELOW = {
         "previews", "sample", "settings", "store", "turns",
     },
     "sweep": {
-        "axes", "cluster", "generation", "loading", "pictures", "plans", "previews", "sample",
-        "settings", "store", "turns",
+        "axes", "cluster", "generation", "loading", "metadata", "notices", "pictures", "plans",
+        "previews", "sample", "settings", "store", "turns",
     },
     "board": {
         "axes", "emoji", "files", "generation", "grid", "loading", "login", "metadata", "notices",
@@ -77,7 +78,7 @@ BELOW = {
     "nbtest": {"files", "grid"},
     "prompts": {"emoji", "loading"},
     "counting": set(),
-    "doctor": {"device", "emoji", "failures", "loading"},
+    "doctor": {"account", "device", "emoji", "failures", "loading"},
     "__main__": {"axes", "doctor", "files", "loading", "metadata", "sweep"},
     "__init__": set(),
 }  # fmt: skip

@@ -8,7 +8,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 import sdnb
@@ -139,8 +139,34 @@ def test_variations_of_a_sample_resemble_it_and_differ(pipe, fox):
     other = sdnb.generate("a bus on a black background", steps=8, seed=1, pipe=pipe)
     for sample in sheet:
         assert 1 < difference(sample.image, fox.image) < difference(other.image, fox.image)
-    with pytest.raises(ValueError, match=r"Say in words what the picture shows: give prompt="):
-        sdnb.variations(fox.image, pipe=pipe)
+
+
+def test_variations_take_the_prompt_that_the_picture_carries(pipe, fox, tmp_path, heard):
+    ours = fox.save(tmp_path / "fox.png")
+    text = PngImagePlugin.PngInfo()
+    text.add_text("parameters", "a bus\nSteps: 20, Sampler: DDIM, CFG scale: 7, Seed: 1")
+    fox.image.save(tmp_path / "bus.png", pnginfo=text)
+    few = {"steps": 2, "seed": 5, "pipe": pipe}
+    for given, prompt in (
+        (ours, "a fox"), (str(ours), "a fox"), (Image.open(ours), "a fox"),
+        (tmp_path / "bus.png", "a bus"), (Image.open(tmp_path / "bus.png"), "a bus"),
+    ):  # fmt: skip
+        assert [s.settings.prompt for s in sdnb.variations(given, 2, **few)] == [prompt] * 2
+    assert sdnb.variations(ours, 1, prompt="a cat", **few)[0].settings.prompt == "a cat"
+    assert not [s for s in heard() if "without a prompt" in s]
+
+
+def test_variations_of_a_picture_that_says_nothing_are_made_and_that_is_said(
+    pipe, fox, tmp_path, heard
+):
+    fox.image.save(tmp_path / "photo.jpg")
+    for given in (fox.image, tmp_path / "photo.jpg"):
+        sheet = sdnb.variations(given, n=4, steps=2, pipe=pipe)
+        assert len({s.image.tobytes() for s in sheet}) == 4
+        assert {s.settings.prompt for s in sheet} == {""}
+    assert sum("made without a prompt" in s for s in heard()) == 2
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*none.png"):
+        sdnb.variations(tmp_path / "none.png", pipe=pipe)
 
 
 @pytest.fixture(scope="module")

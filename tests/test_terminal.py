@@ -58,6 +58,17 @@ def test_a_name_made_from_the_prompt_leaves_every_picture_that_is_there_alone(tm
     assert (tmp_path / "a-fox-2.png").read_text() == "mine"
 
 
+def test_what_is_advised_about_a_long_prompt_is_an_option_here(tmp_path):
+    words = ["a fox " * 60, "--steps", "1", "--model", "emoji", "-o", "s.png"]
+    done = sdnb_in(tmp_path, *words)
+    assert done.returncode == 2
+    assert "give --long-prompt cut, or chunk to read it in pieces." in done.stderr
+    assert "long_prompt" not in done.stderr
+    done = sdnb_in(tmp_path, *words, "--long-prompt", "chunk")
+    assert done.returncode == 0, done.stderr
+    assert sdnb.read(tmp_path / "s.png").settings.long_prompt == "chunk"
+
+
 def test_ctrl_c_stops_it_with_a_word_and_leaves_no_file(tmp_path):
     command = [sys.executable, "-m", "sdnb", "a fox", "--steps", "900", "--model", "emoji"]
     shown = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}

@@ -67,6 +67,31 @@ def test_pieces_break_between_words_and_lose_none(pipe):
     assert all(not tokens.lost(pipe, part) for part in parts)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["fox," * 100 + "cat", "狐狸和猫在蓝色的背景上" * 10, "a fox " + "猫🦊" * 60 + " and a cat",
+     "x" * 500, "a,b;c|" * 60],
+    ids=["tags", "Chinese", "mixed", "one letter", "signs"],
+)  # fmt: skip
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+def test_a_word_that_is_too_long_is_parted_too_and_loses_no_letter(pipe, text, fast, monkeypatch):
+    if not fast:
+        monkeypatch.setattr(type(pipe.tokenizer), "is_fast", False)
+    parts = tokens.pieces(pipe, text)
+    assert "".join("".join(parts).split()) == "".join(text.split())
+    assert all(0 < tokens.count(pipe, part) <= 75 for part in parts)
+    whole = tokens.count(pipe, text)
+    assert len(parts) <= whole // 60 + 2
+
+
+def test_the_end_of_a_list_without_spaces_counts(pipe):
+    def picture(prompt):
+        made = sdnb.generate(prompt, steps=3, seed=1, long_prompt="chunk", pipe=pipe)
+        return np.asarray(made.image, int)
+
+    assert np.abs(picture("fox," * 100 + "cat") - picture("fox," * 100 + "bus")).mean() > 0.1
+
+
 # ---------------------------------------------------------------- weights
 
 WEIGHED = "a fox++ on a (blue)0.7 background"
