@@ -105,7 +105,7 @@ def _cached(
     folder = Path(at).parent
     try:
         found = _local(source, folder, folder.name, variant, half, use_safetensors)
-    except ValueError:
+    except MissingError:
         raise ConnectionError(
             f"Only a part of {source} was downloaded, and the hub cannot be reached now: "
             "load it again when this machine is online."
@@ -121,21 +121,40 @@ def _local(
     there = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
     index = _index(folder / "model_index.json")
     names, chosen = choose(model, there, index, variant, half, use_safetensors)
+    for name in names:
+        if re.search(r"\.index(\.\w+)?\.json$", name):
+            shards = set(_json(there[name]).get("weight_map", {}).values())
+            part = name.partition("/")[0]
+            if not all(f"{part}/{shard}" in there for shard in shards):
+                raise MissingError(_lacks(model, part, "whole weights"))
     sizes = {n: there[n].stat().st_size for n in names}
     return Listing(model, index, sizes, chosen, commit, folder)
 
 
 def _index(path: str | Path) -> dict[str, Any]:
+    return _json(Path(path))
+
+
+def _json(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(Path(path).read_text()))
+        return dict(json.loads(path.read_text()))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: it is no JSON. Delete it and load again.") from error
 
 
 _WEIGHTS = re.compile(
     r"(?P<stem>(diffusion_pytorch_|pytorch_|)model)(\.(?P<variant>\w+?))??"
-    r"(-\d{5}-of-\d{5})?\.(?P<kind>safetensors|bin)(\.index(\.(?P<index_variant>\w+))?\.json)?"
+    r"(-(?P<shard>\d{5})-of-(?P<shards>\d{5}))?\.(?P<kind>safetensors|bin)"
+    r"(?P<index>\.index(\.(?P<index_variant>\w+))?\.json)?"
 )
+# A part's settings and its tokenizer's words. Repositories hold much else beside the weights:
+# SDXL's has 10 GB for OpenVINO.
+_TEXTS = (".json", ".txt", ".model", ".jinja")
+_WEIGHTLESS = re.compile(r"scheduler|tokenizer|processor|feature_?extractor|Backend", re.IGNORECASE)
+
+
+class MissingError(ValueError):
+    """What a pipeline needs is not among the files."""
 
 
 def choose(
@@ -145,20 +164,20 @@ def choose(
     """The files that a pipeline needs, and the variant of its weights.
 
     Raises:
-        ValueError: a part has no weights, only pickled ones, or none of that variant.
+        MissingError: a part has no files, no weights, or none of that variant.
+        ValueError: a part has only pickled weights.
 
     Example:
-        >>> files = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors",
-        ...          "unet/diffusion_pytorch_model.fp16.safetensors", "model_index.json"]
+        >>> files = ["model_index.json", "unet/config.json", "unet/openvino_model.bin",
+        ...          "unet/diffusion_pytorch_model.safetensors",
+        ...          "unet/diffusion_pytorch_model.fp16.safetensors"]
         >>> index = {"unet": ["diffusers", "UNet2DConditionModel"]}
         >>> choose("a/b", files, index, variant="auto", half=True)[1]
         'fp16'
     """
-    parts = {
-        name for name, made in index.items() if isinstance(made, (list, tuple)) and all(made[:2])
-    }
+    parts = {name: made[1] for name, made in index.items() if _is_part(name, made)}
     weights: dict[str, dict[tuple[str, str], list[str]]] = {}  # part -> (variant, kind) -> files
-    needed = ["model_index.json"]
+    texts: dict[str, list[str]] = {}
     for path in sorted(there):
         part, _, name = path.partition("/")
         if part not in parts or "/" in name:
@@ -166,34 +185,58 @@ def choose(
         if match := _WEIGHTS.fullmatch(name):
             which = match["variant"] or match["index_variant"] or ""
             weights.setdefault(part, {}).setdefault((which, match["kind"]), []).append(path)
-        elif not name.endswith((".msgpack", ".h5", ".onnx", ".onnx_data", ".pb", ".ot", ".md")):
-            needed.append(path)
+        elif name.endswith(_TEXTS):
+            texts.setdefault(part, []).append(path)
 
     wanted = ("fp16" if half else None) if variant == "auto" else variant
     variants = {which for kinds in weights.values() for which, _ in kinds}
     if variant not in ("auto", None) and variant not in variants:
-        raise ValueError(
+        raise MissingError(
             f"{model} has no variant {variant!r}: leave it out"
             + (f", or use {' or '.join(map(repr, sorted(variants - {''})))}." * (variants != {""}))
         )
     if variant == "auto" and "" not in variants:  # only one precision was saved
         wanted = wanted if wanted in variants else min(variants, default=None)
     used = wanted if wanted in variants else None
+    needed = ["model_index.json"]
     for part, kinds in weights.items():
         for which in (used or "", "", "fp16" if variant == "auto" else ""):
-            if files := kinds.get((which, "safetensors")):
+            files = kinds.get((which, "safetensors"), [])
+            if _is_whole(files):
                 break
         else:
             pickled = kinds.get((used or "", "bin"), kinds.get(("", "bin"), []))
-            if use_safetensors or not pickled:
-                raise ValueError(_pickled(model, part, bool(pickled)))
+            if use_safetensors and _is_whole(pickled):
+                raise ValueError(_pickled(model, part))
+            if not _is_whole(pickled):
+                raise MissingError(_lacks(model, part, "whole weights"))
             files = pickled
         needed += files
-    if missing := sorted(
-        p for p in parts - set(weights) if index[p][1].endswith(("Model", "Encoder", "Projection"))
-    ):
-        raise ValueError(_pickled(model, missing[0], False))
-    return needed, used
+    for part, made in parts.items():
+        if not _WEIGHTLESS.search(f"{part} {made}"):
+            if part not in weights:
+                raise MissingError(_lacks(model, part, "weights"))
+            if f"{part}/config.json" not in texts.get(part, []):
+                raise MissingError(_lacks(model, part, "config.json"))
+        elif part not in texts:
+            raise MissingError(_lacks(model, part, "files"))
+    return needed + [path for part in texts.values() for path in part], used
+
+
+def _is_part(name: str, made: object) -> bool:
+    """Whether an entry of the index names a part: its library and its class."""
+    pair = isinstance(made, list) and len(made) == 2 and all(isinstance(x, str) for x in made)
+    return pair and not name.startswith("_")
+
+
+def _is_whole(files: list[str]) -> bool:
+    """Whether these are one file of weights, or all shards of one with their index."""
+    found = [match for f in files if (match := _WEIGHTS.fullmatch(f.partition("/")[2]))]
+    weights = [match for match in found if not match["index"]]
+    shards = {match["shard"]: int(match["shards"]) for match in weights if match["shard"]}
+    if len(weights) > len(shards):
+        return True
+    return 0 < len(shards) == max(shards.values()) and len(found) > len(weights)
 
 
 def parameters(found: Listing) -> int:
@@ -219,9 +262,11 @@ def _numbers(file: Path) -> int:
     return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
 
 
-def _pickled(model: str, part: str, pickled: bool) -> str:
-    if not pickled:
-        return f"{model} has no weights for its part {part}, so it cannot be loaded."
+def _lacks(model: str, part: str, what: str) -> str:
+    return f"{model} has no {what} for its part {part}, so it cannot be loaded."
+
+
+def _pickled(model: str, part: str) -> str:
     return (
         f"{model} has only pickled weights ({part}/*.bin), which can run any program when they are "
         "opened. If you trust their maker: sdnb.load(..., use_safetensors=False)."
@@ -307,5 +352,8 @@ def _full(cache: Path, size: int) -> str:
 
 
 def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 import sdnb
 from sdnb import emoji, failures, hub, loading, login
+from tests import toys
 from tests.hub_server import COMMIT, Hub, Repository
 
 MODEL = "someone/small"
@@ -182,6 +183,97 @@ def test_shards_and_their_index_are_needed_and_other_formats_are_not():
     assert sorted(needed) == sorted([there[0], *there[3:5], *there[9:11]])
 
 
+SDXL = """
+.gitattributes 01.png LICENSE.md README.md comparison.png model_index.json pipeline.png
+scheduler/scheduler_config.json sd_xl_base_1.0.safetensors sd_xl_base_1.0_0.9vae.safetensors
+sd_xl_offset_example-lora_1.0.safetensors
+text_encoder/config.json text_encoder/flax_model.msgpack text_encoder/model.fp16.safetensors
+text_encoder/model.onnx text_encoder/model.safetensors text_encoder/openvino_model.bin
+text_encoder/openvino_model.xml
+text_encoder_2/config.json text_encoder_2/flax_model.msgpack text_encoder_2/model.fp16.safetensors
+text_encoder_2/model.onnx text_encoder_2/model.onnx_data text_encoder_2/model.safetensors
+text_encoder_2/openvino_model.bin text_encoder_2/openvino_model.xml
+tokenizer/merges.txt tokenizer/special_tokens_map.json tokenizer/tokenizer_config.json
+tokenizer/vocab.json
+tokenizer_2/merges.txt tokenizer_2/special_tokens_map.json tokenizer_2/tokenizer_config.json
+tokenizer_2/vocab.json
+unet/config.json unet/diffusion_flax_model.msgpack unet/diffusion_pytorch_model.fp16.safetensors
+unet/diffusion_pytorch_model.safetensors unet/model.onnx unet/model.onnx_data
+unet/openvino_model.bin unet/openvino_model.xml
+vae/config.json vae/diffusion_flax_model.msgpack vae/diffusion_pytorch_model.fp16.safetensors
+vae/diffusion_pytorch_model.safetensors
+vae_1_0/config.json vae_1_0/diffusion_pytorch_model.fp16.safetensors
+vae_1_0/diffusion_pytorch_model.safetensors
+vae_decoder/config.json vae_decoder/model.onnx vae_decoder/openvino_model.bin
+vae_decoder/openvino_model.xml
+vae_encoder/config.json vae_encoder/model.onnx vae_encoder/openvino_model.bin
+vae_encoder/openvino_model.xml
+"""  # stabilityai/stable-diffusion-xl-base-1.0
+
+SDXL_INDEX = {
+    "_class_name": "StableDiffusionXLPipeline", "_diffusers_version": "0.19.0.dev0",
+    "force_zeros_for_empty_prompt": True, "add_watermarker": None,
+    "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_of_sdxl_only_the_parts_weights_in_one_precision_and_their_texts_are_needed(half):
+    there = SDXL.split()
+    needed, variant = hub.choose("a/b", there, SDXL_INDEX, "auto", half)
+    assert variant == ("fp16" if half else None)
+    parts = ("scheduler/", "text_encoder", "tokenizer", "unet/", "vae/")
+    texts = [n for n in there if n.startswith(parts) and n.endswith((".json", ".txt"))]
+    end = ".fp16.safetensors" if half else "model.safetensors"
+    weights = [n for n in there if n.startswith(parts) and n.endswith(end)]
+    assert len(weights) == 4
+    assert sorted(needed) == sorted(["model_index.json", *texts, *weights])
+    found = hub.Listing("a/b", SDXL_INDEX, dict.fromkeys(needed, 4000), variant)
+    assert hub.parameters(found) == 4 * (2000 if half else 1000)
+
+
+@pytest.mark.parametrize("family", ["SDXL", "SD3", "Flux"])
+def test_other_families_come_from_the_hub_too_without_what_lies_beside_them(
+    family, server, tmp_path
+):
+    folder = toys.saved(family, tmp_path)
+    waste = ["text_encoder/openvino_model.bin", "vae/model.onnx", "vae_1_0/config.json",
+             "vae/diffusion_flax_model.msgpack", "whole.safetensors"]  # fmt: skip
+    for name in waste:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x" * 1000)
+    server.repositories["someone/toy"] = Repository(folder)
+    pipe = sdnb.load("someone/toy", device="cpu", dtype="float32")
+    again = diffusers.DiffusionPipeline.from_pretrained(folder)
+    for name, part in again.components.items():
+        if isinstance(part, torch.nn.Module):
+            ours = getattr(pipe, name).state_dict()
+            assert all(torch.equal(ours[k], x) for k, x in part.state_dict().items()), name
+    got = {path.partition(COMMIT + "/")[2] for method, path in server.asked if method == "GET"}
+    assert "vae/config.json" in got
+    assert not got & set(waste)
+
+
+def test_a_part_is_whole_with_its_settings_and_all_shards_of_its_weights():
+    index = {"unet": ["diffusers", "UNet2DConditionModel"], "tokenizer": ["a", "CLIPTokenizer"],
+             "scheduler": ["diffusers", "DDIMScheduler"]}  # fmt: skip
+    name = "unet/diffusion_pytorch_model"
+    whole = [
+        "model_index.json", "scheduler/scheduler_config.json", "tokenizer/vocab.json",
+        "unet/config.json", f"{name}-00001-of-00002.safetensors",
+        f"{name}-00002-of-00002.safetensors", f"{name}.safetensors.index.json",
+    ]  # fmt: skip
+    assert sorted(hub.choose("a/b", whole, index, "auto", half=False)[0]) == whole
+    for lost in whole[1:]:
+        with pytest.raises(hub.MissingError, match=f"for its part {lost.partition('/')[0]}, so it"):
+            hub.choose("a/b", [n for n in whole if n != lost], index, "auto", half=False)
+
+
 # ---------------------------------------------------------------- what fails, in words
 
 FAILURES = {
@@ -263,11 +355,48 @@ def test_offline_and_nothing_cached(server, monkeypatch):
         fetch()
 
 
-def test_half_a_download_is_not_taken_for_a_model(server):
-    (fetch() / UNET).unlink()
+@pytest.mark.parametrize(
+    "lost", [UNET, "vae", "scheduler", "tokenizer", "unet/config.json", "text_encoder/config.json"]
+)
+def test_half_a_download_is_not_taken_for_a_model(lost, server):
+    at = fetch() / lost
+    shutil.rmtree(at) if at.is_dir() else at.unlink()
     server.stop()
     with pytest.raises(ConnectionError, match="Only a part of someone/small was downloaded"):
         fetch()
+
+
+def test_shards_that_the_index_names_are_all_needed(server, small, tmp_path):
+    folder = shutil.copytree(small, tmp_path / "sharded")
+    shutil.rmtree(folder / "unet")
+    unet = diffusers.UNet2DConditionModel.from_pretrained(small / "unet")
+    unet.save_pretrained(folder / "unet", max_shard_size="200KB")
+    shards = sorted((folder / "unet").glob("*-of-*.safetensors"))
+    assert len(shards) > 1
+    server.repositories[MODEL] = Repository(folder)
+    at = fetch()
+    assert len(list((at / "unet").iterdir())) == len(shards) + 2
+    index = at / "unet/diffusion_pytorch_model.safetensors.index.json"
+    named = json.loads(index.read_text())
+    named["weight_map"]["one.more"] = "diffusion_pytorch_model-extra.safetensors"
+    index.write_text(json.dumps(named))
+    server.stop()
+    with pytest.raises(ConnectionError, match="Only a part of someone/small was downloaded"):
+        fetch()
+
+
+@pytest.mark.parametrize("part", ["vae", "tokenizer", "scheduler"])
+def test_a_repository_that_lacks_a_part_is_refused_before_anything_is_downloaded(
+    part, server, small, tmp_path
+):
+    folder = shutil.copytree(small, tmp_path / "lacking")
+    for file in (folder / part).glob("*.safetensors" if part == "vae" else "*"):
+        file.unlink()
+    server.repositories[MODEL] = Repository(folder)
+    what = "weights" if part == "vae" else "files"
+    with pytest.raises(ValueError, match=f"{MODEL} has no {what} for its part {part}, so it can"):
+        sdnb.load(MODEL, device="cpu")
+    assert not [path for _, path in server.asked if path.endswith(".safetensors")]
 
 
 def test_a_full_disk_is_said_before_the_download_and_during_it(server, tmp_path, monkeypatch):
