@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -80,11 +79,10 @@ def listing(
         there = {s.rfilename: s for s in info.siblings or []}
         if "model_index.json" not in there:
             raise ValueError(_no_pipeline(source, info))
-        index = _index(
-            huggingface_hub.hf_hub_download(source, "model_index.json", revision=info.sha)
-        )
+        at = huggingface_hub.hf_hub_download(source, "model_index.json", revision=info.sha)
     except failures.library_errors() as error:
         return _cached(source, revision, variant, half, use_safetensors, error)
+    index = read_json(Path(at), source, downloaded=True)
     names, chosen = choose(source, there, index, variant, half, use_safetensors)
     return Listing(
         source, index, {n: there[n].size or 0 for n in names}, chosen, info.sha,
@@ -119,11 +117,11 @@ def _local(
     use_safetensors: bool,
 ) -> Listing:  # fmt: skip
     there = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    index = _index(folder / "model_index.json")
+    index = read_json(folder / "model_index.json", model, downloaded=commit is not None)
     names, chosen = choose(model, there, index, variant, half, use_safetensors)
     for name in names:
         if re.search(r"\.index(\.\w+)?\.json$", name):
-            shards = set(_json(there[name]).get("weight_map", {}).values())
+            shards = set(read_json(there[name], model, commit is not None)["weight_map"].values())
             part = name.partition("/")[0]
             if not all(f"{part}/{shard}" in there for shard in shards):
                 raise MissingError(_lacks(model, part, "whole weights"))
@@ -131,15 +129,31 @@ def _local(
     return Listing(model, index, sizes, chosen, commit, folder)
 
 
-def _index(path: str | Path) -> dict[str, Any]:
-    return _json(Path(path))
+def read_json(path: Path, model: str, downloaded: bool) -> dict[str, Any]:
+    """What a file of settings says.
 
-
-def _json(path: Path) -> dict[str, Any]:
+    Raises:
+        OSError: it is damaged; a downloaded one is removed, so that it comes anew.
+    """
     try:
-        return dict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: it is no JSON. Delete it and load again.") from error
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:  # no JSON, or no settings
+        raise damaged(path, model, downloaded) from error
+
+
+def damaged(path: Path, model: str, downloaded: bool) -> OSError:
+    """Says that a file cannot be read; a downloaded one is removed, so that it comes anew."""
+    if downloaded:
+        try:
+            remove(path)
+        except OSError:  # a cache that may only be read
+            pass
+        else:
+            name = path.name
+            if path.parent.parent.name != "snapshots":
+                name = f"{path.parent.name}/{name}"
+            return OSError(f"{name} of {model} was damaged and is now removed: load it again.")
+    return OSError(f"{path} is damaged: put a whole copy in its place.")
 
 
 _WEIGHTS = re.compile(
@@ -299,15 +313,14 @@ def download(found: Listing, revision: str | None) -> Path:
     import huggingface_hub
     from huggingface_hub import constants
 
-    def here(name: str) -> bool:
-        at = huggingface_hub.try_to_load_from_cache(found.model, name, revision=found.commit)
-        return isinstance(at, str)
-
-    missing = [name for name in found.files if not here(name)]
-    size = sum(found.files[name] for name in missing)
     cache = Path(constants.HF_HUB_CACHE)
-    if size > 1_000_000:
+    try:
+        missing = [name for name in found.files if not _here(found, name)]
+        size = sum(found.files[name] for name in missing)
         free = _free_disk(cache)
+    except OSError as error:
+        raise failures.explained(error, found.model, revision) from error
+    if size > 1_000_000:
         notice(
             f"Downloading {found.model}{f' ({found.variant})' if found.variant else ''}: "
             f"{size / 1e6:,.0f} MB to {cache}, where {free / 1e6:,.0f} MB are free."
@@ -321,7 +334,7 @@ def download(found: Listing, revision: str | None) -> Path:
             )
         )  # fmt: skip
     except failures.library_errors() as error:
-        if failures.errno_of(error) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        if failures.errno_of(error) in failures.FULL:
             raise OSError(_full(cache, size)) from error
         raise failures.explained(error, found.model, revision, downloading=True) from error
     for name in missing:
@@ -331,6 +344,13 @@ def download(found: Listing, revision: str | None) -> Path:
                 f"{name} of {found.model} arrived damaged and was removed: load it again."
             )
     return folder
+
+
+def _here(found: Listing, name: str) -> bool:
+    import huggingface_hub
+
+    at = huggingface_hub.try_to_load_from_cache(found.model, name, revision=found.commit)
+    return isinstance(at, str)
 
 
 def remove(path: Path) -> None:

@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from sdnb import code, device, emoji, hub, weights
+from sdnb import code, device, emoji, failures, hub, weights
 from sdnb.notices import notice
 
 if TYPE_CHECKING:
@@ -159,6 +160,8 @@ def locate(model: str | os.PathLike[str]) -> str:
         >>> locate("CompVis/stable-diffusion-v1-4")
         'CompVis/stable-diffusion-v1-4'
     """
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
     if model == emoji.NAME:
         return str(emoji.FOLDER)
     folder = Path(model).expanduser()
@@ -173,12 +176,18 @@ def locate(model: str | os.PathLike[str]) -> str:
     if name in hub.MOVED:
         notice(f"{name} is no longer on the hub; the same weights are {hub.MOVED[name]}.")
         return hub.MOVED[name]
+    wrong: ValueError | None = None
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
-        return name
+        try:
+            validate_repo_id(name)
+        except HFValidationError as error:
+            wrong = error
+        else:
+            return name
     raise ValueError(
         f"{name!r} is no model: give 'emoji', a folder that exists, "
         f"or a hub id such as {STABLE_DIFFUSION!r}."
-    )
+    ) from wrong
 
 
 # ---------------------------------------------------------------- from files to a pipeline
@@ -206,8 +215,8 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
                 use_safetensors=request.use_safetensors or None,  # None takes either
                 **{code.dtype_keyword(diffusers.__version__): dtype},
             )
-    except (OSError, ValueError, RuntimeError, _safetensor_error()) as error:
-        raise _damaged(folder, found, error) from error
+    except Exception as error:  # a damaged file gives any: tokenizers raise a bare Exception
+        raise _failed(folder, found, error) from error
     if need > 0 and request.device != "cpu":
         notice(
             f"{found.model} needs {need / 1e6:,.0f} MB more than the GPU has free: its parts are "
@@ -227,16 +236,27 @@ def _check_class(found: hub.Listing) -> None:
     import diffusers
 
     named = found.index.get("_class_name")
-    made = getattr(diffusers, named, None) if isinstance(named, str) else None
-    if isinstance(named, list):
+    if isinstance(named, list) and named:
         raise ValueError(
             f"{found.model} needs program code of its own ({named[0]}), which sdnb does not run."
         )
+    if not isinstance(named, str):
+        raise ValueError(
+            f"{found.model} is no diffusers pipeline: its model_index.json names no class."
+        )
+    made = getattr(diffusers, named, None)
     if made is None:
         raise ValueError(
             f"{found.model} is a {named}, which diffusers {diffusers.__version__} does not have: "
             "a newer one may."
         )
+    if lacking := [name for name in getattr(made, "_backends", []) if not find_spec(name)]:
+        raise ValueError(
+            f"{found.model} is a {named}, which needs {' and '.join(lacking)}: "
+            f"pip install {' '.join(lacking)}, then start Python anew."
+        )
+    if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
+        raise ValueError(f"{found.model} is a {named}, which is no pipeline of diffusers.")
     takes = set(inspect.signature(made.__call__).parameters)
     if not takes & {"prompt", "image"} or takes & {"num_frames", "audio_length_in_s", "audio"}:
         raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
@@ -258,24 +278,24 @@ def _safetensor_error() -> type[BaseException]:
     return SafetensorError
 
 
-def _damaged(folder: Path, found: hub.Listing, error: BaseException) -> OSError:
+def _failed(folder: Path, found: hub.Listing, error: Exception) -> Exception:
     """Names the file that cannot be read; a downloaded one is removed, so that it comes anew."""
     from safetensors import safe_open
 
+    downloaded = found.commit is not None
     for name in found.files:
-        if name.endswith(".safetensors"):
+        if name.endswith(".json"):
+            try:
+                hub.read_json(folder / name, found.model, downloaded)
+            except OSError as damaged:
+                return damaged
+        elif name.endswith(".safetensors"):
             try:
                 with safe_open(folder / name, "pt"):
                     pass
             except (_safetensor_error(), OSError):
-                if found.commit:
-                    hub.remove(folder / name)
-                    return OSError(
-                        f"{name} of {found.model} was damaged and is now removed: load it again."
-                    )
-                return OSError(f"{folder / name} is damaged: put a whole copy in its place.")
-    reason = str(error).strip().splitlines()[0]
-    return OSError(f"{found.model} could not be loaded: {reason}")
+                return hub.damaged(folder / name, found.model, downloaded)
+    return OSError(f"{found.model} could not be loaded: {failures.reason(error)}")
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Loading from the hub: huggingface_hub's own client against a server on loopback."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -419,6 +421,65 @@ except OSError as error:
     assert done.stdout.startswith("The disk is too full: "), done.stderr
 
 
+def test_a_disk_that_is_full_at_the_first_small_file_is_said_too(server, tmp_path):
+    code = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+from sdnb import hub
+try:
+    hub.listing({MODEL!r}, None, 'auto', False, True)
+except OSError as error:
+    print(error, error.__cause__.errno)
+"""
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home"),
+                   "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=environment, timeout=100)  # fmt: skip
+    assert done.stdout.startswith(f"The disk is too full for {MODEL}, which is"), done.stderr
+    assert done.stdout.endswith(f" {errno.EFBIG}\n")
+
+
+def test_a_cache_folder_that_cannot_be_one_gets_a_cure(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file/cache"))
+    with pytest.raises(PermissionError, match=r"file/cache \(Not a directory\): set HF_HOME to a"):
+        fetch()
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [(n, "The disk is too full for a/b") for n in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
+    + [(n, "a/b cannot be kept in .* set HF_HOME to a folder of yours, and start Python anew")
+       for n in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)],
+)  # fmt: skip
+def test_what_the_disk_says_is_told_wherever_it_comes_up(number, sentence, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for downloading in (False, True):
+        error = failures.explained(OSError(number, "x"), "a/b", downloading=downloading)
+        assert re.match(sentence, str(error))
+    assert str(failures.explained(OSError(), "a/b")) == "a/b could not be loaded: OSError"
+
+
+@pytest.mark.parametrize(
+    "name", ["model_index.json", "unet/config.json", "tokenizer/tokenizer.json"]
+)
+def test_settings_that_were_damaged_in_the_cache_are_removed_and_come_anew(name, server):
+    file = fetch() / name
+    file.resolve().write_bytes(file.read_bytes()[:20])
+    with pytest.raises(OSError, match=f"{name} of {MODEL} was damaged and is now removed") as it:
+        sdnb.load(MODEL, device="cpu", dtype="float32")
+    assert it.value.__cause__ is not None
+    assert sdnb.load(MODEL, device="cpu", dtype="float32")
+
+
+def test_settings_that_are_damaged_in_a_folder_of_yours_stay_there(small, tmp_path):
+    folder = shutil.copytree(small, tmp_path / "mine")
+    (folder / "model_index.json").write_text('["a list"]')
+    with pytest.raises(OSError, match=r"mine/model_index\.json is damaged: put a whole copy in"):
+        sdnb.load(folder, device="cpu")
+    assert (folder / "model_index.json").exists()
+
+
 def test_a_file_that_was_damaged_in_the_cache_is_removed_and_comes_anew(server, small):
     file = (fetch() / UNET).resolve()
     file.write_bytes(file.read_bytes()[:5000])
@@ -447,6 +508,9 @@ def test_pickled_weights_are_refused_unless_asked_for(server, small, tmp_path):
         (None, "is no diffusers pipeline: .* The hub calls it 'text-generation'. Text-to-image"),
         ({"_class_name": "StableVideoDiffusionPipeline"}, "does not make pictures from text"),
         ({"_class_name": "FuturePipeline"}, "which diffusers .* does not have: a newer one may"),
+        ({"_class_name": "UNet2DConditionModel"}, "UNet2DConditionModel, which is no pipeline of"),
+        ({"_class_name": "OnnxStableDiffusionPipeline"}, "needs onnx: pip install onnx, then"),
+        ({"a": 1}, "is no diffusers pipeline: its model_index.json names no class"),
         ({"_class_name": ["mine", "MyPipeline"]}, "needs program code of its own .* does not run"),
         ({"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]},
          "has no weights for its part unet"),

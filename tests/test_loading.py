@@ -8,6 +8,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import HFValidationError
 
 import sdnb
 from sdnb import device, loading
@@ -83,6 +84,13 @@ def test_generate_takes_the_pipeline_that_load_last_returned():
 def test_what_cannot_be_loaded_gets_a_sentence(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         sdnb.load(**arguments)
+
+
+@pytest.mark.parametrize("name", ["a--b/c", "-a/b", "a/b.git", "a/" + "b" * 100])
+def test_what_the_hub_takes_for_no_id_is_told_so_with_its_reason(name):
+    with pytest.raises(ValueError, match="is no model: give 'emoji', a folder") as caught:
+        sdnb.load(name)
+    assert isinstance(caught.value.__cause__, HFValidationError)
 
 
 def test_a_folder_without_a_pipeline_is_told_so(tmp_path):

@@ -43,7 +43,7 @@ BELOW = {
     "store": {"metadata", "notices", "sample", "settings"},
     "hub": {"failures", "notices"},
     "weights": {"device"},
-    "loading": {"code", "device", "emoji", "hub", "notices", "weights"},
+    "loading": {"code", "device", "emoji", "failures", "hub", "notices", "weights"},
     "login": {"emoji", "failures", "loading", "notices"},
     "generation": {
         "decoding", "emoji", "loading", "notices", "pictures", "previews", "sample", "schedulers",
