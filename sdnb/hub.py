@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -253,16 +254,33 @@ def _is_whole(files: list[str]) -> bool:
     return 0 < len(shards) == max(shards.values()) and len(found) > len(weights)
 
 
-def parameters(found: Listing) -> int:
-    """How many numbers the weights hold: counted where they are here, else told by their size."""
-    half = found.variant in ("fp16", "bf16")
-    return sum(
-        _numbers(found.folder / name)
-        if found.folder and name.endswith(".safetensors")
-        else size // (2 if half else 4)
-        for name, size in found.files.items()
-        if name.endswith((".safetensors", ".bin"))
-    )
+def parameters(found: Listing) -> dict[str, int]:
+    """How many numbers each part's weights hold: by the headers of their files, here or there.
+
+    Where a header cannot be had, they are told by the file's size.
+    """
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi()
+    counted: dict[str, int] = {}
+    for name, size in found.files.items():
+        numbers = size // (2 if found.variant in ("fp16", "bf16") else 4)
+        if name.endswith(".safetensors"):
+            if at := _at(found, name):
+                numbers = _numbers(at)
+            else:
+                with suppress(
+                    *failures.library_errors(), huggingface_hub.errors.SafetensorsParsingError
+                ):
+                    header = api.parse_safetensors_file_metadata(
+                        found.model, name, revision=found.commit
+                    )  # a request for the file's first 100 kB
+                    numbers = sum(header.parameter_count.values())
+        elif not name.endswith(".bin"):
+            continue
+        part = name.partition("/")[0]
+        counted[part] = counted.get(part, 0) + numbers
+    return counted
 
 
 def _numbers(file: Path) -> int:
@@ -299,11 +317,12 @@ def _no_pipeline(model: str, info: Any) -> str:
 # ---------------------------------------------------------------- downloading
 
 
-def download(found: Listing, revision: str | None) -> Path:
+def download(found: Listing, revision: str | None, memory: object = "") -> Path:
     """Fetches what is not here yet, and returns the folder.
 
-    Says before how many megabytes that is. Progress is shown by the hub's own bars; what a broken
-    download left is used again. What was fetched is compared with the hub's SHA-256.
+    Says before how many megabytes that is, and `memory`, a sentence of how many it then takes.
+    Progress is shown by the hub's own bars; what a broken download left is used again. What was
+    fetched is compared with the hub's SHA-256.
 
     Raises:
         OSError: the hub fails, the disk is too small, or a file arrives damaged.
@@ -315,16 +334,15 @@ def download(found: Listing, revision: str | None) -> Path:
 
     cache = Path(constants.HF_HUB_CACHE)
     try:
-        missing = [name for name in found.files if not _here(found, name)]
+        missing = [name for name in found.files if not _at(found, name)]
         size = sum(found.files[name] for name in missing)
         free = _free_disk(cache)
     except OSError as error:
         raise failures.explained(error, found.model, revision) from error
     if size > 1_000_000:
-        notice(
-            f"Downloading {found.model}{f' ({found.variant})' if found.variant else ''}: "
-            f"{size / 1e6:,.0f} MB to {cache}, where {free / 1e6:,.0f} MB are free."
-        )
+        what = f"{found.model} ({found.variant})" if found.variant else found.model
+        to = f"{size / 1e6:,.0f} MB to {cache}, where {free / 1e6:,.0f} MB are free."
+        notice(f"Downloading {what}: {to} {memory}".strip())
         if size > free:
             raise OSError(_full(cache, size))
     try:
@@ -346,11 +364,14 @@ def download(found: Listing, revision: str | None) -> Path:
     return folder
 
 
-def _here(found: Listing, name: str) -> bool:
+def _at(found: Listing, name: str) -> Path | None:
+    """Where a file is, if it is here."""
     import huggingface_hub
 
+    if found.folder:
+        return found.folder / name
     at = huggingface_hub.try_to_load_from_cache(found.model, name, revision=found.commit)
-    return isinstance(at, str)
+    return Path(at) if isinstance(at, str) else None
 
 
 def remove(path: Path) -> None:

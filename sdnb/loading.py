@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
-from sdnb import code, device, emoji, failures, hub, weights
+from sdnb import code, device, emoji, failures, hub, room, weights
 from sdnb.notices import notice
 
 if TYPE_CHECKING:
@@ -203,8 +203,8 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
     )
     with _quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
         _check_class(found)
-    need = _make_room(found, request)
-    folder = hub.download(found, request.revision)
+    there = room.make(found, request.dtype, request.device, _loaded, _forget)
+    folder = hub.download(found, request.revision, there)
     embedded = request.source == str(emoji.FOLDER)
     try:
         dtype = getattr(torch, request.dtype)
@@ -217,14 +217,21 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
             )
     except Exception as error:  # a damaged file gives any: tokenizers raise a bare Exception
         raise _failed(folder, found, error) from error
-    if need > 0 and request.device != "cpu":
-        notice(
-            f"{found.model} needs {need / 1e6:,.0f} MB more than the GPU has free: its parts are "
-            "kept in main memory and take turns on the GPU."
-        )
-        pipe.enable_model_cpu_offload(device=request.device)
-    else:
-        pipe.to(request.device)
+    try:
+        if there.whole:
+            pipe.to(request.device)
+        else:
+            notice(
+                f"{found.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
+                "are free on the GPU: its parts are kept in main memory and take turns on the GPU."
+            )
+            pipe.enable_model_cpu_offload(device=request.device)
+    except torch.OutOfMemoryError as error:
+        del pipe
+        raise MemoryError(
+            f"{found.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and the "
+            f"GPU had too little left: end other programs that use it, or take a smaller model."
+        ) from error
     if half and hasattr(pipe, "unet"):  # convolutions are a fifth faster so, on CPU and GPU
         weights.to_channels_last(pipe.unet)
     name = emoji.NAME if embedded else request.source
@@ -328,30 +335,23 @@ def _quiet(warnings: bool) -> Iterator[None]:
 # ---------------------------------------------------------------- the cache
 
 
-def _make_room(found: hub.Listing, request: Request) -> int:
-    """Lets pipelines go, the least recently used first, until the model fits.
-
-    Returns:
-        The bytes that a GPU still lacks; 0 or less where it fits.
-
-    Raises:
-        MemoryError: the main memory is too small even then.
-    """
-    need = hub.parameters(found) * (4 if request.dtype == "float32" else 2)
-    while need * 1.1 > device.free_memory(request.device) and _loaded:
-        gone = next(iter(_loaded))
-        notice(f"Making room: {gone.source} leaves the memory.")
-        if _loaded.pop(gone) in _last:
-            _last.clear()
-        collect()
-    lacks = int(need * 1.1) - device.free_memory(request.device)
-    if lacks > 0 and request.device == "cpu":
-        raise MemoryError(
-            f"{found.model} needs {need * 1.1 / 1e6:,.0f} MB of memory in {request.dtype}, "
-            f"{device.free_memory('cpu') / 1e6:,.0f} MB are free: close other notebooks, or take "
-            "a smaller model."
-        )
-    return lacks
+def _forget(request: Request) -> bool:
+    """Lets a pipeline go; returns whether its memory is free now. One that is held stays."""
+    kept = ref(_loaded.pop(request))
+    was_last = bool(_last) and _last[0] is kept()
+    if was_last:
+        _last.clear()
+    collect()
+    pipe = kept()
+    if pipe is None:
+        notice(f"Making room: {request.source} leaves the memory.")
+        return True
+    others = dict(_loaded)
+    _loaded.clear()
+    _loaded.update({request: pipe, **others})
+    _last.extend([pipe] if was_last else [])
+    notice(f"{request.source} is still held by a variable: del it, and its memory is free.")
+    return False
 
 
 def current(pipe: DiffusionPipeline | None = None) -> DiffusionPipeline:

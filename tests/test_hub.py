@@ -99,7 +99,10 @@ def test_a_model_of_the_hub_loads_once_and_its_pictures_name_the_commit(server, 
     sample = sdnb.generate("a fox", steps=1, seed=1, pipe=pipe)
     assert (sample.facts["model"], sample.facts["revision"]) == (MODEL, COMMIT)
     assert f'"{MODEL}", revision="{COMMIT}"' in sample.code()
-    assert any("Downloading someone/small: " in s and " MB are free" in s for s in heard())
+    said = (
+        r"Downloading someone/small: \d+ MB to .*, where [\d,]+ MB are free\. It takes \d+ MB of "
+    )
+    assert any(re.match(said + r"memory, [\d,]+ MB are free\.$", s) for s in heard())
     assert ("GET", f"{MODEL}/resolve/{COMMIT}/whole.ckpt") not in server.asked
 
 
@@ -120,6 +123,22 @@ def test_what_is_in_the_cache_needs_no_hub(server, heard):
     server.stop()
     assert fetch() == folder
     assert sum("is taken from the cache" in s for s in heard()) == 2
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_what_a_model_needs_is_told_by_the_dtype_in_its_files(cached, server, small, tmp_path):
+    folder = shutil.copytree(small, tmp_path / "half")
+    for file in folder.rglob("*.fp16.safetensors"):  # half precision without saying so
+        file.replace(file.with_name(file.name.replace(".fp16", "")))
+    server.repositories[MODEL] = Repository(folder)
+    if cached:
+        fetch()
+    counted = hub.parameters(hub.listing(MODEL, None, "auto", True, True))
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder)
+    for part in ("unet", "vae", "text_encoder"):
+        assert counted[part] == sum(x.numel() for x in getattr(pipe, part).state_dict().values())
+    asked = [span for name, span in server.spans if name.endswith(".safetensors")]
+    assert set(asked) == ({None} if cached else {"bytes=0-100000"})
 
 
 def test_an_id_that_has_moved_is_followed(server, small, heard):
@@ -236,7 +255,8 @@ def test_of_sdxl_only_the_parts_weights_in_one_precision_and_their_texts_are_nee
     assert len(weights) == 4
     assert sorted(needed) == sorted(["model_index.json", *texts, *weights])
     found = hub.Listing("a/b", SDXL_INDEX, dict.fromkeys(needed, 4000), variant)
-    assert hub.parameters(found) == 4 * (2000 if half else 1000)
+    parts = ("text_encoder", "text_encoder_2", "unet", "vae")  # OpenVINO's are not counted
+    assert hub.parameters(found) == dict.fromkeys(parts, 2000 if half else 1000)
 
 
 @pytest.mark.parametrize("family", ["SDXL", "SD3", "Flux"])

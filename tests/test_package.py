@@ -43,7 +43,8 @@ BELOW = {
     "store": {"metadata", "notices", "sample", "settings"},
     "hub": {"failures", "notices"},
     "weights": {"device"},
-    "loading": {"code", "device", "emoji", "failures", "hub", "notices", "weights"},
+    "room": {"device", "hub"},
+    "loading": {"code", "device", "emoji", "failures", "hub", "notices", "room", "weights"},
     "login": {"emoji", "failures", "loading", "notices"},
     "generation": {
         "decoding", "emoji", "loading", "notices", "pictures", "previews", "sample", "schedulers",
