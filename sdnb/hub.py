@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdnb import failures
+from sdnb import failures, transfer
 from sdnb.failures import PAGE
 from sdnb.notices import notice
 
@@ -98,18 +97,22 @@ def _cached(
     """What an earlier download left, where the hub cannot be asked; else the error, explained."""
     import huggingface_hub
 
-    at = huggingface_hub.try_to_load_from_cache(source, "model_index.json", revision=revision)
-    if not isinstance(at, str) or not failures.unreachable(error):
+    names = [source, *(old for old, new in MOVED.items() if new == source)]  # an older download
+    for model in names if failures.unreachable(error) else []:
+        at = huggingface_hub.try_to_load_from_cache(model, "model_index.json", revision=revision)
+        if isinstance(at, str):
+            break
+    else:
         raise failures.explained(error, source, revision) from error
     folder = Path(at).parent
     try:
-        found = _local(source, folder, folder.name, variant, half, use_safetensors)
+        found = _local(model, folder, folder.name, variant, half, use_safetensors)
     except MissingError:
         raise ConnectionError(
-            f"Only a part of {source} was downloaded, and the hub cannot be reached now: "
+            f"Only a part of {model} was downloaded, and the hub cannot be reached now: "
             "load it again when this machine is online."
         ) from error
-    notice(f"The hub cannot be reached, so {source} is taken from the cache.")
+    notice(f"The hub cannot be reached, so {model} is taken from the cache.")
     return found
 
 
@@ -316,6 +319,8 @@ def _no_pipeline(model: str, info: Any) -> str:
 
 # ---------------------------------------------------------------- downloading
 
+LARGE = 10_000_000  # bytes: what is worth going on with, where it broke
+
 
 def download(found: Listing, revision: str | None, memory: object = "") -> Path:
     """Fetches what is not here yet, and returns the folder.
@@ -345,23 +350,35 @@ def download(found: Listing, revision: str | None, memory: object = "") -> Path:
         notice(f"Downloading {what}: {to} {memory}".strip())
         if size > free:
             raise OSError(_full(cache, size))
+    most = getattr(constants, "MAX_HTTP_DOWNLOAD_SIZE", math.inf)
+    large = [n for n in missing if n in found.hashes and LARGE <= found.files[n] <= most]
     try:
-        folder = Path(
-            huggingface_hub.snapshot_download(
-                found.model, revision=revision, allow_patterns=list(found.files)
+        broken = [n for n in large if not _fetch(found, n)]
+        if not broken:
+            folder = Path(
+                huggingface_hub.snapshot_download(
+                    found.model, revision=revision, allow_patterns=list(found.files)
+                )
             )
-        )  # fmt: skip
     except failures.library_errors() as error:
         if failures.errno_of(error) in failures.FULL:
             raise OSError(_full(cache, size)) from error
         raise failures.explained(error, found.model, revision, downloading=True) from error
-    for name in missing:
-        if name in found.hashes and _sha256(folder / name) != found.hashes[name]:
+    for name in [] if broken else set(missing) & set(found.hashes) - set(large):
+        if transfer.sha256(folder / name) != found.hashes[name]:
             remove(folder / name)
-            raise OSError(
-                f"{name} of {found.model} arrived damaged and was removed: load it again."
-            )
+            broken.append(name)
+    if broken:
+        raise OSError(
+            f"{broken[0]} of {found.model} arrived damaged and was removed: load it again."
+        )
     return folder
+
+
+def _fetch(found: Listing, name: str) -> bool:
+    return transfer.fetch(
+        found.model, name, found.commit or "main", found.files[name], found.hashes[name]
+    )
 
 
 def _at(found: Listing, name: str) -> Path | None:
@@ -390,11 +407,3 @@ def _full(cache: Path, size: int) -> str:
         f"The disk is too full: {size / 1e6:,.0f} MB are to go to {cache}. Make room there, "
         "or set HF_HOME to a folder on another disk."
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -174,7 +174,7 @@ def locate(model: str | os.PathLike[str]) -> str:
         return str(folder.resolve())
     name = str(model)
     if name in hub.MOVED:
-        notice(f"{name} is no longer on the hub; the same weights are {hub.MOVED[name]}.")
+        notice(f"{name} is no longer on the hub; the same weights are at {hub.MOVED[name]}.")
         return hub.MOVED[name]
     wrong: ValueError | None = None
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
@@ -234,7 +234,7 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
         ) from error
     if half and hasattr(pipe, "unet"):  # convolutions are a fifth faster so, on CPU and GPU
         weights.to_channels_last(pipe.unet)
-    name = emoji.NAME if embedded else request.source
+    name = emoji.NAME if embedded else found.model
     return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant)
 
 

@@ -42,7 +42,7 @@ class Hub(ThreadingHTTPServer):
             (half of it, then the line is cut; once), "short" (half of it, always), "corrupt",
             "trickle", "hang", or a status; (status, headers, times) for a few times.
         asked: how often each (method, path) was asked for.
-        spans: each file that was sent, by its name, and the Range that was asked for.
+        spans: each file that was sent, by its path, and the Range that was asked for.
     """
 
     daemon_threads = True
@@ -188,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
             first, _, last = span.removeprefix("bytes=").partition("-")
             start, body = int(first), body[: int(last) + 1 if last else None]
         if self.command == "GET":
-            self.server.spans.append((file.name, span))
+            self.server.spans.append((file.as_posix(), span))
         self.send_response(206 if span else 200)
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("ETag", f'"{hashlib.sha256(file.read_bytes()).hexdigest()}"')

@@ -65,7 +65,9 @@ def server(small, tmp_path, monkeypatch):
             "HF_STORED_TOKENS_PATH": str(tmp_path / "tokens"),
             "HF_HUB_DOWNLOAD_TIMEOUT": 1,
             "HF_HUB_DISABLE_XET": True,
+            "DOWNLOAD_CHUNK_SIZE": 50_000,
         }
+        monkeypatch.setattr(hub, "LARGE", 100_000)
         for name, value in settings.items():
             monkeypatch.setattr(constants, name, value)
         yield running
@@ -146,14 +148,70 @@ def test_an_id_that_has_moved_is_followed(server, small, heard):
     server.repositories[new] = Repository(small)
     pipe = sdnb.load("runwayml/stable-diffusion-v1-5", device="cpu")
     assert loading.origin_of(pipe).model == new
-    assert any("no longer on the hub; the same weights are" in s for s in heard())
+    assert (
+        f"runwayml/stable-diffusion-v1-5 is no longer on the hub; the same weights are at {new}."
+        in heard()
+    )
+
+
+def test_an_id_that_has_moved_is_found_under_its_old_name_where_there_is_no_network(
+    server, small, heard
+):
+    old = "runwayml/stable-diffusion-v1-5"
+    server.repositories[old] = Repository(small)
+    fetch(old)
+    server.stop()
+    pipe = sdnb.load(old, device="cpu", dtype="float32")
+    assert loading.origin_of(pipe).model == old
+    assert heard()[-1] == f"The hub cannot be reached, so {old} is taken from the cache."
+
+
+def sent(server):
+    return [span for file, span in server.spans if file.endswith(UNET)]
 
 
 def test_a_line_that_breaks_is_taken_up_again_where_it_broke(server, small):
     server.faults[UNET] = "die"
     folder = fetch()
     assert (folder / UNET).read_bytes() == (small / UNET).read_bytes()
-    assert server.asked["GET", f"{MODEL}/resolve/{COMMIT}/{UNET}"] == 2
+    first, second = sent(server)
+    half = (small / UNET).stat().st_size // 2
+    assert first is None
+    assert half - 50_000 < int(re.fullmatch(r"bytes=(\d+)-", second)[1]) <= half
+
+
+def test_a_download_that_broke_off_goes_on_there_with_the_next_load(server, small, tmp_path):
+    server.faults[UNET] = "short"
+    with pytest.raises(ConnectionError, match="broke off: load it again"):
+        fetch()
+    (part,) = (tmp_path / "cache").rglob("*.incomplete")
+    had = part.stat().st_size
+    assert had > (small / UNET).stat().st_size / 2
+    server.faults.clear()
+    server.spans.clear()
+    folder = fetch()
+    assert sent(server) == [f"bytes={had}-"]
+    assert (folder / UNET).read_bytes() == (small / UNET).read_bytes()
+    assert (folder / UNET).resolve().parent == part.parent  # the hub's own layout
+    assert not part.exists()
+    server.spans.clear()
+    assert fetch() == folder
+    assert server.spans == []
+
+
+def test_a_rest_of_another_content_is_noticed_and_comes_anew(server, small, tmp_path):
+    server.faults[UNET] = "short"
+    with pytest.raises(ConnectionError):
+        fetch()
+    (part,) = (tmp_path / "cache").rglob("*.incomplete")
+    part.write_bytes(b"x" * 1000)
+    server.faults.clear()
+    with pytest.raises(OSError, match=f"{UNET} of {MODEL} arrived damaged and was removed"):
+        fetch()
+    assert (fetch() / UNET).read_bytes() == (small / UNET).read_bytes()
+    part.write_bytes(b"x" * 10**8)  # more than the file has
+    (part.parent / part.stem).unlink()
+    assert (fetch() / UNET).read_bytes() == (small / UNET).read_bytes()
 
 
 def test_a_slow_line_is_no_fault(server, small):
