@@ -7,6 +7,7 @@ import gc
 import inspect
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -57,6 +58,7 @@ _origins: WeakKeyDictionary[DiffusionPipeline, Origin] = WeakKeyDictionary()
 _prints: WeakKeyDictionary[DiffusionPipeline, tuple[Any, ...]] = WeakKeyDictionary()
 _pickled: WeakSet[DiffusionPipeline] = WeakSet()  # loaded where pickled weights were allowed
 _last: list[DiffusionPipeline] = []  # none or one: what `load` last returned
+_turn = threading.RLock()  # a panel's thread and a cell may load at once
 
 
 def default_model() -> str:
@@ -108,18 +110,19 @@ def load(
         True
     """
     request, why = _request(model, revision, variant, dtype, str(device), use_safetensors)
-    if request in _loaded:
-        _loaded[request] = _loaded.pop(request)  # now the most recently used
-    else:
-        if why:
-            notice(why)
-        pipe, origin = _from_pretrained(request)
-        _loaded[request], _origins[pipe] = pipe, origin
-        _prints[pipe] = _print(pipe)
-        if not use_safetensors:
-            _pickled.add(pipe)
-    _last[:] = [_loaded[request]]
-    return _loaded[request]
+    with _turn:
+        if request in _loaded:
+            _loaded[request] = _loaded.pop(request)  # now the most recently used
+        else:
+            if why:
+                notice(why)
+            pipe, origin = _from_pretrained(request)
+            _loaded[request], _origins[pipe] = pipe, origin
+            _prints[pipe] = _print(pipe)
+            if not use_safetensors:
+                _pickled.add(pipe)
+        _last[:] = [_loaded[request]]
+        return _loaded[request]
 
 
 def _request(
@@ -264,9 +267,37 @@ def _check_class(found: hub.Listing) -> None:
         )
     if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
         raise ValueError(f"{found.model} is a {named}, which is no pipeline of diffusers.")
-    takes = set(inspect.signature(made.__call__).parameters)
-    if not takes & {"prompt", "image"} or takes & {"num_frames", "audio_length_in_s", "audio"}:
+    if not makes_pictures(made):
         raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
+
+
+def makes_pictures(made: type[DiffusionPipeline]) -> bool:
+    """Whether `generate` can use pipelines of that class: for text, a picture, or variations.
+
+    Example:
+        >>> import diffusers
+        >>> makes_pictures(diffusers.FluxPipeline), makes_pictures(diffusers.ShapEPipeline)
+        (True, False)
+    """
+    parts = set(inspect.signature(made.__init__).parameters)
+    takes = inspect.signature(made.__call__).parameters
+    asked = {
+        n for n, p in takes.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    }
+    asked.discard("self")
+    other = ("num_frames", "frames", "video", "audio", "control_", "reference_image")
+    return (
+        {"num_inference_steps", "generator"} <= set(takes)
+        and "scheduler" in parts
+        and bool(parts & {"unet", "transformer"})
+        and bool(parts & {"vae", "vqvae", "movq"})
+        and not parts & {"controlnet", "adapter", "depth_estimator", "vocoder"}
+        and asked <= {"prompt", "image", "mask_image"}  # it would have to be given more
+        and not any(name.startswith(other) for name in takes)
+        and not re.search("Audio|Video|3D|Edit|Pix2Pix", made.__name__)
+        and ("prompt" in takes or "ImageVariation" in made.__name__)
+        and ("image" not in takes or "strength" in takes or "prompt" not in takes)
+    )
 
 
 def _classes(found: hub.Listing) -> list[type]:
@@ -433,7 +464,9 @@ def collect() -> None:
 # ---------------------------------------------------------------- other ways in
 
 
-_views: WeakKeyDictionary[DiffusionPipeline, dict[str, DiffusionPipeline]] = WeakKeyDictionary()
+# pipeline -> task -> the view, and the parts that the pipeline had when it was made
+_views: WeakKeyDictionary[DiffusionPipeline, dict[str, tuple[DiffusionPipeline, dict[str, Any]]]]
+_views = WeakKeyDictionary()
 
 
 def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
@@ -456,27 +489,31 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
     if task in name:
         return pipe
     views = _views.setdefault(pipe, {})
-    if task not in views:
-        wanted = re.sub(r"(Img2Img|Inpaint)?Pipeline$", f"{task}Pipeline", name)
-        made = getattr(diffusers, wanted, None)
-        if made is None:
-            kind = {"Img2Img": "image to image", "Inpaint": "inpainting"}[task]
-            raise ValueError(f"diffusers has no {kind} for this model (a {name}).")
-        takes = inspect.signature(made.__init__).parameters
-        parts: dict[str, Any] = {k: v for k, v in pipe.components.items() if k in takes}
-        parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
-        if "requires_safety_checker" in takes:
-            parts["requires_safety_checker"] = pipe.config.get("requires_safety_checker", True)
-        if task == "Inpaint" and "unet" in parts:
-            parts["unet"] = for_inpainting(parts["unet"])
-        with _quiet(warnings=True):
-            views[task] = made(**parts)
-        _origins[views[task]] = origin_of(pipe)
-        if pipe in _pickled:
-            _pickled.add(views[task])
-        if is_as_loaded(pipe):
-            _prints[views[task]] = _print(views[task])
-    return views[task]
+    now = dict(pipe.components)
+    view, then = views.get(task, (None, {}))
+    if view is not None and all(then.get(k) is now.get(k) for k in then | now):
+        return view
+    wanted = re.sub(r"(Img2Img|Inpaint)?Pipeline$", f"{task}Pipeline", name)
+    made = getattr(diffusers, wanted, None)
+    if made is None:
+        kind = {"Img2Img": "image to image", "Inpaint": "inpainting"}[task]
+        raise ValueError(f"diffusers has no {kind} for this model (a {name}).")
+    takes = inspect.signature(made.__init__).parameters
+    parts: dict[str, Any] = {k: v for k, v in now.items() if k in takes}
+    parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
+    if "requires_safety_checker" in takes:
+        parts["requires_safety_checker"] = pipe.config.get("requires_safety_checker", True)
+    if task == "Inpaint" and "unet" in parts:
+        parts["unet"] = for_inpainting(parts["unet"])
+    with _quiet(warnings=True):
+        view = made(**parts)
+    views[task] = view, now
+    _origins[view] = origin_of(pipe)
+    if pipe in _pickled:
+        _pickled.add(view)
+    if is_as_loaded(pipe):
+        _prints[view] = _print(view)
+    return view
 
 
 def is_for_inpainting(pipe: DiffusionPipeline) -> bool:

@@ -108,6 +108,14 @@ def test_a_model_of_the_hub_loads_once_and_its_pictures_name_the_commit(server, 
     assert ("GET", f"{MODEL}/resolve/{COMMIT}/whole.ckpt") not in server.asked
 
 
+def test_a_different_revision_is_another_entry(server):
+    plain = {"device": "cpu", "dtype": "float32"}
+    one, other = sdnb.load(MODEL, **plain), sdnb.load(MODEL, revision=COMMIT, **plain)
+    assert one is not other
+    assert sdnb.load(MODEL, revision=COMMIT, **plain) is other
+    assert sdnb.load(MODEL, **plain) is one
+
+
 def test_only_the_variant_that_is_wanted_is_downloaded(server):
     assert sdnb.load(MODEL, device="cpu", dtype="bfloat16").dtype == torch.bfloat16
     got = {Path(path).name for method, path in server.asked if method == "GET"}

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 
 import diffusers
 import numpy as np
@@ -29,6 +30,17 @@ def test_load_gives_a_plain_pipeline_and_the_same_one_again(pipe):
     assert sdnb.load("emoji", dtype=torch.float32, device=torch.device("cpu")) is pipe
     assert sdnb.load("emoji", dtype="bfloat16", device="cpu") is not pipe
     assert {o.dtype for o in loading.loaded()} >= {"float32", "bfloat16"}
+
+
+def test_threads_that_load_at_once_get_the_same_object(tmp_path):
+    copy, got = shutil.copytree(sdnb.emoji.FOLDER, tmp_path / "copy"), []
+    both = [threading.Thread(target=lambda: got.append(sdnb.load(copy, device="cpu")))
+            for _ in range(2)]  # fmt: skip
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+    assert got[0] is got[1]
 
 
 def test_a_folder_loads_like_the_embedded_model_and_is_another_entry(pipe, tmp_path):
@@ -92,6 +104,37 @@ def test_what_the_hub_takes_for_no_id_is_told_so_with_its_reason(name):
     with pytest.raises(ValueError, match="is no model: give 'emoji', a folder") as caught:
         sdnb.load(name)
     assert isinstance(caught.value.__cause__, HFValidationError)
+
+
+TAKEN = """StableDiffusion StableDiffusionImg2Img StableDiffusionInpaint
+StableDiffusionImageVariation StableDiffusionXL StableDiffusionXLImg2Img StableDiffusionXLInpaint
+StableDiffusion3 StableDiffusion3Img2Img StableDiffusion3Inpaint Flux FluxImg2Img FluxInpaint
+FluxFill PixArtAlpha PixArtSigma Sana SanaSprint HunyuanDiT Kandinsky3 LatentConsistencyModel
+AuraFlow Chroma CogView3Plus CogView4 HiDreamImage Lumina Lumina2 QwenImage AltDiffusion
+Kandinsky5T2I StableDiffusionPAG StableDiffusionXLPAG Amused KandinskyV22Combined"""
+
+REFUSED = """AudioLDM AudioLDM2 MusicLDM StableAudio DanceDiffusion StableVideoDiffusion
+AnimateDiff TextToVideoSD Wan LTX Mochi HunyuanVideo CogVideoX Allegro Latte I2VGenXL
+KandinskyPrior KandinskyV22Prior StableCascadePrior WuerstchenPrior StableDiffusionUpscale
+StableDiffusionLatentUpscale LDMSuperResolution StableDiffusionDepth2Img MarigoldDepth
+MarigoldNormals FluxPriorRedux ShapE ShapEImg2Img StableDiffusionControlNet
+StableDiffusionInstructPix2Pix StableDiffusionAttendAndExcite DDPM DiT UnCLIP Diffusion"""
+
+OTHER = "Audio|Video|Music|Prior|Upscale|SuperRes|Depth|Redux|ShapE|ControlNet|Adapter|Edit|3D|V2A"
+
+
+def test_of_diffusers_pipelines_those_that_make_pictures_as_generate_does_are_taken():
+    made = {
+        name: each
+        for name in dir(diffusers)
+        if name.endswith("Pipeline") and isinstance(each := getattr(diffusers, name), type)
+        and issubclass(each, diffusers.DiffusionPipeline)
+    }  # fmt: skip
+    taken = {name.removesuffix("Pipeline") for name in made if loading.makes_pictures(made[name])}
+    assert set(TAKEN.split()) <= taken
+    assert not set(REFUSED.split()) & taken
+    assert all(f"{name}Pipeline" in made for name in REFUSED.split())
+    assert not [name for name in taken if re.search(OTHER, name)]
 
 
 def test_a_folder_without_a_pipeline_is_told_so(tmp_path):
