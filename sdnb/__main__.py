@@ -48,8 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-        The exit code: 0, 1 where the model or the disk failed, 2 where the arguments are wrong,
-        130 where it was stopped.
+        The exit code: 0, 1 where the model, the disk or the memory failed, 2 where the arguments
+        are wrong, 130 where it was stopped.
     """
     words = sys.argv[1:] if argv is None else argv
     if words == ["doctor"]:
@@ -75,8 +75,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, TypeError) as error:
         print(f"{PROG}: {_for_terminal(str(error))}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
+    except (OSError, MemoryError) as error:
+        print(f"{PROG}: {str(error) or 'the memory is too small'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{PROG}: stopped", file=sys.stderr)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 
 from sdnb import account
 from sdnb.account import PAGE
+
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # what a disk without room says
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 def explained(
@@ -27,6 +31,8 @@ def explained(
     def among(*kinds: type[BaseException]) -> bool:
         return any(isinstance(e, kinds) for e in chain)
 
+    if not status and not unreachable(error) and (full := _disk(error, model)):
+        return full
     if among(errors.GatedRepoError):
         if "fine-grained" in says:
             return PermissionError(
@@ -89,7 +95,30 @@ def explained(
             f"The hub cannot be reached, and {model} is not in the cache: is this machine online? "
             "sdnb.load('emoji') needs no network."
         )
-    return OSError(f"{model} could not be loaded: {str(error).strip().splitlines()[0]}")
+    return OSError(f"{model} could not be loaded: {reason(error)}")
+
+
+def _disk(error: BaseException, model: str) -> OSError | None:
+    """What the disk says, if it is the disk that failed."""
+    from huggingface_hub import constants
+
+    number = errno_of(error)
+    if number in FULL:
+        return OSError(
+            f"The disk is too full for {model}, which is to go to {constants.HF_HUB_CACHE}. Make "
+            "room there, or set HF_HOME to a folder on another disk."
+        )
+    if number in UNUSABLE:
+        return PermissionError(
+            f"{model} cannot be kept in {constants.HF_HUB_CACHE} ({os.strerror(number)}): set "
+            "HF_HOME to a folder of yours, and start Python anew."
+        )
+    return None
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def library_errors() -> tuple[type[Exception], ...]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
 import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdnb import failures
+from sdnb import failures, transfer
 from sdnb.failures import PAGE
 from sdnb.notices import notice
 
@@ -80,11 +79,10 @@ def listing(
         there = {s.rfilename: s for s in info.siblings or []}
         if "model_index.json" not in there:
             raise ValueError(_no_pipeline(source, info))
-        index = _index(
-            huggingface_hub.hf_hub_download(source, "model_index.json", revision=info.sha)
-        )
+        at = huggingface_hub.hf_hub_download(source, "model_index.json", revision=info.sha)
     except failures.library_errors() as error:
         return _cached(source, revision, variant, half, use_safetensors, error)
+    index = read_json(Path(at), source, downloaded=True)
     names, chosen = choose(source, there, index, variant, half, use_safetensors)
     return Listing(
         source, index, {n: there[n].size or 0 for n in names}, chosen, info.sha,
@@ -99,18 +97,22 @@ def _cached(
     """What an earlier download left, where the hub cannot be asked; else the error, explained."""
     import huggingface_hub
 
-    at = huggingface_hub.try_to_load_from_cache(source, "model_index.json", revision=revision)
-    if not isinstance(at, str) or not failures.unreachable(error):
+    names = [source, *(old for old, new in MOVED.items() if new == source)]  # an older download
+    for model in names if failures.unreachable(error) else []:
+        at = huggingface_hub.try_to_load_from_cache(model, "model_index.json", revision=revision)
+        if isinstance(at, str):
+            break
+    else:
         raise failures.explained(error, source, revision) from error
     folder = Path(at).parent
     try:
-        found = _local(source, folder, folder.name, variant, half, use_safetensors)
-    except ValueError:
+        found = _local(model, folder, folder.name, variant, half, use_safetensors)
+    except MissingError:
         raise ConnectionError(
-            f"Only a part of {source} was downloaded, and the hub cannot be reached now: "
+            f"Only a part of {model} was downloaded, and the hub cannot be reached now: "
             "load it again when this machine is online."
         ) from error
-    notice(f"The hub cannot be reached, so {source} is taken from the cache.")
+    notice(f"The hub cannot be reached, so {model} is taken from the cache.")
     return found
 
 
@@ -119,23 +121,58 @@ def _local(
     use_safetensors: bool,
 ) -> Listing:  # fmt: skip
     there = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    index = _index(folder / "model_index.json")
+    index = read_json(folder / "model_index.json", model, downloaded=commit is not None)
     names, chosen = choose(model, there, index, variant, half, use_safetensors)
+    for name in names:
+        if re.search(r"\.index(\.\w+)?\.json$", name):
+            shards = set(read_json(there[name], model, commit is not None)["weight_map"].values())
+            part = name.partition("/")[0]
+            if not all(f"{part}/{shard}" in there for shard in shards):
+                raise MissingError(_lacks(model, part, "whole weights"))
     sizes = {n: there[n].stat().st_size for n in names}
     return Listing(model, index, sizes, chosen, commit, folder)
 
 
-def _index(path: str | Path) -> dict[str, Any]:
+def read_json(path: Path, model: str, downloaded: bool) -> dict[str, Any]:
+    """What a file of settings says.
+
+    Raises:
+        OSError: it is damaged; a downloaded one is removed, so that it comes anew.
+    """
     try:
-        return dict(json.loads(Path(path).read_text()))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: it is no JSON. Delete it and load again.") from error
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:  # no JSON, or no settings
+        raise damaged(path, model, downloaded) from error
+
+
+def damaged(path: Path, model: str, downloaded: bool) -> OSError:
+    """Says that a file cannot be read; a downloaded one is removed, so that it comes anew."""
+    if downloaded:
+        try:
+            remove(path)
+        except OSError:  # a cache that may only be read
+            pass
+        else:
+            name = path.name
+            if path.parent.parent.name != "snapshots":
+                name = f"{path.parent.name}/{name}"
+            return OSError(f"{name} of {model} was damaged and is now removed: load it again.")
+    return OSError(f"{path} is damaged: put a whole copy in its place.")
 
 
 _WEIGHTS = re.compile(
     r"(?P<stem>(diffusion_pytorch_|pytorch_|)model)(\.(?P<variant>\w+?))??"
-    r"(-\d{5}-of-\d{5})?\.(?P<kind>safetensors|bin)(\.index(\.(?P<index_variant>\w+))?\.json)?"
+    r"(-(?P<shard>\d{5})-of-(?P<shards>\d{5}))?\.(?P<kind>safetensors|bin)"
+    r"(?P<index>\.index(\.(?P<index_variant>\w+))?\.json)?"
 )
+# A part's settings and its tokenizer's words. Repositories hold much else beside the weights:
+# SDXL's has 10 GB for OpenVINO.
+_TEXTS = (".json", ".txt", ".model", ".jinja")
+_WEIGHTLESS = re.compile(r"scheduler|tokenizer|processor|feature_?extractor|Backend", re.IGNORECASE)
+
+
+class MissingError(ValueError):
+    """What a pipeline needs is not among the files."""
 
 
 def choose(
@@ -145,20 +182,20 @@ def choose(
     """The files that a pipeline needs, and the variant of its weights.
 
     Raises:
-        ValueError: a part has no weights, only pickled ones, or none of that variant.
+        MissingError: a part has no files, no weights, or none of that variant.
+        ValueError: a part has only pickled weights.
 
     Example:
-        >>> files = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors",
-        ...          "unet/diffusion_pytorch_model.fp16.safetensors", "model_index.json"]
+        >>> files = ["model_index.json", "unet/config.json", "unet/openvino_model.bin",
+        ...          "unet/diffusion_pytorch_model.safetensors",
+        ...          "unet/diffusion_pytorch_model.fp16.safetensors"]
         >>> index = {"unet": ["diffusers", "UNet2DConditionModel"]}
         >>> choose("a/b", files, index, variant="auto", half=True)[1]
         'fp16'
     """
-    parts = {
-        name for name, made in index.items() if isinstance(made, (list, tuple)) and all(made[:2])
-    }
+    parts = {name: made[1] for name, made in index.items() if _is_part(name, made)}
     weights: dict[str, dict[tuple[str, str], list[str]]] = {}  # part -> (variant, kind) -> files
-    needed = ["model_index.json"]
+    texts: dict[str, list[str]] = {}
     for path in sorted(there):
         part, _, name = path.partition("/")
         if part not in parts or "/" in name:
@@ -166,46 +203,87 @@ def choose(
         if match := _WEIGHTS.fullmatch(name):
             which = match["variant"] or match["index_variant"] or ""
             weights.setdefault(part, {}).setdefault((which, match["kind"]), []).append(path)
-        elif not name.endswith((".msgpack", ".h5", ".onnx", ".onnx_data", ".pb", ".ot", ".md")):
-            needed.append(path)
+        elif name.endswith(_TEXTS):
+            texts.setdefault(part, []).append(path)
 
     wanted = ("fp16" if half else None) if variant == "auto" else variant
     variants = {which for kinds in weights.values() for which, _ in kinds}
     if variant not in ("auto", None) and variant not in variants:
-        raise ValueError(
+        raise MissingError(
             f"{model} has no variant {variant!r}: leave it out"
             + (f", or use {' or '.join(map(repr, sorted(variants - {''})))}." * (variants != {""}))
         )
     if variant == "auto" and "" not in variants:  # only one precision was saved
         wanted = wanted if wanted in variants else min(variants, default=None)
     used = wanted if wanted in variants else None
+    needed = ["model_index.json"]
     for part, kinds in weights.items():
         for which in (used or "", "", "fp16" if variant == "auto" else ""):
-            if files := kinds.get((which, "safetensors")):
+            files = kinds.get((which, "safetensors"), [])
+            if _is_whole(files):
                 break
         else:
             pickled = kinds.get((used or "", "bin"), kinds.get(("", "bin"), []))
-            if use_safetensors or not pickled:
-                raise ValueError(_pickled(model, part, bool(pickled)))
+            if use_safetensors and _is_whole(pickled):
+                raise ValueError(_pickled(model, part))
+            if not _is_whole(pickled):
+                raise MissingError(_lacks(model, part, "whole weights"))
             files = pickled
         needed += files
-    if missing := sorted(
-        p for p in parts - set(weights) if index[p][1].endswith(("Model", "Encoder", "Projection"))
-    ):
-        raise ValueError(_pickled(model, missing[0], False))
-    return needed, used
+    for part, made in parts.items():
+        if not _WEIGHTLESS.search(f"{part} {made}"):
+            if part not in weights:
+                raise MissingError(_lacks(model, part, "weights"))
+            if f"{part}/config.json" not in texts.get(part, []):
+                raise MissingError(_lacks(model, part, "config.json"))
+        elif part not in texts:
+            raise MissingError(_lacks(model, part, "files"))
+    return needed + [path for part in texts.values() for path in part], used
 
 
-def parameters(found: Listing) -> int:
-    """How many numbers the weights hold: counted where they are here, else told by their size."""
-    half = found.variant in ("fp16", "bf16")
-    return sum(
-        _numbers(found.folder / name)
-        if found.folder and name.endswith(".safetensors")
-        else size // (2 if half else 4)
-        for name, size in found.files.items()
-        if name.endswith((".safetensors", ".bin"))
-    )
+def _is_part(name: str, made: object) -> bool:
+    """Whether an entry of the index names a part: its library and its class."""
+    pair = isinstance(made, list) and len(made) == 2 and all(isinstance(x, str) for x in made)
+    return pair and not name.startswith("_")
+
+
+def _is_whole(files: list[str]) -> bool:
+    """Whether these are one file of weights, or all shards of one with their index."""
+    found = [match for f in files if (match := _WEIGHTS.fullmatch(f.partition("/")[2]))]
+    weights = [match for match in found if not match["index"]]
+    shards = {match["shard"]: int(match["shards"]) for match in weights if match["shard"]}
+    if len(weights) > len(shards):
+        return True
+    return 0 < len(shards) == max(shards.values()) and len(found) > len(weights)
+
+
+def parameters(found: Listing) -> dict[str, int]:
+    """How many numbers each part's weights hold: by the headers of their files, here or there.
+
+    Where a header cannot be had, they are told by the file's size.
+    """
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi()
+    counted: dict[str, int] = {}
+    for name, size in found.files.items():
+        numbers = size // (2 if found.variant in ("fp16", "bf16") else 4)
+        if name.endswith(".safetensors"):
+            if at := _at(found, name):
+                numbers = _numbers(at)
+            else:
+                with suppress(
+                    *failures.library_errors(), huggingface_hub.errors.SafetensorsParsingError
+                ):
+                    header = api.parse_safetensors_file_metadata(
+                        found.model, name, revision=found.commit
+                    )  # a request for the file's first 100 kB
+                    numbers = sum(header.parameter_count.values())
+        elif not name.endswith(".bin"):
+            continue
+        part = name.partition("/")[0]
+        counted[part] = counted.get(part, 0) + numbers
+    return counted
 
 
 def _numbers(file: Path) -> int:
@@ -219,9 +297,11 @@ def _numbers(file: Path) -> int:
     return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
 
 
-def _pickled(model: str, part: str, pickled: bool) -> str:
-    if not pickled:
-        return f"{model} has no weights for its part {part}, so it cannot be loaded."
+def _lacks(model: str, part: str, what: str) -> str:
+    return f"{model} has no {what} for its part {part}, so it cannot be loaded."
+
+
+def _pickled(model: str, part: str) -> str:
     return (
         f"{model} has only pickled weights ({part}/*.bin), which can run any program when they are "
         "opened. If you trust their maker: sdnb.load(..., use_safetensors=False)."
@@ -239,12 +319,15 @@ def _no_pipeline(model: str, info: Any) -> str:
 
 # ---------------------------------------------------------------- downloading
 
+LARGE = 10_000_000  # bytes: what is worth going on with, where it broke
 
-def download(found: Listing, revision: str | None) -> Path:
+
+def download(found: Listing, revision: str | None, memory: object = "") -> Path:
     """Fetches what is not here yet, and returns the folder.
 
-    Says before how many megabytes that is. Progress is shown by the hub's own bars; what a broken
-    download left is used again. What was fetched is compared with the hub's SHA-256.
+    Says before how many megabytes that is, and `memory`, a sentence of how many it then takes.
+    Progress is shown by the hub's own bars; what a broken download left is used again. What was
+    fetched is compared with the hub's SHA-256.
 
     Raises:
         OSError: the hub fails, the disk is too small, or a file arrives damaged.
@@ -254,38 +337,58 @@ def download(found: Listing, revision: str | None) -> Path:
     import huggingface_hub
     from huggingface_hub import constants
 
-    def here(name: str) -> bool:
-        at = huggingface_hub.try_to_load_from_cache(found.model, name, revision=found.commit)
-        return isinstance(at, str)
-
-    missing = [name for name in found.files if not here(name)]
-    size = sum(found.files[name] for name in missing)
     cache = Path(constants.HF_HUB_CACHE)
-    if size > 1_000_000:
+    try:
+        missing = [name for name in found.files if not _at(found, name)]
+        size = sum(found.files[name] for name in missing)
         free = _free_disk(cache)
-        notice(
-            f"Downloading {found.model}{f' ({found.variant})' if found.variant else ''}: "
-            f"{size / 1e6:,.0f} MB to {cache}, where {free / 1e6:,.0f} MB are free."
-        )
+    except OSError as error:
+        raise failures.explained(error, found.model, revision) from error
+    if size > 1_000_000:
+        what = f"{found.model} ({found.variant})" if found.variant else found.model
+        to = f"{size / 1e6:,.0f} MB to {cache}, where {free / 1e6:,.0f} MB are free."
+        notice(f"Downloading {what}: {to} {memory}".strip())
         if size > free:
             raise OSError(_full(cache, size))
+    most = getattr(constants, "MAX_HTTP_DOWNLOAD_SIZE", math.inf)
+    large = [n for n in missing if n in found.hashes and LARGE <= found.files[n] <= most]
     try:
-        folder = Path(
-            huggingface_hub.snapshot_download(
-                found.model, revision=revision, allow_patterns=list(found.files)
+        broken = [n for n in large if not _fetch(found, n)]
+        if not broken:
+            folder = Path(
+                huggingface_hub.snapshot_download(
+                    found.model, revision=revision, allow_patterns=list(found.files)
+                )
             )
-        )  # fmt: skip
     except failures.library_errors() as error:
-        if failures.errno_of(error) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        if failures.errno_of(error) in failures.FULL:
             raise OSError(_full(cache, size)) from error
         raise failures.explained(error, found.model, revision, downloading=True) from error
-    for name in missing:
-        if name in found.hashes and _sha256(folder / name) != found.hashes[name]:
+    for name in [] if broken else set(missing) & set(found.hashes) - set(large):
+        if transfer.sha256(folder / name) != found.hashes[name]:
             remove(folder / name)
-            raise OSError(
-                f"{name} of {found.model} arrived damaged and was removed: load it again."
-            )
+            broken.append(name)
+    if broken:
+        raise OSError(
+            f"{broken[0]} of {found.model} arrived damaged and was removed: load it again."
+        )
     return folder
+
+
+def _fetch(found: Listing, name: str) -> bool:
+    return transfer.fetch(
+        found.model, name, found.commit or "main", found.files[name], found.hashes[name]
+    )
+
+
+def _at(found: Listing, name: str) -> Path | None:
+    """Where a file is, if it is here."""
+    import huggingface_hub
+
+    if found.folder:
+        return found.folder / name
+    at = huggingface_hub.try_to_load_from_cache(found.model, name, revision=found.commit)
+    return Path(at) if isinstance(at, str) else None
 
 
 def remove(path: Path) -> None:
@@ -304,8 +407,3 @@ def _full(cache: Path, size: int) -> str:
         f"The disk is too full: {size / 1e6:,.0f} MB are to go to {cache}. Make room there, "
         "or set HF_HOME to a folder on another disk and restart the kernel."
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

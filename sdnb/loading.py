@@ -7,14 +7,16 @@ import gc
 import inspect
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
-from sdnb import code, device, emoji, hub, weights
+from sdnb import code, device, emoji, failures, hub, room, weights
 from sdnb.notices import notice
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ _origins: WeakKeyDictionary[DiffusionPipeline, Origin] = WeakKeyDictionary()
 _prints: WeakKeyDictionary[DiffusionPipeline, tuple[Any, ...]] = WeakKeyDictionary()
 _pickled: WeakSet[DiffusionPipeline] = WeakSet()  # loaded where pickled weights were allowed
 _last: list[DiffusionPipeline] = []  # none or one: what `load` last returned
+_turn = threading.RLock()  # a panel's thread and a cell may load at once
 
 
 def default_model() -> str:
@@ -107,18 +110,19 @@ def load(
         True
     """
     request, why = _request(model, revision, variant, dtype, str(device), use_safetensors)
-    if request in _loaded:
-        _loaded[request] = _loaded.pop(request)  # now the most recently used
-    else:
-        if why:
-            notice(why)
-        pipe, origin = _from_pretrained(request)
-        _loaded[request], _origins[pipe] = pipe, origin
-        _prints[pipe] = _print(pipe)
-        if not use_safetensors:
-            _pickled.add(pipe)
-    _last[:] = [_loaded[request]]
-    return _loaded[request]
+    with _turn:
+        if request in _loaded:
+            _loaded[request] = _loaded.pop(request)  # now the most recently used
+        else:
+            if why:
+                notice(why)
+            pipe, origin = _from_pretrained(request)
+            _loaded[request], _origins[pipe] = pipe, origin
+            _prints[pipe] = _print(pipe)
+            if not use_safetensors:
+                _pickled.add(pipe)
+        _last[:] = [_loaded[request]]
+        return _loaded[request]
 
 
 def _request(
@@ -159,6 +163,8 @@ def locate(model: str | os.PathLike[str]) -> str:
         >>> locate("CompVis/stable-diffusion-v1-4")
         'CompVis/stable-diffusion-v1-4'
     """
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
     if model == emoji.NAME:
         return str(emoji.FOLDER)
     folder = Path(model).expanduser()
@@ -171,14 +177,20 @@ def locate(model: str | os.PathLike[str]) -> str:
         return str(folder.resolve())
     name = str(model)
     if name in hub.MOVED:
-        notice(f"{name} is no longer on the hub; the same weights are {hub.MOVED[name]}.")
+        notice(f"{name} is no longer on the hub; the same weights are at {hub.MOVED[name]}.")
         return hub.MOVED[name]
+    wrong: ValueError | None = None
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
-        return name
+        try:
+            validate_repo_id(name)
+        except HFValidationError as error:
+            wrong = error
+        else:
+            return name
     raise ValueError(
         f"{name!r} is no model: give 'emoji', a folder that exists, "
         f"or a hub id such as {STABLE_DIFFUSION!r}."
-    )
+    ) from wrong
 
 
 # ---------------------------------------------------------------- from files to a pipeline
@@ -194,8 +206,8 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
     )
     with _quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
         _check_class(found)
-    need = _make_room(found, request)
-    folder = hub.download(found, request.revision)
+    there = room.make(found, request.dtype, request.device, _loaded, _forget)
+    folder = hub.download(found, request.revision, there)
     embedded = request.source == str(emoji.FOLDER)
     try:
         dtype = getattr(torch, request.dtype)
@@ -206,19 +218,26 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
                 use_safetensors=request.use_safetensors or None,  # None takes either
                 **{code.dtype_keyword(diffusers.__version__): dtype},
             )
-    except (OSError, ValueError, RuntimeError, _safetensor_error()) as error:
-        raise _damaged(folder, found, error) from error
-    if need > 0 and request.device != "cpu":
-        notice(
-            f"{found.model} needs {need / 1e6:,.0f} MB more than the GPU has free: its parts are "
-            "kept in main memory and take turns on the GPU."
-        )
-        pipe.enable_model_cpu_offload(device=request.device)
-    else:
-        pipe.to(request.device)
+    except Exception as error:  # a damaged file gives any: tokenizers raise a bare Exception
+        raise _failed(folder, found, error) from error
+    try:
+        if there.whole:
+            pipe.to(request.device)
+        else:
+            notice(
+                f"{found.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
+                "are free on the GPU: its parts are kept in main memory and take turns on the GPU."
+            )
+            pipe.enable_model_cpu_offload(device=request.device)
+    except torch.OutOfMemoryError as error:
+        del pipe
+        raise MemoryError(
+            f"{found.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and the "
+            f"GPU had too little left: end other programs that use it, or take a smaller model."
+        ) from error
     if half and hasattr(pipe, "unet"):  # convolutions are a fifth faster so, on CPU and GPU
         weights.to_channels_last(pipe.unet)
-    name = emoji.NAME if embedded else request.source
+    name = emoji.NAME if embedded else found.model
     return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant)
 
 
@@ -227,19 +246,58 @@ def _check_class(found: hub.Listing) -> None:
     import diffusers
 
     named = found.index.get("_class_name")
-    made = getattr(diffusers, named, None) if isinstance(named, str) else None
-    if isinstance(named, list):
+    if isinstance(named, list) and named:
         raise ValueError(
             f"{found.model} needs program code of its own ({named[0]}), which sdnb does not run."
         )
+    if not isinstance(named, str):
+        raise ValueError(
+            f"{found.model} is no diffusers pipeline: its model_index.json names no class."
+        )
+    made = getattr(diffusers, named, None)
     if made is None:
         raise ValueError(
             f"{found.model} is a {named}, which diffusers {diffusers.__version__} does not have: "
             "a newer one may."
         )
-    takes = set(inspect.signature(made.__call__).parameters)
-    if not takes & {"prompt", "image"} or takes & {"num_frames", "audio_length_in_s", "audio"}:
+    if lacking := [name for name in getattr(made, "_backends", []) if not find_spec(name)]:
+        raise ValueError(
+            f"{found.model} is a {named}, which needs {' and '.join(lacking)}: "
+            f"pip install {' '.join(lacking)}, then start Python anew."
+        )
+    if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
+        raise ValueError(f"{found.model} is a {named}, which is no pipeline of diffusers.")
+    if not makes_pictures(made):
         raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
+
+
+def makes_pictures(made: type[DiffusionPipeline]) -> bool:
+    """Whether `generate` can use pipelines of that class: for text, a picture, or variations.
+
+    Example:
+        >>> import diffusers
+        >>> makes_pictures(diffusers.FluxPipeline), makes_pictures(diffusers.ShapEPipeline)
+        (True, False)
+    """
+    parts = set(inspect.signature(made.__init__).parameters)
+    takes = inspect.signature(made.__call__).parameters
+    asked = {
+        n for n, p in takes.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    }
+    asked.discard("self")
+    other = ("num_frames", "frames", "video", "audio", "control_", "reference_image")
+    return (
+        {"num_inference_steps", "generator"} <= set(takes)
+        and "scheduler" in parts
+        and bool(parts & {"unet", "transformer"})
+        and bool(parts & {"vae", "vqvae", "movq"})
+        and not parts & {"controlnet", "adapter", "depth_estimator", "vocoder"}
+        and asked <= {"prompt", "image", "mask_image"}  # it would have to be given more
+        and not any(name.startswith(other) for name in takes)
+        and not re.search("Audio|Video|3D|Edit|Pix2Pix", made.__name__)
+        and ("prompt" in takes or "ImageVariation" in made.__name__)
+        and ("image" not in takes or "strength" in takes or "prompt" not in takes)
+    )
 
 
 def _classes(found: hub.Listing) -> list[type]:
@@ -258,24 +316,24 @@ def _safetensor_error() -> type[BaseException]:
     return SafetensorError
 
 
-def _damaged(folder: Path, found: hub.Listing, error: BaseException) -> OSError:
+def _failed(folder: Path, found: hub.Listing, error: Exception) -> Exception:
     """Names the file that cannot be read; a downloaded one is removed, so that it comes anew."""
     from safetensors import safe_open
 
+    downloaded = found.commit is not None
     for name in found.files:
-        if name.endswith(".safetensors"):
+        if name.endswith(".json"):
+            try:
+                hub.read_json(folder / name, found.model, downloaded)
+            except OSError as damaged:
+                return damaged
+        elif name.endswith(".safetensors"):
             try:
                 with safe_open(folder / name, "pt"):
                     pass
             except (_safetensor_error(), OSError):
-                if found.commit:
-                    hub.remove(folder / name)
-                    return OSError(
-                        f"{name} of {found.model} was damaged and is now removed: load it again."
-                    )
-                return OSError(f"{folder / name} is damaged: put a whole copy in its place.")
-    reason = str(error).strip().splitlines()[0]
-    return OSError(f"{found.model} could not be loaded: {reason}")
+                return hub.damaged(folder / name, found.model, downloaded)
+    return OSError(f"{found.model} could not be loaded: {failures.reason(error)}")
 
 
 @contextmanager
@@ -308,30 +366,23 @@ def _quiet(warnings: bool) -> Iterator[None]:
 # ---------------------------------------------------------------- the cache
 
 
-def _make_room(found: hub.Listing, request: Request) -> int:
-    """Lets pipelines go, the least recently used first, until the model fits.
-
-    Returns:
-        The bytes that a GPU still lacks; 0 or less where it fits.
-
-    Raises:
-        MemoryError: the main memory is too small even then.
-    """
-    need = hub.parameters(found) * (4 if request.dtype == "float32" else 2)
-    while need * 1.1 > device.free_memory(request.device) and _loaded:
-        gone = next(iter(_loaded))
-        notice(f"Making room: {gone.source} leaves the memory.")
-        if _loaded.pop(gone) in _last:
-            _last.clear()
-        collect()
-    lacks = int(need * 1.1) - device.free_memory(request.device)
-    if lacks > 0 and request.device == "cpu":
-        raise MemoryError(
-            f"{found.model} needs {need * 1.1 / 1e6:,.0f} MB of memory in {request.dtype}, "
-            f"{device.free_memory('cpu') / 1e6:,.0f} MB are free: close other notebooks, or take "
-            "a smaller model."
-        )
-    return lacks
+def _forget(request: Request) -> bool:
+    """Lets a pipeline go; returns whether its memory is free now. One that is held stays."""
+    kept = ref(_loaded.pop(request))
+    was_last = bool(_last) and _last[0] is kept()
+    if was_last:
+        _last.clear()
+    collect()
+    pipe = kept()
+    if pipe is None:
+        notice(f"Making room: {request.source} leaves the memory.")
+        return True
+    others = dict(_loaded)
+    _loaded.clear()
+    _loaded.update({request: pipe, **others})
+    _last.extend([pipe] if was_last else [])
+    notice(f"{request.source} is still held by a variable: del it, and its memory is free.")
+    return False
 
 
 def current(pipe: DiffusionPipeline | None = None) -> DiffusionPipeline:
@@ -413,7 +464,9 @@ def collect() -> None:
 # ---------------------------------------------------------------- other ways in
 
 
-_views: WeakKeyDictionary[DiffusionPipeline, dict[str, DiffusionPipeline]] = WeakKeyDictionary()
+# pipeline -> task -> the view, and the parts that the pipeline had when it was made
+_views: WeakKeyDictionary[DiffusionPipeline, dict[str, tuple[DiffusionPipeline, dict[str, Any]]]]
+_views = WeakKeyDictionary()
 
 
 def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
@@ -436,27 +489,31 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
     if task in name:
         return pipe
     views = _views.setdefault(pipe, {})
-    if task not in views:
-        wanted = re.sub(r"(Img2Img|Inpaint)?Pipeline$", f"{task}Pipeline", name)
-        made = getattr(diffusers, wanted, None)
-        if made is None:
-            kind = {"Img2Img": "image to image", "Inpaint": "inpainting"}[task]
-            raise ValueError(f"diffusers has no {kind} for this model (a {name}).")
-        takes = inspect.signature(made.__init__).parameters
-        parts: dict[str, Any] = {k: v for k, v in pipe.components.items() if k in takes}
-        parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
-        if "requires_safety_checker" in takes:
-            parts["requires_safety_checker"] = pipe.config.get("requires_safety_checker", True)
-        if task == "Inpaint" and "unet" in parts:
-            parts["unet"] = for_inpainting(parts["unet"])
-        with _quiet(warnings=True):
-            views[task] = made(**parts)
-        _origins[views[task]] = origin_of(pipe)
-        if pipe in _pickled:
-            _pickled.add(views[task])
-        if is_as_loaded(pipe):
-            _prints[views[task]] = _print(views[task])
-    return views[task]
+    now = dict(pipe.components)
+    view, then = views.get(task, (None, {}))
+    if view is not None and all(then.get(k) is now.get(k) for k in then | now):
+        return view
+    wanted = re.sub(r"(Img2Img|Inpaint)?Pipeline$", f"{task}Pipeline", name)
+    made = getattr(diffusers, wanted, None)
+    if made is None:
+        kind = {"Img2Img": "image to image", "Inpaint": "inpainting"}[task]
+        raise ValueError(f"diffusers has no {kind} for this model (a {name}).")
+    takes = inspect.signature(made.__init__).parameters
+    parts: dict[str, Any] = {k: v for k, v in now.items() if k in takes}
+    parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
+    if "requires_safety_checker" in takes:
+        parts["requires_safety_checker"] = pipe.config.get("requires_safety_checker", True)
+    if task == "Inpaint" and "unet" in parts:
+        parts["unet"] = for_inpainting(parts["unet"])
+    with _quiet(warnings=True):
+        view = made(**parts)
+    views[task] = view, now
+    _origins[view] = origin_of(pipe)
+    if pipe in _pickled:
+        _pickled.add(view)
+    if is_as_loaded(pipe):
+        _prints[view] = _print(view)
+    return view
 
 
 def is_for_inpainting(pipe: DiffusionPipeline) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 PART = 64_000_000  # bytes of a file that are mapped into memory at a time
+_turn = threading.RLock()  # what is replaced is there once for all threads
 
 
 @contextmanager
@@ -37,17 +39,18 @@ def read_as(dtype: torch.dtype, parts: Iterable[type] = ()) -> Iterator[None]:
     """
     import safetensors.torch
 
-    plain = safetensors.torch.load_file
+    with _turn:
+        plain = safetensors.torch.load_file
 
-    def load_file(filename: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-        return _read(filename, dtype) or plain(filename, *args, **kwargs)
+        def load_file(filename: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+            return _read(filename, dtype) or plain(filename, *args, **kwargs)
 
-    if not any(getattr(part, "_keep_in_fp32_modules", None) for part in parts):
-        safetensors.torch.load_file = load_file
-    try:
-        yield
-    finally:
-        safetensors.torch.load_file = plain
+        if not any(getattr(part, "_keep_in_fp32_modules", None) for part in parts):
+            safetensors.torch.load_file = load_file
+        try:
+            yield
+        finally:
+            safetensors.torch.load_file = plain
 
 
 def _read(filename: Any, dtype: torch.dtype) -> dict[str, torch.Tensor] | None:

@@ -42,6 +42,7 @@ class Hub(ThreadingHTTPServer):
             (half of it, then the line is cut; once), "short" (half of it, always), "corrupt",
             "trickle", "hang", or a status; (status, headers, times) for a few times.
         asked: how often each (method, path) was asked for.
+        spans: each file that was sent, by its path, and the Range that was asked for.
     """
 
     daemon_threads = True
@@ -53,6 +54,7 @@ class Hub(ThreadingHTTPServer):
         self.users: dict[str, str] = {}
         self.faults: dict[str, object] = {}
         self.asked: Counter[tuple[str, str]] = Counter()
+        self.spans: list[tuple[str, str | None]] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def __enter__(self) -> Hub:
@@ -181,16 +183,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def file(self, file: Path, fault: object) -> None:
         body = file.read_bytes()
-        start = 0
+        start, size = 0, len(body)
         if span := self.headers.get("Range"):
-            start = int(span.removeprefix("bytes=").split("-")[0])
-        self.send_response(206 if start else 200)
+            first, _, last = span.removeprefix("bytes=").partition("-")
+            start, body = int(first), body[: int(last) + 1 if last else None]
+        if self.command == "GET":
+            self.server.spans.append((file.as_posix(), span))
+        self.send_response(206 if span else 200)
         self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+        self.send_header("ETag", f'"{hashlib.sha256(file.read_bytes()).hexdigest()}"')
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(body) - start))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        if span:
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{size}")
         self.end_headers()
         if self.command == "HEAD":
             return

@@ -1,5 +1,6 @@
 """Loading from the hub: huggingface_hub's own client against a server on loopback."""
 
+import errno
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from safetensors.torch import save_file
 
 import sdnb
 from sdnb import emoji, failures, hub, loading, login
+from tests import toys
 from tests.hub_server import COMMIT, Hub, Repository
 
 MODEL = "someone/small"
@@ -65,7 +67,9 @@ def server(small, tmp_path, monkeypatch):
             "HF_STORED_TOKENS_PATH": str(tmp_path / "tokens"),
             "HF_HUB_DOWNLOAD_TIMEOUT": 1,
             "HF_HUB_DISABLE_XET": True,
+            "DOWNLOAD_CHUNK_SIZE": 50_000,
         }
+        monkeypatch.setattr(hub, "LARGE", 100_000)
         for name, value in settings.items():
             monkeypatch.setattr(constants, name, value)
         yield running
@@ -99,8 +103,19 @@ def test_a_model_of_the_hub_loads_once_and_its_pictures_name_the_commit(server, 
     sample = sdnb.generate("a fox", steps=1, seed=1, pipe=pipe)
     assert (sample.facts["model"], sample.facts["revision"]) == (MODEL, COMMIT)
     assert f'"{MODEL}", revision="{COMMIT}"' in sample.code()
-    assert any("Downloading someone/small: " in s and " MB are free" in s for s in heard())
+    said = (
+        r"Downloading someone/small: \d+ MB to .*, where [\d,]+ MB are free\. It takes \d+ MB of "
+    )
+    assert any(re.match(said + r"memory, [\d,]+ MB are free\.$", s) for s in heard())
     assert ("GET", f"{MODEL}/resolve/{COMMIT}/whole.ckpt") not in server.asked
+
+
+def test_a_different_revision_is_another_entry(server):
+    plain = {"device": "cpu", "dtype": "float32"}
+    one, other = sdnb.load(MODEL, **plain), sdnb.load(MODEL, revision=COMMIT, **plain)
+    assert one is not other
+    assert sdnb.load(MODEL, revision=COMMIT, **plain) is other
+    assert sdnb.load(MODEL, **plain) is one
 
 
 def test_only_the_variant_that_is_wanted_is_downloaded(server):
@@ -122,19 +137,91 @@ def test_what_is_in_the_cache_needs_no_hub(server, heard):
     assert sum("is taken from the cache" in s for s in heard()) == 2
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_what_a_model_needs_is_told_by_the_dtype_in_its_files(cached, server, small, tmp_path):
+    folder = shutil.copytree(small, tmp_path / "half")
+    for file in folder.rglob("*.fp16.safetensors"):  # half precision without saying so
+        file.replace(file.with_name(file.name.replace(".fp16", "")))
+    server.repositories[MODEL] = Repository(folder)
+    if cached:
+        fetch()
+    counted = hub.parameters(hub.listing(MODEL, None, "auto", True, True))
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder)
+    for part in ("unet", "vae", "text_encoder"):
+        assert counted[part] == sum(x.numel() for x in getattr(pipe, part).state_dict().values())
+    asked = [span for name, span in server.spans if name.endswith(".safetensors")]
+    assert set(asked) == ({None} if cached else {"bytes=0-100000"})
+
+
 def test_an_id_that_has_moved_is_followed(server, small, heard):
     new = hub.MOVED["runwayml/stable-diffusion-v1-5"]
     server.repositories[new] = Repository(small)
     pipe = sdnb.load("runwayml/stable-diffusion-v1-5", device="cpu")
     assert loading.origin_of(pipe).model == new
-    assert any("no longer on the hub; the same weights are" in s for s in heard())
+    assert (
+        f"runwayml/stable-diffusion-v1-5 is no longer on the hub; the same weights are at {new}."
+        in heard()
+    )
+
+
+def test_an_id_that_has_moved_is_found_under_its_old_name_where_there_is_no_network(
+    server, small, heard
+):
+    old = "runwayml/stable-diffusion-v1-5"
+    server.repositories[old] = Repository(small)
+    fetch(old)
+    server.stop()
+    pipe = sdnb.load(old, device="cpu", dtype="float32")
+    assert loading.origin_of(pipe).model == old
+    assert heard()[-1] == f"The hub cannot be reached, so {old} is taken from the cache."
+
+
+def sent(server):
+    return [span for file, span in server.spans if file.endswith(UNET)]
 
 
 def test_a_line_that_breaks_is_taken_up_again_where_it_broke(server, small):
     server.faults[UNET] = "die"
     folder = fetch()
     assert (folder / UNET).read_bytes() == (small / UNET).read_bytes()
-    assert server.asked["GET", f"{MODEL}/resolve/{COMMIT}/{UNET}"] == 2
+    first, second = sent(server)
+    half = (small / UNET).stat().st_size // 2
+    assert first is None
+    assert half - 50_000 < int(re.fullmatch(r"bytes=(\d+)-", second)[1]) <= half
+
+
+def test_a_download_that_broke_off_goes_on_there_with_the_next_load(server, small, tmp_path):
+    server.faults[UNET] = "short"
+    with pytest.raises(ConnectionError, match="broke off: load it again"):
+        fetch()
+    (part,) = (tmp_path / "cache").rglob("*.incomplete")
+    had = part.stat().st_size
+    assert had > (small / UNET).stat().st_size / 2
+    server.faults.clear()
+    server.spans.clear()
+    folder = fetch()
+    assert sent(server) == [f"bytes={had}-"]
+    assert (folder / UNET).read_bytes() == (small / UNET).read_bytes()
+    assert (folder / UNET).resolve().parent == part.parent  # the hub's own layout
+    assert not part.exists()
+    server.spans.clear()
+    assert fetch() == folder
+    assert server.spans == []
+
+
+def test_a_rest_of_another_content_is_noticed_and_comes_anew(server, small, tmp_path):
+    server.faults[UNET] = "short"
+    with pytest.raises(ConnectionError):
+        fetch()
+    (part,) = (tmp_path / "cache").rglob("*.incomplete")
+    part.write_bytes(b"x" * 1000)
+    server.faults.clear()
+    with pytest.raises(OSError, match=f"{UNET} of {MODEL} arrived damaged and was removed"):
+        fetch()
+    assert (fetch() / UNET).read_bytes() == (small / UNET).read_bytes()
+    part.write_bytes(b"x" * 10**8)  # more than the file has
+    (part.parent / part.stem).unlink()
+    assert (fetch() / UNET).read_bytes() == (small / UNET).read_bytes()
 
 
 def test_a_slow_line_is_no_fault(server, small):
@@ -183,6 +270,98 @@ def test_shards_and_their_index_are_needed_and_other_formats_are_not():
     needed, variant = hub.choose("a/b", there, index, "auto", half=True)
     assert variant == "fp16"
     assert sorted(needed) == sorted([there[0], *there[3:5], *there[9:11]])
+
+
+SDXL = """
+.gitattributes 01.png LICENSE.md README.md comparison.png model_index.json pipeline.png
+scheduler/scheduler_config.json sd_xl_base_1.0.safetensors sd_xl_base_1.0_0.9vae.safetensors
+sd_xl_offset_example-lora_1.0.safetensors
+text_encoder/config.json text_encoder/flax_model.msgpack text_encoder/model.fp16.safetensors
+text_encoder/model.onnx text_encoder/model.safetensors text_encoder/openvino_model.bin
+text_encoder/openvino_model.xml
+text_encoder_2/config.json text_encoder_2/flax_model.msgpack text_encoder_2/model.fp16.safetensors
+text_encoder_2/model.onnx text_encoder_2/model.onnx_data text_encoder_2/model.safetensors
+text_encoder_2/openvino_model.bin text_encoder_2/openvino_model.xml
+tokenizer/merges.txt tokenizer/special_tokens_map.json tokenizer/tokenizer_config.json
+tokenizer/vocab.json
+tokenizer_2/merges.txt tokenizer_2/special_tokens_map.json tokenizer_2/tokenizer_config.json
+tokenizer_2/vocab.json
+unet/config.json unet/diffusion_flax_model.msgpack unet/diffusion_pytorch_model.fp16.safetensors
+unet/diffusion_pytorch_model.safetensors unet/model.onnx unet/model.onnx_data
+unet/openvino_model.bin unet/openvino_model.xml
+vae/config.json vae/diffusion_flax_model.msgpack vae/diffusion_pytorch_model.fp16.safetensors
+vae/diffusion_pytorch_model.safetensors
+vae_1_0/config.json vae_1_0/diffusion_pytorch_model.fp16.safetensors
+vae_1_0/diffusion_pytorch_model.safetensors
+vae_decoder/config.json vae_decoder/model.onnx vae_decoder/openvino_model.bin
+vae_decoder/openvino_model.xml
+vae_encoder/config.json vae_encoder/model.onnx vae_encoder/openvino_model.bin
+vae_encoder/openvino_model.xml
+"""  # stabilityai/stable-diffusion-xl-base-1.0
+
+SDXL_INDEX = {
+    "_class_name": "StableDiffusionXLPipeline", "_diffusers_version": "0.19.0.dev0",
+    "force_zeros_for_empty_prompt": True, "add_watermarker": None,
+    "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_of_sdxl_only_the_parts_weights_in_one_precision_and_their_texts_are_needed(half):
+    there = SDXL.split()
+    needed, variant = hub.choose("a/b", there, SDXL_INDEX, "auto", half)
+    assert variant == ("fp16" if half else None)
+    parts = ("scheduler/", "text_encoder", "tokenizer", "unet/", "vae/")
+    texts = [n for n in there if n.startswith(parts) and n.endswith((".json", ".txt"))]
+    end = ".fp16.safetensors" if half else "model.safetensors"
+    weights = [n for n in there if n.startswith(parts) and n.endswith(end)]
+    assert len(weights) == 4
+    assert sorted(needed) == sorted(["model_index.json", *texts, *weights])
+    found = hub.Listing("a/b", SDXL_INDEX, dict.fromkeys(needed, 4000), variant)
+    parts = ("text_encoder", "text_encoder_2", "unet", "vae")  # OpenVINO's are not counted
+    assert hub.parameters(found) == dict.fromkeys(parts, 2000 if half else 1000)
+
+
+@pytest.mark.parametrize("family", ["SDXL", "SD3", "Flux"])
+def test_other_families_come_from_the_hub_too_without_what_lies_beside_them(
+    family, server, tmp_path
+):
+    folder = toys.saved(family, tmp_path)
+    waste = ["text_encoder/openvino_model.bin", "vae/model.onnx", "vae_1_0/config.json",
+             "vae/diffusion_flax_model.msgpack", "whole.safetensors"]  # fmt: skip
+    for name in waste:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x" * 1000)
+    server.repositories["someone/toy"] = Repository(folder)
+    pipe = sdnb.load("someone/toy", device="cpu", dtype="float32")
+    again = diffusers.DiffusionPipeline.from_pretrained(folder)
+    for name, part in again.components.items():
+        if isinstance(part, torch.nn.Module):
+            ours = getattr(pipe, name).state_dict()
+            assert all(torch.equal(ours[k], x) for k, x in part.state_dict().items()), name
+    got = {path.partition(COMMIT + "/")[2] for method, path in server.asked if method == "GET"}
+    assert "vae/config.json" in got
+    assert not got & set(waste)
+
+
+def test_a_part_is_whole_with_its_settings_and_all_shards_of_its_weights():
+    index = {"unet": ["diffusers", "UNet2DConditionModel"], "tokenizer": ["a", "CLIPTokenizer"],
+             "scheduler": ["diffusers", "DDIMScheduler"]}  # fmt: skip
+    name = "unet/diffusion_pytorch_model"
+    whole = [
+        "model_index.json", "scheduler/scheduler_config.json", "tokenizer/vocab.json",
+        "unet/config.json", f"{name}-00001-of-00002.safetensors",
+        f"{name}-00002-of-00002.safetensors", f"{name}.safetensors.index.json",
+    ]  # fmt: skip
+    assert sorted(hub.choose("a/b", whole, index, "auto", half=False)[0]) == whole
+    for lost in whole[1:]:
+        with pytest.raises(hub.MissingError, match=f"for its part {lost.partition('/')[0]}, so it"):
+            hub.choose("a/b", [n for n in whole if n != lost], index, "auto", half=False)
 
 
 # ---------------------------------------------------------------- what fails, in words
@@ -267,11 +446,48 @@ def test_offline_and_nothing_cached(server, monkeypatch):
         fetch()
 
 
-def test_half_a_download_is_not_taken_for_a_model(server):
-    (fetch() / UNET).unlink()
+@pytest.mark.parametrize(
+    "lost", [UNET, "vae", "scheduler", "tokenizer", "unet/config.json", "text_encoder/config.json"]
+)
+def test_half_a_download_is_not_taken_for_a_model(lost, server):
+    at = fetch() / lost
+    shutil.rmtree(at) if at.is_dir() else at.unlink()
     server.stop()
     with pytest.raises(ConnectionError, match="Only a part of someone/small was downloaded"):
         fetch()
+
+
+def test_shards_that_the_index_names_are_all_needed(server, small, tmp_path):
+    folder = shutil.copytree(small, tmp_path / "sharded")
+    shutil.rmtree(folder / "unet")
+    unet = diffusers.UNet2DConditionModel.from_pretrained(small / "unet")
+    unet.save_pretrained(folder / "unet", max_shard_size="200KB")
+    shards = sorted((folder / "unet").glob("*-of-*.safetensors"))
+    assert len(shards) > 1
+    server.repositories[MODEL] = Repository(folder)
+    at = fetch()
+    assert len(list((at / "unet").iterdir())) == len(shards) + 2
+    index = at / "unet/diffusion_pytorch_model.safetensors.index.json"
+    named = json.loads(index.read_text())
+    named["weight_map"]["one.more"] = "diffusion_pytorch_model-extra.safetensors"
+    index.write_text(json.dumps(named))
+    server.stop()
+    with pytest.raises(ConnectionError, match="Only a part of someone/small was downloaded"):
+        fetch()
+
+
+@pytest.mark.parametrize("part", ["vae", "tokenizer", "scheduler"])
+def test_a_repository_that_lacks_a_part_is_refused_before_anything_is_downloaded(
+    part, server, small, tmp_path
+):
+    folder = shutil.copytree(small, tmp_path / "lacking")
+    for file in (folder / part).glob("*.safetensors" if part == "vae" else "*"):
+        file.unlink()
+    server.repositories[MODEL] = Repository(folder)
+    what = "weights" if part == "vae" else "files"
+    with pytest.raises(ValueError, match=f"{MODEL} has no {what} for its part {part}, so it can"):
+        sdnb.load(MODEL, device="cpu")
+    assert not [path for _, path in server.asked if path.endswith(".safetensors")]
 
 
 def test_a_full_disk_is_said_before_the_download_and_during_it(server, tmp_path, monkeypatch):
@@ -294,6 +510,65 @@ except OSError as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env=environment, timeout=100)  # fmt: skip
     assert done.stdout.startswith("The disk is too full: "), done.stderr
+
+
+def test_a_disk_that_is_full_at_the_first_small_file_is_said_too(server, tmp_path):
+    code = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+from sdnb import hub
+try:
+    hub.listing({MODEL!r}, None, 'auto', False, True)
+except OSError as error:
+    print(error, error.__cause__.errno)
+"""
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home"),
+                   "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=environment, timeout=100)  # fmt: skip
+    assert done.stdout.startswith(f"The disk is too full for {MODEL}, which is"), done.stderr
+    assert done.stdout.endswith(f" {errno.EFBIG}\n")
+
+
+def test_a_cache_folder_that_cannot_be_one_gets_a_cure(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file/cache"))
+    with pytest.raises(PermissionError, match=r"file/cache \(Not a directory\): set HF_HOME to a"):
+        fetch()
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [(n, "The disk is too full for a/b") for n in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
+    + [(n, "a/b cannot be kept in .* set HF_HOME to a folder of yours, and start Python anew")
+       for n in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)],
+)  # fmt: skip
+def test_what_the_disk_says_is_told_wherever_it_comes_up(number, sentence, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for downloading in (False, True):
+        error = failures.explained(OSError(number, "x"), "a/b", downloading=downloading)
+        assert re.match(sentence, str(error))
+    assert str(failures.explained(OSError(), "a/b")) == "a/b could not be loaded: OSError"
+
+
+@pytest.mark.parametrize(
+    "name", ["model_index.json", "unet/config.json", "tokenizer/tokenizer.json"]
+)
+def test_settings_that_were_damaged_in_the_cache_are_removed_and_come_anew(name, server):
+    file = fetch() / name
+    file.resolve().write_bytes(file.read_bytes()[:20])
+    with pytest.raises(OSError, match=f"{name} of {MODEL} was damaged and is now removed") as it:
+        sdnb.load(MODEL, device="cpu", dtype="float32")
+    assert it.value.__cause__ is not None
+    assert sdnb.load(MODEL, device="cpu", dtype="float32")
+
+
+def test_settings_that_are_damaged_in_a_folder_of_yours_stay_there(small, tmp_path):
+    folder = shutil.copytree(small, tmp_path / "mine")
+    (folder / "model_index.json").write_text('["a list"]')
+    with pytest.raises(OSError, match=r"mine/model_index\.json is damaged: put a whole copy in"):
+        sdnb.load(folder, device="cpu")
+    assert (folder / "model_index.json").exists()
 
 
 def test_a_file_that_was_damaged_in_the_cache_is_removed_and_comes_anew(server, small):
@@ -324,6 +599,9 @@ def test_pickled_weights_are_refused_unless_asked_for(server, small, tmp_path):
         (None, "is no diffusers pipeline: .* The hub calls it 'text-generation'. Text-to-image"),
         ({"_class_name": "StableVideoDiffusionPipeline"}, "does not make pictures from text"),
         ({"_class_name": "FuturePipeline"}, "which diffusers .* does not have: a newer one may"),
+        ({"_class_name": "UNet2DConditionModel"}, "UNet2DConditionModel, which is no pipeline of"),
+        ({"_class_name": "OnnxStableDiffusionPipeline"}, "needs onnx: pip install onnx, then"),
+        ({"a": 1}, "is no diffusers pipeline: its model_index.json names no class"),
         ({"_class_name": ["mine", "MyPipeline"]}, "needs program code of its own .* does not run"),
         ({"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]},
          "has no weights for its part unet"),

@@ -1,13 +1,16 @@
 """Loading, the cache, login."""
 
+import re
 import shutil
 import subprocess
 import sys
+import threading
 
 import diffusers
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import HFValidationError
 
 import sdnb
 from sdnb import device, loading
@@ -27,6 +30,17 @@ def test_load_gives_a_plain_pipeline_and_the_same_one_again(pipe):
     assert sdnb.load("emoji", dtype=torch.float32, device=torch.device("cpu")) is pipe
     assert sdnb.load("emoji", dtype="bfloat16", device="cpu") is not pipe
     assert {o.dtype for o in loading.loaded()} >= {"float32", "bfloat16"}
+
+
+def test_threads_that_load_at_once_get_the_same_object(tmp_path):
+    copy, got = shutil.copytree(sdnb.emoji.FOLDER, tmp_path / "copy"), []
+    both = [threading.Thread(target=lambda: got.append(sdnb.load(copy, device="cpu")))
+            for _ in range(2)]  # fmt: skip
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+    assert got[0] is got[1]
 
 
 def test_a_folder_loads_like_the_embedded_model_and_is_another_entry(pipe, tmp_path):
@@ -83,6 +97,44 @@ def test_generate_takes_the_pipeline_that_load_last_returned():
 def test_what_cannot_be_loaded_gets_a_sentence(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         sdnb.load(**arguments)
+
+
+@pytest.mark.parametrize("name", ["a--b/c", "-a/b", "a/b.git", "a/" + "b" * 100])
+def test_what_the_hub_takes_for_no_id_is_told_so_with_its_reason(name):
+    with pytest.raises(ValueError, match="is no model: give 'emoji', a folder") as caught:
+        sdnb.load(name)
+    assert isinstance(caught.value.__cause__, HFValidationError)
+
+
+TAKEN = """StableDiffusion StableDiffusionImg2Img StableDiffusionInpaint
+StableDiffusionImageVariation StableDiffusionXL StableDiffusionXLImg2Img StableDiffusionXLInpaint
+StableDiffusion3 StableDiffusion3Img2Img StableDiffusion3Inpaint Flux FluxImg2Img FluxInpaint
+FluxFill PixArtAlpha PixArtSigma Sana SanaSprint HunyuanDiT Kandinsky3 LatentConsistencyModel
+AuraFlow Chroma CogView3Plus CogView4 HiDreamImage Lumina Lumina2 QwenImage AltDiffusion
+Kandinsky5T2I StableDiffusionPAG StableDiffusionXLPAG Amused KandinskyV22Combined"""
+
+REFUSED = """AudioLDM AudioLDM2 MusicLDM StableAudio DanceDiffusion StableVideoDiffusion
+AnimateDiff TextToVideoSD Wan LTX Mochi HunyuanVideo CogVideoX Allegro Latte I2VGenXL
+KandinskyPrior KandinskyV22Prior StableCascadePrior WuerstchenPrior StableDiffusionUpscale
+StableDiffusionLatentUpscale LDMSuperResolution StableDiffusionDepth2Img MarigoldDepth
+MarigoldNormals FluxPriorRedux ShapE ShapEImg2Img StableDiffusionControlNet
+StableDiffusionInstructPix2Pix StableDiffusionAttendAndExcite DDPM DiT UnCLIP Diffusion"""
+
+OTHER = "Audio|Video|Music|Prior|Upscale|SuperRes|Depth|Redux|ShapE|ControlNet|Adapter|Edit|3D|V2A"
+
+
+def test_of_diffusers_pipelines_those_that_make_pictures_as_generate_does_are_taken():
+    made = {
+        name: each
+        for name in dir(diffusers)
+        if name.endswith("Pipeline") and isinstance(each := getattr(diffusers, name), type)
+        and issubclass(each, diffusers.DiffusionPipeline)
+    }  # fmt: skip
+    taken = {name.removesuffix("Pipeline") for name in made if loading.makes_pictures(made[name])}
+    assert set(TAKEN.split()) <= taken
+    assert not set(REFUSED.split()) & taken
+    assert all(f"{name}Pipeline" in made for name in REFUSED.split())
+    assert not [name for name in taken if re.search(OTHER, name)]
 
 
 def test_a_folder_without_a_pipeline_is_told_so(tmp_path):
@@ -195,6 +247,82 @@ def test_what_was_used_least_goes_where_memory_is_short_and_is_really_given_back
     assert first > 0.8 * weights
     assert second < first + 0.3 * weights
     assert f"Making room: {one} leaves the memory." in done.stderr
+
+
+def test_nothing_goes_where_that_would_not_help(heavy, monkeypatch, heard):
+    sdnb.clear()
+    small = sdnb.load("emoji", dtype="float16", device="cpu")
+    monkeypatch.setattr(device, "free_memory", lambda _: 10**6)
+    with pytest.raises(MemoryError):
+        sdnb.load(heavy[0], device="cpu", dtype="float32")
+    assert sdnb.load("emoji", dtype="float16", device="cpu") is small
+    assert not heard()
+
+
+def test_what_a_variable_holds_is_not_said_to_be_given_back(heavy, monkeypatch, heard):
+    sdnb.clear()
+    mine = sdnb.load(heavy[0], device="cpu", dtype="bfloat16")
+    monkeypatch.setattr(device, "free_memory", lambda _: 10**6)
+    with pytest.raises(MemoryError):
+        sdnb.load("emoji", device="cpu", dtype="float32")
+    assert heard() == [f"{heavy[0]} is still held by a variable: del it, and its memory is free."]
+    assert sdnb.load(heavy[0], device="cpu", dtype="bfloat16") is mine
+    assert loading.current() is mine
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU's stand-in: what `to` and offloading were asked for; room for one emoji model."""
+    asked, free = [], {"cpu": 10**10, "cuda": 10**10}
+    monkeypatch.setattr(device, "check", lambda name: name)
+    monkeypatch.setattr(device, "free_memory", lambda name: free[name])
+    pipeline = diffusers.DiffusionPipeline
+    monkeypatch.setattr(pipeline, "to", lambda self, where: asked.append(("to", where)))
+    monkeypatch.setattr(
+        pipeline, "enable_model_cpu_offload", lambda self, device: asked.append(("offload", device))
+    )
+    return asked, free
+
+
+def test_a_gpu_too_small_for_the_whole_gets_the_parts_in_turns(gpu, heavy, heard):
+    asked, free = gpu
+    sdnb.clear()
+    loads = {"device": "cuda", "dtype": "float16"}
+    sdnb.load("emoji", **loads)
+    assert asked == [("to", "cuda")]
+    free["cuda"] = 160 * 10**6  # the UNet needs 157 MB
+    sdnb.load(heavy[0], **loads)
+    assert asked[1:] == [("offload", "cuda")]
+    said = r" needs 1\d\d MB, and 160 MB are free on the GPU: its parts are kept in main memory"
+    assert re.search(said, heard()[-1])
+    free["cuda"] = 50 * 10**6
+    with pytest.raises(MemoryError, match=r"its largest part 1\d\d MB; on the GPU 50 MB are free"):
+        sdnb.load(heavy[1], **loads)
+    free |= {"cuda": 10**10, "cpu": 50 * 10**6}
+    with pytest.raises(MemoryError, match="through the main memory, where 50 MB are free: close"):
+        sdnb.load(heavy[1], **loads)
+    assert len(asked) == 2
+
+
+def test_for_a_gpu_nothing_leaves_the_main_memory(gpu, heavy, heard):
+    _, free = gpu
+    sdnb.clear()
+    kept = sdnb.load(heavy[0], device="cpu", dtype="float32")
+    free["cuda"] = 160 * 10**6
+    sdnb.load(heavy[1], device="cuda", dtype="float16")
+    assert loading.loaded()[0] == loading.origin_of(kept)
+    assert not any("Making room" in s or "still held" in s for s in heard())
+
+
+def test_a_gpu_that_is_full_after_all_is_a_sentence_with_torchs_error_behind_it(gpu, monkeypatch):
+    def full(self, where):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "to", full)
+    sdnb.clear()
+    with pytest.raises(MemoryError, match="the GPU had too little left: end other programs") as it:
+        sdnb.load("emoji", device="cuda", dtype="float16")
+    assert isinstance(it.value.__cause__, torch.OutOfMemoryError)
 
 
 def test_a_model_that_can_not_fit_is_refused_with_both_numbers(heavy, monkeypatch):

@@ -42,9 +42,11 @@ BELOW = {
     "metadata": {"facts", "files", "schedulers", "settings"},
     "sample": {"animation", "code", "grid", "metadata", "plots", "settings", "slider"},
     "store": {"metadata", "notices", "sample", "settings"},
-    "hub": {"failures", "notices"},
+    "hub": {"failures", "notices", "transfer"},
+    "transfer": set(),
     "weights": {"device"},
-    "loading": {"code", "device", "emoji", "hub", "notices", "weights"},
+    "room": {"device", "hub"},
+    "loading": {"code", "device", "emoji", "failures", "hub", "notices", "room", "weights"},
     "login": {"account", "emoji", "failures", "loading", "notices"},
     "generation": {
         "decoding", "emoji", "loading", "notices", "pictures", "previews", "sample", "schedulers",

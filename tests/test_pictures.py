@@ -86,6 +86,21 @@ def test_the_views_share_the_weights_but_not_the_scheduler(pipe):
     assert loading.for_task(half, "Inpaint").unet.dtype == torch.float16
 
 
+@pytest.mark.parametrize("task", ["Img2Img", "Inpaint"])
+def test_a_view_follows_parts_that_were_replaced(task):
+    own = diffusers.StableDiffusionPipeline.from_pretrained(sdnb.emoji.FOLDER)
+    first = loading.for_task(own, task)
+    assert loading.for_task(own, task) is first
+    own.scheduler = diffusers.EulerDiscreteScheduler.from_config(own.scheduler.config)
+    assert type(loading.for_task(own, task).scheduler) is diffusers.EulerDiscreteScheduler
+    own.unet = copy.deepcopy(own.unet)
+    assert loading.for_task(own, task).unet.conv_in is own.unet.conv_in
+    own.feature_extractor, own.safety_checker = CLIPImageProcessor(), copy.deepcopy(own.vae)
+    assert loading.for_task(own, task).safety_checker is own.safety_checker
+    own.safety_checker = None
+    assert loading.for_task(own, task).safety_checker is None
+
+
 def test_a_file_its_turn_and_its_transparency_are_heeded(tmp_path):
     wide = Image.new("RGB", (40, 20), "red")
     exif = Image.Exif()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 import sdnb
+from sdnb import __main__, device
 
 
 def sdnb_in(folder, *words):
@@ -111,3 +113,11 @@ def test_bad_input_gets_a_sentence_an_exit_code_and_no_file(tmp_path, words, cod
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert os.listdir(tmp_path) == []
+
+
+def test_a_memory_that_is_too_small_is_a_sentence_and_no_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(device, "free_memory", lambda _: 10**6)
+    copy = shutil.copytree(sdnb.emoji.FOLDER, tmp_path / "copy")
+    assert __main__.main(["a fox", "--model", str(copy), "-o", str(tmp_path / "a.png")]) == 1
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"python -m sdnb: .*/copy needs \d+ MB of .* 1 MB are free: .*\n", said)

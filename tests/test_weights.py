@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import diffusers
 import pytest
@@ -106,6 +107,23 @@ def test_afterwards_safetensors_reads_as_before_whatever_happened():
     plain = safetensors.torch.load_file
     with pytest.raises(FileNotFoundError), weights.read_as(torch.bfloat16):
         safetensors.torch.load_file("nowhere.safetensors")
+    assert safetensors.torch.load_file is plain
+
+
+def test_threads_that_overlap_leave_safetensors_as_it_was():
+    plain = safetensors.torch.load_file
+    left = threading.Event()
+
+    def second():
+        with weights.read_as(torch.float16):
+            left.wait(10)
+
+    with weights.read_as(torch.bfloat16):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(0.3)  # it would come in here
+    left.set()
+    other.join()
     assert safetensors.torch.load_file is plain
 
 
