@@ -21,7 +21,7 @@ BELOW = {
     "grid": set(),
     "emoji": set(),
     "notices": set(),
-    "pictures": set(),
+    "pictures": {"metadata"},
     "device": set(),
     "failures": set(),
     "facts": set(),
