@@ -7,6 +7,8 @@ tries at least so many new ones, and says how many there were.
 import ast
 import io
 import json
+import keyword
+import operator
 import os
 import random
 import re
@@ -87,6 +89,7 @@ SETTINGS = st.builds(
     height=st.none() | st.integers(1, 500).map(lambda n: 8 * n),
     strength=st.none() | st.floats(1e-9, 1),
     long_prompt=st.sampled_from(["error", "cut", "chunk"]),
+    prompt_syntax=st.sampled_from([None, None, "compel"]),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
@@ -98,7 +101,22 @@ FACTS = {
     "pipeline": "StableDiffusionPipeline", "denoiser_calls": 25, "seconds": 1.5, "flagged": False,
     "scheduler_flags": {"use_karras_sigmas": True}, "versions": {"diffusers": "0.42.1"},
 }  # fmt: skip
-ANY_FACTS = st.dictionaries(st.sampled_from(sorted(metadata.KNOWN)) | TEXTS, JSON, max_size=6)
+NAMES = (
+    st.sampled_from([*keyword.kwlist, *keyword.softkwlist])
+    | st.sampled_from(["use_karras_sigmas", "skip_prk_steps", "loading_utils", "DiffusionPipeline"])
+    | st.from_regex(r"[A-Za-z_]\w{0,8}", fullmatch=True)
+)
+ANY_FACTS = st.builds(
+    operator.or_,
+    st.dictionaries(st.sampled_from(sorted(metadata.KNOWN)) | TEXTS, JSON, max_size=6),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "pipeline": NAMES,
+            "scheduler_flags": st.dictionaries(NAMES, st.booleans() | TEXTS, max_size=2),
+        },
+    ),
+)
 
 FOX = Settings("a fox, (red:1.2)", "blur", 24, 7.0, "DPM++ 2M Karras", 1234567890, 512, 768)
 CORPUS = [
@@ -168,28 +186,47 @@ def test_the_seed_comes_back_from_automatic1111s_text_whatever_stands_beside_it(
 
 
 def settings_in(source):
-    """The settings that a cell of code gives to the pipeline."""
-    [call] = [
-        node for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pipe"
-    ]  # fmt: skip
-    named = {word.arg: word.value for word in call.keywords}
-    generator = named.pop("generator")
-    values = {name: ast.literal_eval(value) for name, value in named.items()}
-    prompt = ast.literal_eval(call.args[0])
-    return {"prompt": prompt, "seed": ast.literal_eval(generator.args[0]), **values}
+    """The settings that a cell of code gives to the pipeline, and before it to compel."""
+    calls = {
+        ast.unparse(node.func): node for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+    }  # fmt: skip
+    seed = calls["torch.Generator('cpu').manual_seed"].args[0]
+    found = {"seed": ast.literal_eval(seed)}
+    for name in ("pipe", "CompelForSD(pipe)"):
+        if name in calls:
+            if calls[name].args:
+                found["prompt"] = ast.literal_eval(calls[name].args[0])
+            found |= {
+                word.arg: ast.literal_eval(word.value)
+                for word in calls[name].keywords
+                if isinstance(word.value, ast.Constant)
+            }
+    return found
 
 
-@given(SETTINGS)
-@fuzzed(200, 0.004)
-def test_settings_come_back_from_the_code_unchanged(fox):
+@given(SETTINGS, st.booleans())
+@fuzzed(300, 0.004)
+@pytest.mark.filterwarnings("ignore::FutureWarning:torch", "ignore::UserWarning:torch")
+def test_settings_come_back_from_the_code_unchanged(fox, started):
     count("settings through code")
-    found = settings_in(code.cell(fox, FACTS))
+    names = ["prompt", "negative_prompt", "seed"]
+    if started:
+        start = {"image": "0" * 64, "image_file": "fox.png"}
+        whole = FACTS | {"start": start, "pipeline": "StableDiffusionImg2ImgPipeline"}
+        names.append("strength")
+    else:
+        whole = FACTS
+        names += ["width", "height"]
+    found = settings_in(code.cell(fox.but(strength=fox.strength or 1), whole))
     assert found.pop("num_inference_steps") == fox.steps
     assert found.pop("guidance_scale") == fox.guidance
+    if found.get("negative_prompt") == "":
+        assert fox.prompt_syntax
+        del found["negative_prompt"]
     assert found == {
-        name: value for name in ("prompt", "negative_prompt", "seed", "width", "height")
-        if (value := getattr(fox, name)) not in (None, "")
+        name: value for name in names
+        if (value := getattr(fox.but(strength=fox.strength or 1), name)) not in (None, "")
     }  # fmt: skip
 
 
@@ -253,7 +290,12 @@ def check_shown(sample):
         {
             "format": st.just(1),
             "samples": st.lists(
-                st.fixed_dictionaries({"settings": st.just(FOX.to_dict()), "facts": ANY_FACTS})
+                st.fixed_dictionaries(
+                    {
+                        "settings": SETTINGS.map(Settings.to_dict),
+                        "facts": ANY_FACTS | ANY_FACTS.map(lambda some: FACTS | some),
+                    }
+                )
             ),
         }
     )

@@ -24,7 +24,7 @@ BELOW = {
     "pictures": {"metadata"},
     "device": set(),
     "failures": set(),
-    "facts": set(),
+    "facts": {"schedulers"},
     "files": set(),
     "merging": set(),
     "runs": {"merging"},
