@@ -29,7 +29,7 @@ BELOW = {
     "merging": set(),
     "runs": {"merging"},
     "turns": set(),
-    "slider": {"files"},
+    "slider": {"files", "settings"},
     "animation": {"files", "grid"},
     "plots": {"counting", "settings"},
     "schedulers": {"settings"},
