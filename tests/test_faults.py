@@ -18,6 +18,7 @@ from PIL import Image, ImageChops
 
 import sdnb
 from sdnb import Sample, Settings, Sheet, image_grid, metadata, pictures, read
+from sdnb.plans import Plan
 from sdnb.slider import page, view
 
 pytest_plugins = ["tests.browser"]
@@ -526,6 +527,23 @@ def test_a_prompt_stays_what_it_is_in_settings_plans_and_labels(prompt, pipe):
     assert eval(repr(plan.settings[0]), {"Settings": Settings}) == plan.settings[0]
     sheet.grid()
     image_grid([tile()], labels=[prompt], row_labels=[prompt], title=prompt, footer=prompt)
+
+
+@each_prompt
+def test_no_repr_holds_what_a_terminal_would_obey(prompt, tmp_path):
+    """Every field at once, as a file could claim them."""
+    fox = Settings(prompt, prompt, scheduler=prompt, seed=510, strength=0.5)
+    claims = dict.fromkeys(("model", "revision", "device", "error"), prompt)
+    made = Sample(tile(), fox, {**claims, "dtype": "float32"})
+    back = read(made.save(tmp_path / "a.png"))
+    sheet = Sheet([back] * 2, 1, 2, [prompt], [prompt, "b"], prompt)
+    pages = Sheet([back] * 2, 1, 1, (), (), prompt, [prompt, "b"], prompt)
+    plan = Plan([fox], [None], title=prompt, col_labels=[prompt])
+    for shown in (back, back.settings, sheet, pages, sheet.slider(), plan, sdnb.Store(tmp_path)):
+        assert all(line.isprintable() for line in repr(shown).split("\n")), shown
+    assert len(repr(sheet).split("\n")) == 3
+    for bundle in (back._repr_mimebundle_(), sheet._repr_mimebundle_()):
+        assert all(line.isprintable() for line in bundle["text/plain"].split("\n"))
 
 
 def test_pictures_are_made_of_every_prompt(pipe):
