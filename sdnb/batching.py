@@ -166,6 +166,8 @@ class Batcher:
                 view.vae.decoder = _twin(module.decoder, self._waiting(DECODER, module.decoder))
         view._all_hooks = []  # offloading: the modules go back when all runs have ended, not each
         loading._origins[view] = loading.origin_of(self.pipe)
+        if not loading.takes_safetensors_only(self.pipe):
+            loading._pickled.add(view)
         return view
 
     def _waiting(self, part: str, module: Any) -> Callable[..., Any]:

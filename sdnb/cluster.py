@@ -12,12 +12,15 @@ import json
 import logging
 import os
 import pickle
+import signal
 import sys
+import threading
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from sdnb import device, generation, loading, pictures
@@ -120,11 +123,14 @@ class Remote:
         """Ends what the workers do, and lets go of the cluster if this run has connected to it."""
         import ray
 
-        if self._work:
-            self._work.close()
-        if self._mine:
-            ray.shutdown()
-            self._mine = False
+        with _uninterrupted():
+            try:
+                if self._work:
+                    self._work.close()
+            finally:
+                if self._mine:
+                    ray.shutdown()
+                    self._mine = False
 
     def made_by(
         self, settings: Settings, pipe: DiffusionPipeline, start: pictures.Start | None
@@ -180,13 +186,15 @@ class Remote:
         recipes = {id(job.pipe): Recipe.of(job.pipe, self._device(job.pipe)) for job in jobs}
         order = list(recipes)
         left = {job.number: job for job in jobs}
-        with _marked(store) as folder:
+        with _marked(store) as shared:
             given = {
-                "recipes": list(recipes.values()), "start": start, "folder": folder, "batch": batch,
+                "recipes": list(recipes.values()), "start": start, "store": shared, "batch": batch,
+                "sdnb": generation.version_of("sdnb"),
             }  # fmt: skip
             for most in (batch or ROWS, 1):  # what killed its worker is tried again by itself
-                # the longest first, so that all workers end at about the same time; and one
-                # model after another, so that each is loaded once
+                # the longest first, so that all workers end at about the same time (of those
+                # that it has, a worker hands the shortest back first); and one model after
+                # another, so that each is loaded once
                 rows = sorted(
                     (order.index(id(job.pipe)), -generation.calls_of(job.settings), number)
                     for number, job in left.items()
@@ -217,7 +225,7 @@ class Remote:
         if not ray.is_initialized():
             self._mine = True
             try:
-                with _silent():
+                with _silent(), _uninterrupted():
                     ray.init(
                         include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
                     )
@@ -288,7 +296,8 @@ class Remote:
             reason = str(error).strip().splitlines()[-1]
             raise RuntimeError(f"Ray could not run the workers: {reason}") from error
         finally:
-            stream.close()  # cancels what the workers do, and lets them end
+            with _uninterrupted():
+                stream.close()  # cancels what the workers do, and lets them end
 
 
 def _row(job: Job, recipe: int) -> dict[str, Any]:
@@ -296,14 +305,15 @@ def _row(job: Job, recipe: int) -> dict[str, Any]:
     return {
         "number": job.number,
         "recipe": recipe,
+        "calls": generation.calls_of(job.settings),
         "settings": json.dumps(job.settings.to_dict()),
         "made_by": json.dumps(job.made_by),
     }
 
 
 @contextmanager
-def _marked(store: Store | None) -> Iterator[tuple[str, str] | None]:
-    """The store's folder, and the name of a file in it by which other machines know it again."""
+def _marked(store: Store | None) -> Iterator[tuple[Store, str] | None]:
+    """The store, and the name of a file in its folder by which other machines know it again."""
     if store is None:
         yield None
         return
@@ -317,9 +327,29 @@ def _marked(store: Store | None) -> Iterator[tuple[str, str] | None]:
         yield None
         return
     try:
-        yield str(folder), name
+        yield Store(folder, store.most_bytes), name
     finally:
         mark.unlink(missing_ok=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block: Ray that is half started, or half ended, would stay.
+
+    Python calls handlers in the main thread alone.
+    """
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *given: came.append(given))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if came:
+            usual(*came[-1])
 
 
 @contextmanager

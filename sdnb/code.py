@@ -34,7 +34,9 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         import torch
         from diffusers import DiffusionPipeline
         <BLANKLINE>
-        pipe = DiffusionPipeline.from_pretrained("a/b", dtype=torch.float16).to("cpu")
+        pipe = DiffusionPipeline.from_pretrained(
+            "a/b", use_safetensors=True, dtype=torch.float16
+        ).to("cpu")
         image = pipe(
             "a fox",
             num_inference_steps=50,
@@ -50,19 +52,29 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         )
     check(facts)
     start = facts.get("start")
-    if (start or facts.get("pieces")) and "pipeline" not in facts:
+    in_parts = facts.get("pieces") or settings.prompt_syntax
+    if (start or in_parts) and "pipeline" not in facts:
         raise ValueError("The facts of this picture do not say which pipeline made it.")
     made = str(facts["pipeline"]) if start else "DiffusionPipeline"
     classes, others = {made}, []
-    model = _text(facts["model"])
-    if facts["model"] == emoji.NAME:
-        others.append("from importlib.resources import files\n")
-        model = 'files("sdnb") / "emoji"'
     options = [f"{k}={_text(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
+    unsafe = bool(facts.get("pickled")) and facts["model"] != emoji.NAME
+    if not unsafe and facts["model"] != emoji.NAME:
+        options.append("use_safetensors=True")
     keyword = dtype_keyword(facts.get("versions", {}).get("diffusers", "0.40"))
     options.append(f"{keyword}=torch.{facts['dtype']}")
     place = _text(facts.get("device", "cpu"))
-    lines = [f"pipe = {made}.from_pretrained({', '.join([model, *options])}).to({place})"]
+    if facts["model"] == emoji.NAME:
+        others.append("from importlib.resources import files\n")
+        whole = ", ".join(['files("sdnb") / "emoji"', *options])
+        lines = [f"pipe = {made}.from_pretrained({whole}).to({place})"]
+    else:
+        whole = ", ".join([_text(facts["model"]), *options])
+        lines = [f"pipe = {made}.from_pretrained(", f"    {whole}", f").to({place})"]
+    if unsafe:
+        lines.insert(
+            0, "# pickled weights, if it has any, can run any program when they are opened"
+        )
     if facts.get("as_four_channels"):
         lines.append("pipe.unet.register_to_config(in_channels=4)  # the mask is not among them")
     if facts.get("channels_last"):
@@ -78,7 +90,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     arguments = {"num_inference_steps": settings.steps, "guidance_scale": figure(settings.guidance)}
     arguments |= {k: v for k in ("width", "height") if (v := getattr(settings, k))}
     pieces = facts.get("pieces")
-    if pieces or settings.prompt_syntax:
+    if in_parts:
         pipeline = made if start else str(facts["pipeline"])
         before, embeds = _embedded(pipeline, pieces) if pieces else _weighted(pipeline, settings)
         lines += before
@@ -94,7 +106,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         arguments = {k: v for k, v in arguments.items() if k in taken}
     arguments["generator"] = f'torch.Generator("cpu").manual_seed({settings.seed})'
     words = [f"{name}={value}" for name, value in arguments.items()]
-    if settings.prompt and not (pieces or settings.prompt_syntax):
+    if settings.prompt and not in_parts:
         words.insert(0, _text(settings.prompt))
     call = ["image = pipe(", *(f"    {word}," for word in words), ").images[0]", "image"]
     head = [*others, "import torch", f"from diffusers import {', '.join(sorted(classes))}"]
@@ -169,7 +181,7 @@ def _parameters(pipeline: str) -> set[str]:
     import diffusers
 
     known: Any = getattr(diffusers, pipeline, None)
-    if not hasattr(known, "from_pretrained"):
+    if not (isinstance(known, type) and issubclass(known, diffusers.DiffusionPipeline)):
         raise ValueError(f"diffusers {diffusers.__version__} has no pipeline {pipeline}.")
     return set(inspect.signature(known.__call__).parameters)
 

@@ -6,9 +6,12 @@ first; names that we do not know are kept as they are.
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from sdnb.schedulers import SCHEDULERS
 
 
 def check(facts: Mapping[str, Any]) -> None:
@@ -59,13 +62,14 @@ def _dtype(value: object) -> bool:
 
 
 def _name(value: object) -> bool:
-    return isinstance(value, str) and value.isidentifier() and value.isascii()
+    plain = isinstance(value, str) and value.isidentifier() and value.isascii()
+    return plain and not keyword.iskeyword(str(value))
 
 
 def _flags(value: object) -> bool:
-    """A scheduler's: names, and values that mean the same when they are written as code."""
+    """A scheduler's: names we know, and values that mean the same when they are written as code."""
     return isinstance(value, Mapping) and all(
-        _name(k) and (v is None or isinstance(v, (bool, str)) or _number(v))
+        k in _FLAGS and (v is None or isinstance(v, (bool, str)) or _number(v))
         for k, v in value.items()
     )
 
@@ -87,6 +91,7 @@ def _pieces(value: object) -> bool:
     )
 
 
+_FLAGS = {flag for known in SCHEDULERS.values() for flag in known.flags}
 _DTYPE = re.compile(r"(b?float|u?int|complex)\d\w{0,12}", re.ASCII)
 _SWITCH = ("true or false", _flag)
 _MAYBE = ("a text or nothing", _text_or_none)
@@ -108,6 +113,7 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "decoder_upcast": _SWITCH,
     "channels_last": _SWITCH,
     "as_four_channels": _SWITCH,
+    "pickled": _SWITCH,
     "scheduler_flags": ("a list of a scheduler's flags", _flags),
     "versions": ("a list of versions", _versions),
     "start": ("a list of texts", _start),

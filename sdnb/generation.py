@@ -229,7 +229,7 @@ def run(
         "seconds": round(time.perf_counter() - started, 3),
         "flagged": bool(unsafe and unsafe[0]),
         "scheduler_flags": schedulers.needed_flags(name, pipe.scheduler) if known else {},
-        "versions": {n: _version(n) for n in ("sdnb", "diffusers", "transformers", "torch")},
+        "versions": {n: version_of(n) for n in ("sdnb", "diffusers", "transformers", "torch")},
     }
     unusual = {
         "broken": seen.broken or seen.decoder_broken,
@@ -238,6 +238,7 @@ def run(
         "channels_last": loading.is_channels_last(pipe),
         "start": start.facts() if start else None,
         "as_four_channels": loading.is_for_inpainting(pipe),
+        "pickled": not loading.takes_safetensors_only(pipe),
         "pieces": pieces,
     }
     facts |= {k: v for k, v in unusual.items() if v}
@@ -302,12 +303,13 @@ def made_by(
         "channels_last": loading.is_channels_last(pipe),
         "checker": getattr(pipe, "safety_checker", None) is not None,
         "start": {k: v for k, v in start.facts().items() if "file" not in k} if start else None,
-        "versions": {name: _version(name) for name in ("diffusers", "transformers", "torch")},
+        "versions": {name: version_of(name) for name in ("diffusers", "transformers", "torch")},
     }
 
 
 @functools.cache  # the package's metadata is a file, read and parsed
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The installed version; "unknown" where there is none."""
     try:
         return version(package)
     except PackageNotFoundError:  # used from a folder, without being installed

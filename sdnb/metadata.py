@@ -11,9 +11,9 @@ import errno
 import json
 import os
 import re
-import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import quoteattr
@@ -30,9 +30,6 @@ SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia
 MIXED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # of those that Pillow opens: some others run programs
-
-# what Pillow raises for bad files
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 Record = tuple[Settings, dict[str, Any]]  # settings, facts
 
@@ -113,15 +110,9 @@ def read_png(
         ValueError: it is no picture, or carries no settings.
     """
     name = name or str(path)
-    try:
-        with Image.open(path, formats=FORMATS) as opened:
-            opened.load()
-            texts = {k: str(v) for k, v in opened.info.items() if k in ("sdnb", "parameters")}
-            image = opened.convert("RGB")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file {name}.") from None
-    except BROKEN as error:
-        raise ValueError(f"{name} is not a picture that can be read: {error}") from error
+    with opening(path, name) as opened:
+        texts = {k: str(v) for k, v in opened.info.items() if k in ("sdnb", "parameters")}
+        image = opened.convert("RGB")
     if "sdnb" in texts:
         return image, from_json(texts["sdnb"], name)
     if "parameters" in texts:
@@ -164,6 +155,27 @@ def prompt_of(picture: Any) -> str | None:
         return None
     prompts = {settings.prompt for settings, _ in records}
     return prompts.pop() if len(prompts) == 1 else None
+
+
+@contextmanager
+def opening(
+    path: str | os.PathLike[str] | IO[bytes], name: str, formats: tuple[str, ...] = FORMATS
+) -> Iterator[Image.Image]:
+    """A picture that is open and loaded; what Pillow raises for it in the block is a sentence.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is none of these formats, or damaged, or too large for the memory.
+    """
+    try:
+        with Image.open(path, formats=formats) as opened:
+            opened.load()
+            yield opened
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no file {name}.") from None
+    except Exception as error:  # of any kind: Pillow asserts what a file may lack
+        why = str(error) or ("too large" if isinstance(error, MemoryError) else "it is damaged")
+        raise ValueError(f"{name} is not a picture that can be read: {why}") from error
 
 
 # ---------------------------------------------------------------- our own JSON

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
+
+from sdnb import metadata
+
+FORMATS = (*metadata.FORMATS, "BMP", "TIFF")  # those that run no program
 
 
 class HasImage(Protocol):
@@ -97,16 +101,9 @@ def _opened(source: Source, mode: str) -> tuple[Image.Image, str | None]:
     if hasattr(source, "image"):
         return _flat(source.image, mode), None
     path = Path(source).expanduser()
-    try:
-        with Image.open(path) as opened:
-            # cameras store a picture lying on its side, and say so
-            return _flat(ImageOps.exif_transpose(opened), mode), str(path)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"There is no picture {path}.") from error
-    except (UnidentifiedImageError, IsADirectoryError) as error:
-        raise ValueError(f"{path} is no picture that Pillow can open.") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} is too large a picture: {error}") from error
+    with metadata.opening(path, str(path), FORMATS) as opened:
+        # cameras store a picture lying on its side, and say so
+        return _flat(ImageOps.exif_transpose(opened), mode), str(path)
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:

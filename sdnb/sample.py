@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageOps
 
 from sdnb import code, metadata
-from sdnb.grid import image_grid
-from sdnb.settings import Settings, label
+from sdnb.grid import GAP, image_grid
+from sdnb.settings import Settings, label, printable
 
 if TYPE_CHECKING:
     from sdnb import plots
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 LEAST, MOST = 256, 1600  # pixels wide: smaller is shown enlarged, larger reduced
 TALL = 16_000  # pixels high, at most: a JPEG cannot be higher than 65,500
+WIDE = 16  # pictures of a single axis in one line
+FEW = 64  # pictures of a sheet whose whole grid is shown, and that its text names
+SHOWN = 256  # pictures of a larger sheet that are shown
+LARGE = 80_000_000  # pixels of a sheet, from which on it is reduced; Pillow warns at 89 million
 HEAVY = 100_000  # bytes: a preview whose PNG is larger is shown as JPEG
 
 
@@ -136,9 +141,23 @@ class Sheet:
     def grid(self) -> Image.Image:
         """The sheet as one labelled picture; samples under 256 pixels wide are enlarged.
 
+        More than 16 of a single axis are set in lines; of very many each is reduced.
+
         Under each stands what it cost; with `SDNB_TIMES=off` in the environment no seconds, so
         that a picture stored in a notebook is the same tomorrow.
         """
+        return self._drawn()
+
+    def _shape(self) -> tuple[int, int]:
+        """Rows and columns as they are drawn: a long single axis is set in lines."""
+        count = max(self.rows, self.cols)
+        if min(self.rows, self.cols) > 1 or count <= WIDE:
+            return self.rows, self.cols
+        lines = math.ceil(count / max(WIDE, math.sqrt(count)))
+        return lines, math.ceil(count / lines)
+
+    def _drawn(self, width: int | None = None) -> Image.Image:
+        """The sheet as one picture, each of its pictures so many pixels wide at most."""
         makers = dict.fromkeys(maker(s.facts) for s in self.samples)
         black: dict[str, list[str]] = {}
         for i, sample in enumerate(self.samples, 1):
@@ -147,17 +166,25 @@ class Sheet:
         notes = [*makers, *(f"{why}: {', '.join(which)}" for why, which in black.items())]
         if self.note:
             notes.append(self.note)
-        images, costs = _enlarged([s.image for s in self.samples]), list(map(_cost, self.samples))
-        size = self.rows * self.cols
+        images, below = _fitted([s.image for s in self.samples], width), [*map(_cost, self.samples)]
+        size, titles = self.rows * self.cols, list(self.page_labels) or [self.title]
+        row_labels, col_labels = self.row_labels, self.col_labels
+        rows, cols = self._shape()
+        if (rows, cols) != (self.rows, self.cols):  # each label goes below its picture
+            names, others = (col_labels, row_labels) if self.rows == 1 else (row_labels, col_labels)
+            if names:
+                below = [f"{names[i % size]}\n{cost}" for i, cost in enumerate(below)]
+            titles = ["\n".join(filter(None, [title, *others])) for title in titles]
+            row_labels = col_labels = ()
         tables = [
             image_grid(
                 images[start : start + size],
-                self.rows,
-                self.cols,
-                labels=costs[start : start + size] if any(costs) else None,
-                row_labels=self.row_labels or None,
-                col_labels=self.col_labels or None,
-                title=self.page_labels[start // size] if self.page_labels else self.title,
+                rows,
+                cols,
+                labels=below[start : start + size] if any(below) else None,
+                row_labels=row_labels or None,
+                col_labels=col_labels or None,
+                title=titles[start // size],
                 footer="" if self.page_labels else " · ".join(notes),
             )
             for start in range(0, len(images), size)
@@ -175,13 +202,19 @@ class Sheet:
             The path of the labelled picture; `files` gives those of the others.
 
         Raises:
-            ValueError: the path does not end in .png.
+            ValueError: the path does not end in .png, or the sheet is too large a picture.
             OSError: it cannot be written; nothing half-written is left.
         """
         path = metadata.check_writable(path)
+        whole = self.grid()
+        if whole.width * whole.height > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise ValueError(
+                f"A sheet of {len(self)} pictures is {whole.width} x {whole.height} pixels, more "
+                "than is read again: save its samples one by one."
+            )
         for sample, file in zip(self.samples, self.files(path)):
             sample.save(file)
-        return metadata.save_png(self.grid(), path, [(s.settings, s.facts) for s in self.samples])
+        return metadata.save_png(whole, path, [(s.settings, s.facts) for s in self.samples])
 
     def files(self, path: str | os.PathLike[str]) -> list[Path]:
         """Where `save` puts the single pictures; none where there is but one."""
@@ -273,13 +306,36 @@ class Sheet:
         return replace(self, samples=samples, cols=self.cols + 1, col_labels=[*labels, name])
 
     def __repr__(self) -> str:
-        title = self.title.replace("\n", " · ")
+        title = printable(self.title.replace("\n", " · "))
         lines = [f"Sheet({self.rows} x {self.cols}: {title})"]
-        lines += [f"  {_about(s.settings, s.facts)}" for s in self.samples]
-        return "\n".join(lines)
+        lines += [f"  {_about(s.settings, s.facts)}" for s in self.samples[:FEW]]
+        more = len(self) - FEW
+        return "\n".join([*lines, f"  … and {more} more"] if more > 0 else lines)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return {"text/plain": repr(self), **preview(self.grid())}
+        return {"text/plain": repr(self), **preview(self._view())}
+
+    def _view(self) -> Image.Image:
+        """What a notebook shows; of a large sheet the first rows and columns, reduced to fit."""
+        if len(self) <= FEW:
+            return self.grid()
+        cols = min(self.cols, WIDE if self.rows > 1 else SHOWN)
+        rows = min(self.rows, SHOWN // cols)
+        pages = min(self.pages, SHOWN // (rows * cols))
+        places = [
+            (page * self.rows + row) * self.cols + col
+            for page in range(pages) for row in range(rows) for col in range(cols)
+        ]  # fmt: skip
+        hidden = len(places) < len(self)
+        part = replace(
+            self, samples=[self.samples[i] for i in places], rows=rows, cols=cols,
+            row_labels=self.row_labels[:rows], col_labels=self.col_labels[:cols],
+            page_labels=self.page_labels[:pages],
+            note=" · ".join(filter(None, [
+                f"showing {len(places)} of {len(self)} pictures" * hidden, self.note,
+            ])),
+        )  # fmt: skip
+        return part._drawn(MOST // part._shape()[1] - GAP)
 
 
 def read(path: str | os.PathLike[str]) -> Sample:
@@ -339,6 +395,27 @@ def _enlarged(images: list[Image.Image]) -> list[Image.Image]:
     ]
 
 
+def _fitted(images: list[Image.Image], width: int | None) -> list[Image.Image]:
+    """The pictures as they go into a sheet: enlarged if small, reduced if so many are too large.
+
+    Arguments:
+        images: the pictures.
+        width: pixels that the widest may have; None for as many as there is room for.
+    """
+    widest, highest = (max(side) for side in zip(*(image.size for image in images)))
+    if width is None:
+        times = -(-LEAST // widest)
+        area = (widest * times + GAP) * (highest * times + 10 * GAP) * len(images)  # with labels
+        if area <= LARGE:
+            return _enlarged(images)
+        width = int(math.sqrt(LARGE / 2 / len(images) * widest / highest))
+    scale = min(1, width / widest)
+    return [
+        image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+        for image in images
+    ]
+
+
 def numbers(settings: Settings) -> str:
     """All settings but the prompt, as they read below a picture.
 
@@ -385,4 +462,4 @@ def _about(settings: Settings, facts: dict[str, Any]) -> str:
     count = facts.get("denoiser_calls")
     calls = [f"{count} denoiser call{'s' * (count != 1)}"] if count else []
     about = [repr(settings.prompt), numbers(settings), maker(facts), *calls]
-    return "; ".join([*about, *why_black(facts)])
+    return printable("; ".join([*about, *why_black(facts)]))

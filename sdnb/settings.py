@@ -192,6 +192,16 @@ def label(name: str, value: Any) -> str:
     return f"{name.replace('_', ' ')} {text or 'none'}"
 
 
+def printable(text: str) -> str:
+    r"""The text with what cannot be printed escaped: it is not to steer a terminal.
+
+    Example:
+        >>> print(printable("a fox\x1b[2J"))
+        a fox\x1b[2J
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def figure(number: float) -> str:
     """The shortest text that reads back as the same number.
 

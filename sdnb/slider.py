@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 
 from sdnb.files import replacing
+from sdnb.settings import printable
 
 SIDE = 512  # pixels: longest side of one picture in the page
 PIXELS = 16 * SIDE * SIDE  # of all pictures together: more of them are smaller
@@ -68,7 +69,7 @@ class Slider:
 
     def __repr__(self) -> str:
         rows = f" x {', '.join(self.row_labels)}" if self.row_labels else ""
-        return f"Slider({len(self.images)} pictures: {', '.join(self.labels)}{rows})"
+        return printable(f"Slider({len(self.images)} pictures: {', '.join(self.labels)}{rows})")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         shown = view(self.images, self.labels, row_labels=self.row_labels, title=self.title)

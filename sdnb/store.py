@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import time
@@ -21,7 +22,9 @@ from sdnb.settings import Settings
 
 DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts the user's Google Drive
 MOST_BYTES = 2_000_000_000  # about 5000 pictures of 512 x 512
+SHARE = 20  # so small a part of the cap is put without looking what others put beside it
 STALE = 3600  # seconds: a half-written file this old was left by a process that died
+WEEK = 7 * 24 * 3600  # seconds: the same of the mark of a sweep on Ray, which is there all the time
 TICK = 1_000_000  # nanoseconds between two uses, at least
 
 _said: set[Path] = set()  # folders of which it was said that they cannot be written
@@ -31,8 +34,8 @@ class Store:
     """Finished samples on disk; the least recently used are dropped where they grow too many.
 
     They are ordinary PNGs, which `sdnb.read` and other programs open. Several processes may use
-    one folder at once. Where the folder cannot be written, that is said once and work goes on
-    without it.
+    one folder at once; each further one that puts can take it a twentieth above the cap for a
+    while. Where the folder cannot be written, that is said once and work goes on without it.
 
     Arguments:
         folder: where they are; made when the first is put. None takes the one named by the
@@ -61,6 +64,8 @@ class Store:
         self.folder = usual_folder() if folder is None else Path(folder).expanduser()
         self.most_bytes = most_bytes
         self._latest = 0  # of all times of use that were seen, nanoseconds
+        self._taken = math.inf  # bytes, when the folder was last looked through, and put since
+        self._new = 0  # bytes put since
 
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r}, {len(self)} pictures, {self.size() / 1e6:.1f} MB)"
@@ -122,7 +127,11 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             metadata.save_png(sample.image, path, [(sample.settings, facts)])
             self._touch(path)
-            self._drop_oldest()
+            with suppress(FileNotFoundError):  # another process has dropped it already
+                size = path.stat().st_size
+                self._taken, self._new = self._taken + size, self._new + size
+            if self._taken > self.most_bytes or self._new > self.most_bytes / SHARE:
+                self._drop_oldest()
         except OSError as error:
             if self.folder not in _said:
                 _said.add(self.folder)
@@ -173,7 +182,9 @@ class Store:
                 with suppress(OSError):  # another process may have removed it
                     if _OURS.fullmatch(entry.name):
                         yield Path(entry.path), entry.stat()
-                    elif _PART.fullmatch(entry.name) and _is_stale(entry.stat()):
+                    elif (part := _PART.fullmatch(entry.name)) and _age(entry.stat()) > (
+                        STALE if part[1] else WEEK
+                    ):
                         os.unlink(entry.path)
 
     def _touch(self, path: Path) -> None:
@@ -185,13 +196,16 @@ class Store:
             os.utime(path, ns=(self._latest, self._latest))
 
     def _drop_oldest(self) -> None:
+        """Looks the folder through; above the cap drops so many that the next few have room."""
         files = sorted(self._files(), key=lambda file: file[1].st_mtime_ns)
-        surplus = sum(stat.st_size for _, stat in files) - self.most_bytes
-        for path, stat in files:
-            if surplus <= 0:
-                return
-            path.unlink(missing_ok=True)
-            surplus -= stat.st_size
+        taken = sum(stat.st_size for _, stat in files)
+        if taken > self.most_bytes:
+            for path, stat in files:
+                if taken <= self.most_bytes - self.most_bytes / SHARE:
+                    break
+                path.unlink(missing_ok=True)
+                taken -= stat.st_size
+        self._taken, self._new = taken, 0
 
 
 def usual_folder() -> Path:
@@ -212,11 +226,12 @@ def usual_folder() -> Path:
 
 _KEY = re.compile("[0-9a-f]{64}")
 _OURS = re.compile(r"[0-9a-f]{64}\.png")
-_PART = re.compile(r"\.sdnb-.*\.part\.png")  # as files.replacing names them
+# as files.replacing names them; and as the cluster marks a store
+_PART = re.compile(r"\.sdnb-.*\.(?:(part\.png)|shared)")
 
 
-def _is_stale(stat: os.stat_result) -> bool:
-    return abs(time.time() - stat.st_mtime) > STALE  # the clock may have been set back since
+def _age(stat: os.stat_result) -> float:
+    return abs(time.time() - stat.st_mtime)  # the clock may have been set back since
 
 
 def _given(settings: Settings) -> dict[str, Any]:

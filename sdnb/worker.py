@@ -10,7 +10,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdnb import generation, loading, pictures, schedulers
@@ -62,20 +61,21 @@ class Worker:
     Arguments:
         recipes: of the pipelines that rows name by their number.
         start: the picture that all start from, if they do.
-        folder: of the store, and a file that is in it where this machine sees the same folder.
+        store: and the name of a file that is in it where this machine sees the same folder.
         batch: pictures at once; None takes what fits into the memory.
         threads: that torch may use; None leaves it as it is.
+        sdnb: the version of it that the sweep was started with.
     """
 
     def __init__(
-        self, recipes: list[Recipe], start: pictures.Start | None, folder: tuple[str, str] | None,
-        batch: int | None, threads: int | None,
+        self, recipes: list[Recipe], start: pictures.Start | None, store: tuple[Store, str] | None,
+        batch: int | None, threads: int | None, sdnb: str,
     ) -> None:  # fmt: skip
         import torch
 
-        self.recipes, self.start, self.batch = recipes, start, batch
+        self.recipes, self.start, self.batch, self.sdnb = recipes, start, batch, sdnb
         self.made_by: dict[tuple[int, str | None], dict[str, Any]] = {}
-        self.store = Store(folder[0]) if folder and Path(*folder).exists() else None
+        self.store = store[0] if store and (store[0].folder / store[1]).exists() else None
         self.said = _Said()
         log.addHandler(self.said)
         log.setLevel(logging.INFO)
@@ -84,14 +84,15 @@ class Worker:
             torch.set_num_threads(threads)
 
     def __call__(self, rows: Any) -> Iterator[Any]:
-        """A table of rows in; a table of one row out for each, in their order.
+        """A table of rows in; a table of one row out for each, those of one model together.
 
-        The order must not change: where a worker died, Ray counts the rows that have come, and
-        takes only what follows from the worker that makes them again.
+        Of one model the shortest come first. The order must be the same each time: where a worker
+        died, Ray counts the rows that have come, and takes only what follows from the worker that
+        makes them again.
         """
         import pyarrow
 
-        jobs = rows.to_pylist()
+        jobs = sorted(rows.to_pylist(), key=lambda job: (job["recipe"], job["calls"]))
         shape = pyarrow.schema(
             {"number": pyarrow.int64(), "result": pyarrow.binary(),
              "said": pyarrow.list_(pyarrow.string())}
@@ -111,37 +112,62 @@ class Worker:
                     given += 1
 
     def _results(self, jobs: list[dict[str, Any]]) -> Iterator[tuple[int, Sample | Exception]]:
-        """Pairs: an index of the rows, and what came of it; what is in the store comes from it."""
+        """Pairs: an index of the rows, and what came of it, were it an exception of any kind."""
         for number in dict.fromkeys(job["recipe"] for job in jobs):
-            mine = [i for i, job in enumerate(jobs) if job["recipe"] == number]
+            left = {i: job for i, job in enumerate(jobs) if job["recipe"] == number}
             try:
-                pipe = self.recipes[number].pipeline(self.start)
+                for i, result in self._made(number, dict(left)):
+                    del left[i]
+                    yield i, result
             except Exception as error:
-                yield from ((i, error) for i in mine)
+                yield from ((i, error) for i in left)
+
+    def _made(
+        self, number: int, jobs: dict[int, dict[str, Any]]
+    ) -> Iterator[tuple[int, Sample | Exception]]:
+        """The same for the rows of one model; what is in the store comes from it."""
+        if (here := generation.version_of("sdnb")) != self.sdnb:
+            raise ValueError(
+                f"The worker on {platform.node()} has sdnb {here}, where the sweep was started "
+                f"{self.sdnb}: install the same on all machines."
+            )
+        pipe = self.recipes[number].pipeline(self.start)
+        todo: list[tuple[int, str, Settings]] = []
+        for i, job in jobs.items():
+            try:
+                key, settings = self._wanted(job, pipe)
+                kept = self.store.get(key) if self.store else None
+            except Exception as error:
+                yield i, error
                 continue
-            todo, settings, keys = [], [], []
-            for i in mine:
-                wanted = Settings.from_dict(json.loads(jobs[i]["settings"]))
-                made_by = json.loads(jobs[i]["made_by"])
-                key = Store.key(wanted, made_by)
-                what = number, wanted.scheduler
-                if what not in self.made_by:
-                    self.made_by[what] = generation.made_by(wanted, pipe, self.start) or {}
-                here = self.made_by[what]
-                if Store.key(wanted, here) != key:
-                    yield i, ValueError(_differing(made_by, here))
-                elif self.store and (kept := self.store.get(key)):
-                    yield i, kept
-                else:
-                    todo.append(i)
-                    settings.append(wanted)
-                    keys.append(key)
-            make = functools.partial(generation.run, start=self.start)
-            batcher = Batcher(pipe, self.batch)
-            for n, result in batcher.run(settings, make, on_call=_stop_if_told):
-                if self.store and isinstance(result, Sample) and not result.facts.get("broken"):
-                    self.store.put(keys[n], result)
-                yield todo[n], result
+            if kept:
+                yield i, kept
+            else:
+                todo.append((i, key, settings))
+        make = functools.partial(generation.run, start=self.start)
+        batcher = Batcher(pipe, self.batch)
+        for n, result in batcher.run([settings for *_, settings in todo], make, _stop_if_told):
+            i, key, _ = todo[n]
+            if self.store and isinstance(result, Sample) and not result.facts.get("broken"):
+                self.store.put(key, result)
+            yield i, result
+
+    def _wanted(self, job: dict[str, Any], pipe: DiffusionPipeline) -> tuple[str, Settings]:
+        """A row's key in the store, and its settings.
+
+        Raises:
+            ValueError: another picture would be made here.
+        """
+        settings = Settings.from_dict(json.loads(job["settings"]))
+        made_by = json.loads(job["made_by"])
+        key = Store.key(settings, made_by)
+        what = job["recipe"], settings.scheduler
+        if what not in self.made_by:
+            self.made_by[what] = generation.made_by(settings, pipe, self.start) or {}
+        here = self.made_by[what]
+        if Store.key(settings, here) != key:
+            raise ValueError(_differing(made_by, here))
+        return key, settings
 
 
 def _stop_if_told() -> None:

@@ -17,7 +17,8 @@ from nbformat import v4
 from PIL import Image, ImageChops
 
 import sdnb
-from sdnb import Sample, Settings, Sheet, image_grid, metadata, read
+from sdnb import Sample, Settings, Sheet, image_grid, metadata, pictures, read
+from sdnb.plans import Plan
 from sdnb.slider import page, view
 
 pytest_plugins = ["tests.browser"]
@@ -206,8 +207,62 @@ def test_a_decompression_bomb_is_refused_with_a_sentence(tmp_path, kind):
 def test_a_bomb_as_the_picture_to_start_from_is_refused_too(tmp_path, pipe):
     path = tmp_path / "bomb.png"
     path.write_bytes(BOMBS["pixels"])
-    with pytest.raises(ValueError, match=r"bomb\.png is too large a picture"):
+    with pytest.raises(
+        ValueError, match=r"bomb\.png is not a picture that can be read: Image size"
+    ):
         sdnb.generate("a fox", image=path, pipe=pipe)
+
+
+PALETTES = {
+    "no palette": b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", b"\0\0\0\x08\0\0\0\x08\x08\x03\0\0\0")
+    + chunk(b"tRNS", b"\0") + chunk(b"tEXt", b"parameters\0a fox\nSteps: 1, Seed: 2, Size: 8x8")
+    + chunk(b"IDAT", zlib.compress(b"\0" * 72)) + chunk(b"IEND", b""),
+    "cut": b"", "changed": b"", "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PALETTES)
+def test_a_broken_picture_is_refused_with_a_sentence_also_to_start_from(tmp_path, kind):
+    path = tmp_path / "broken.png"
+    Sample(noisy(), Settings("a fox", seed=1)).save(path)
+    whole = path.read_bytes()
+    at = whole.index(b"IDAT")
+    changed = whole[: at + 50] + b"IDAT" + whole[at + 54 :]
+    path.write_bytes(PALETTES[kind] or {"cut": whole[: len(whole) // 2], "changed": changed}[kind])
+    for use in (read, lambda path: pictures.start(path, None)):
+        if (kind, use) == ("no palette", read) or kind != "no palette":
+            with pytest.raises(
+                ValueError, match=r"broken\.png is not a picture that can be read: "
+            ):
+                use(path)
+
+
+LARGE = """
+import resource, sys
+import sdnb
+from sdnb import metadata, pictures
+from PIL import Image
+Image.new("RGB", (8, 8)).save(sys.argv[2])
+pictures.start(sys.argv[2], None)  # what opening loads once, it loads now
+resource.setrlimit(resource.RLIMIT_AS, (700_000_000, -1))
+for use in (sdnb.read, lambda path: pictures.start(path, None)):
+    try:
+        use(sys.argv[1])
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_a_picture_that_is_larger_than_the_memory_gets_a_sentence(tmp_path):
+    path = tmp_path / "large.png"
+    Image.new("1", (12_000, 12_000)).convert("RGB").save(path)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LARGE, path, tmp_path / "small.png"],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{path} is not a picture that can be read: too large\n" * 2
 
 
 @pytest.mark.parametrize("name", ["prompt", "negative_prompt", "facts"])
@@ -472,6 +527,23 @@ def test_a_prompt_stays_what_it_is_in_settings_plans_and_labels(prompt, pipe):
     assert eval(repr(plan.settings[0]), {"Settings": Settings}) == plan.settings[0]
     sheet.grid()
     image_grid([tile()], labels=[prompt], row_labels=[prompt], title=prompt, footer=prompt)
+
+
+@each_prompt
+def test_no_repr_holds_what_a_terminal_would_obey(prompt, tmp_path):
+    """Every field at once, as a file could claim them."""
+    fox = Settings(prompt, prompt, scheduler=prompt, seed=510, strength=0.5)
+    claims = dict.fromkeys(("model", "revision", "device", "error"), prompt)
+    made = Sample(tile(), fox, {**claims, "dtype": "float32"})
+    back = read(made.save(tmp_path / "a.png"))
+    sheet = Sheet([back] * 2, 1, 2, [prompt], [prompt, "b"], prompt)
+    pages = Sheet([back] * 2, 1, 1, (), (), prompt, [prompt, "b"], prompt)
+    plan = Plan([fox], [None], title=prompt, col_labels=[prompt])
+    for shown in (back, back.settings, sheet, pages, sheet.slider(), plan, sdnb.Store(tmp_path)):
+        assert all(line.isprintable() for line in repr(shown).split("\n")), shown
+    assert len(repr(sheet).split("\n")) == 3
+    for bundle in (back._repr_mimebundle_(), sheet._repr_mimebundle_()):
+        assert all(line.isprintable() for line in bundle["text/plain"].split("\n"))
 
 
 def test_pictures_are_made_of_every_prompt(pipe):

@@ -5,7 +5,10 @@ tries at least so many new ones, and says how many there were.
 """
 
 import ast
+import io
 import json
+import keyword
+import operator
 import os
 import random
 import re
@@ -17,9 +20,9 @@ import zlib
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from sdnb import Sample, Settings, code, metadata, read, schedulers
+from sdnb import Sample, Settings, code, metadata, pictures, read, schedulers
 
 MANY = int(os.environ.get("SDNB_FUZZ", 0))
 EACH = 500 if MANY else 1  # mutations of one example
@@ -86,6 +89,7 @@ SETTINGS = st.builds(
     height=st.none() | st.integers(1, 500).map(lambda n: 8 * n),
     strength=st.none() | st.floats(1e-9, 1),
     long_prompt=st.sampled_from(["error", "cut", "chunk"]),
+    prompt_syntax=st.sampled_from([None, None, "compel"]),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
@@ -97,7 +101,22 @@ FACTS = {
     "pipeline": "StableDiffusionPipeline", "denoiser_calls": 25, "seconds": 1.5, "flagged": False,
     "scheduler_flags": {"use_karras_sigmas": True}, "versions": {"diffusers": "0.42.1"},
 }  # fmt: skip
-ANY_FACTS = st.dictionaries(st.sampled_from(sorted(metadata.KNOWN)) | TEXTS, JSON, max_size=6)
+NAMES = (
+    st.sampled_from([*keyword.kwlist, *keyword.softkwlist])
+    | st.sampled_from(["use_karras_sigmas", "skip_prk_steps", "loading_utils", "DiffusionPipeline"])
+    | st.from_regex(r"[A-Za-z_]\w{0,8}", fullmatch=True)
+)
+ANY_FACTS = st.builds(
+    operator.or_,
+    st.dictionaries(st.sampled_from(sorted(metadata.KNOWN)) | TEXTS, JSON, max_size=6),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "pipeline": NAMES,
+            "scheduler_flags": st.dictionaries(NAMES, st.booleans() | TEXTS, max_size=2),
+        },
+    ),
+)
 
 FOX = Settings("a fox, (red:1.2)", "blur", 24, 7.0, "DPM++ 2M Karras", 1234567890, 512, 768)
 CORPUS = [
@@ -167,28 +186,47 @@ def test_the_seed_comes_back_from_automatic1111s_text_whatever_stands_beside_it(
 
 
 def settings_in(source):
-    """The settings that a cell of code gives to the pipeline."""
-    [call] = [
-        node for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pipe"
-    ]  # fmt: skip
-    named = {word.arg: word.value for word in call.keywords}
-    generator = named.pop("generator")
-    values = {name: ast.literal_eval(value) for name, value in named.items()}
-    prompt = ast.literal_eval(call.args[0])
-    return {"prompt": prompt, "seed": ast.literal_eval(generator.args[0]), **values}
+    """The settings that a cell of code gives to the pipeline, and before it to compel."""
+    calls = {
+        ast.unparse(node.func): node for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+    }  # fmt: skip
+    seed = calls["torch.Generator('cpu').manual_seed"].args[0]
+    found = {"seed": ast.literal_eval(seed)}
+    for name in ("pipe", "CompelForSD(pipe)"):
+        if name in calls:
+            if calls[name].args:
+                found["prompt"] = ast.literal_eval(calls[name].args[0])
+            found |= {
+                word.arg: ast.literal_eval(word.value)
+                for word in calls[name].keywords
+                if isinstance(word.value, ast.Constant)
+            }
+    return found
 
 
-@given(SETTINGS)
-@fuzzed(200, 0.004)
-def test_settings_come_back_from_the_code_unchanged(fox):
+@given(SETTINGS, st.booleans())
+@fuzzed(300, 0.004)
+@pytest.mark.filterwarnings("ignore::FutureWarning:torch", "ignore::UserWarning:torch")
+def test_settings_come_back_from_the_code_unchanged(fox, started):
     count("settings through code")
-    found = settings_in(code.cell(fox, FACTS))
+    names = ["prompt", "negative_prompt", "seed"]
+    if started:
+        start = {"image": "0" * 64, "image_file": "fox.png"}
+        whole = FACTS | {"start": start, "pipeline": "StableDiffusionImg2ImgPipeline"}
+        names.append("strength")
+    else:
+        whole = FACTS
+        names += ["width", "height"]
+    found = settings_in(code.cell(fox.but(strength=fox.strength or 1), whole))
     assert found.pop("num_inference_steps") == fox.steps
     assert found.pop("guidance_scale") == fox.guidance
+    if found.get("negative_prompt") == "":
+        assert fox.prompt_syntax
+        del found["negative_prompt"]
     assert found == {
-        name: value for name in ("prompt", "negative_prompt", "seed", "width", "height")
-        if (value := getattr(fox, name)) not in (None, "")
+        name: value for name in names
+        if (value := getattr(fox.but(strength=fox.strength or 1), name)) not in (None, "")
     }  # fmt: skip
 
 
@@ -252,7 +290,12 @@ def check_shown(sample):
         {
             "format": st.just(1),
             "samples": st.lists(
-                st.fixed_dictionaries({"settings": st.just(FOX.to_dict()), "facts": ANY_FACTS})
+                st.fixed_dictionaries(
+                    {
+                        "settings": SETTINGS.map(Settings.to_dict),
+                        "facts": ANY_FACTS | ANY_FACTS.map(lambda some: FACTS | some),
+                    }
+                )
             ),
         }
     )
@@ -289,7 +332,7 @@ def changed(png, chance):
     damaged = bytearray(png)
     for _ in range(chance.choice([1, 1, 2, 5, 40])):
         at = chance.randrange(len(damaged))
-        match chance.randrange(4):
+        match chance.randrange(5):
             case 0:
                 damaged[at] ^= 1 << chance.randrange(8)
             case 1:
@@ -298,25 +341,74 @@ def changed(png, chance):
                 del damaged[at : at + chance.choice([1, 4, 100])]
             case 3:
                 damaged[at:at] = chance.randbytes(chance.choice([1, 4, 30]))
+            case 4:  # a whole chunk is missing: readers pass over kinds that they do not know
+                kind = chance.choice([b"PLTE", b"tRNS", b"IDAT", b"iTXt", b"IEND", b"VP8 "])
+                damaged = damaged.replace(kind, b"xxxx", 1)
     return bytes(damaged)
 
 
+def interlaced(image, text):
+    """A grey picture as a PNG in seven passes, which Pillow reads but does not write."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", *image.size, 8, 0, 0, 0, 1)), (b"iTXt", text)]
+    rows = []
+    for x, y, across, down in [
+        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]:  # fmt: skip
+        for row in range(y, image.height, down):
+            line = bytes(image.getpixel((col, row)) for col in range(x, image.width, across))
+            rows.append(b"\0" + line)
+    chunks += [(b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]
+    bare = b"".join(struct.pack(">I", len(body)) + kind + body + b"    " for kind, body in chunks)
+    return repaired(b"\x89PNG\r\n\x1a\n" + bare)
+
+
+def pictured(kind):
+    """A file of that kind; the PNGs carry settings."""
+    noise = Image.effect_noise((64, 48), 80)
+    record = metadata.to_json([(FOX, FACTS)])
+    if kind == "interlaced":
+        return interlaced(noise, b"sdnb\0\0\0\0\0" + record.encode())
+    buffer = io.BytesIO()
+    if kind in metadata.FORMATS or kind in pictures.FORMATS:
+        exif = {} if kind in ("GIF", "BMP") else {"exif": Image.Exif()}
+        noise.convert("RGB").save(buffer, kind, **exif)
+    else:
+        image = noise.convert(kind.split()[0])
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("sdnb", record)
+        clear = {"transparency": 0} if kind.endswith("clear") else {}
+        image.save(buffer, "PNG", pnginfo=info, **clear)
+    return buffer.getvalue()
+
+
+PNGS = ["RGB", "RGBA", "P", "P clear", "L", "L clear", "LA", "I;16", "1", "interlaced"]
+KINDS = [*PNGS, *pictures.FORMATS[1:]]
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("png") / "fox.png"
-    Sample(Image.effect_noise((64, 48), 80).convert("RGB"), FOX, FACTS).save(path)
-    return path, path.read_bytes()
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("pictures")
 
 
-@given(st.integers(0, 2**64), st.booleans())
-@fuzzed(300, 0.01 / EACH)
+@pytest.mark.parametrize("kind", PNGS)
+def test_pngs_of_every_kind_give_the_very_settings(folder, kind):
+    path = folder / "whole.png"
+    path.write_bytes(pictured(kind))
+    assert read(path).settings == FOX
+    assert read(path).image.size == (64, 48)
+
+
+@given(st.sampled_from(KINDS), st.integers(0, 2**64), st.booleans())
+@fuzzed(900, 0.01 / EACH)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning")
-def test_a_changed_png_gives_the_very_settings_or_a_sentence(whole, seed, mended):
-    path, png = whole
-    chance = random.Random(seed)
+def test_a_changed_picture_gives_the_very_settings_or_a_sentence(folder, kind, seed, mended):
+    path = folder / "fox.png"
+    whole, chance = pictured(kind), random.Random(seed)
+    mended, name = mended and kind in PNGS, "PNGs" if kind in PNGS else f"{kind}s"
     for _ in range(EACH):
-        count("PNGs, with checksums that fit" if mended else "PNGs")
-        damaged = changed(png, chance)
+        count("PNGs, with checksums that fit" if mended else name)
+        damaged = changed(whole, chance)
         path.write_bytes(repaired(damaged) if mended else damaged)
         found, problem = attempt(read, path)
         if problem:
@@ -325,3 +417,5 @@ def test_a_changed_png_gives_the_very_settings_or_a_sentence(whole, seed, mended
             check_shown(found)
         else:
             assert found.settings == FOX
+        start, problem = attempt(pictures.start, path, None)
+        assert start or str(path) in problem

@@ -1,7 +1,10 @@
+import io
+import re
+
 import pytest
 from PIL import Image, ImageChops
 
-from sdnb import image_grid
+from sdnb import Sample, Settings, Sheet, image_grid, metadata, sample
 
 COLORS = ["red", "green", "blue", "orange", "purple", "black"]
 
@@ -93,3 +96,70 @@ def test_lines_of_a_text_stay_lines_and_very_long_texts_end():
 def test_pictures_of_other_modes_and_sizes_are_taken():
     mixed = [Image.new("L", (10, 20), 128), Image.new("RGBA", (20, 10), "red")]
     assert image_grid(mixed).size == (40, 20)
+
+
+# ---------------------------------------------------------------- large sheets
+
+
+def seeds(count, **shape):
+    """A sheet of so many small pictures, each of a colour of its own."""
+    samples = [
+        Sample(Image.new("RGB", (32, 32), (i % 256, i // 256, 0)), Settings("a fox", seed=i))
+        for i in range(count)
+    ]
+    labels = [f"seed {i}" for i in range(count)]
+    return Sheet(samples, **{"rows": 1, "cols": count, "col_labels": labels, **shape}, title="fox")
+
+
+def shown(sheet):
+    """The picture that a notebook shows."""
+    bundle = sheet._repr_mimebundle_()
+    [data] = [value for kind, value in bundle.items() if kind.startswith("image/")]
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def test_up_to_16_pictures_of_an_axis_stay_in_one_line_and_as_they_were():
+    sheet = seeds(16)
+    big = [s.image.resize((256, 256), Image.Resampling.LANCZOS) for s in sheet]
+    plain = image_grid(big, 1, 16, col_labels=sheet.col_labels, title="fox", footer="unknown model")
+    assert sheet.grid().tobytes() == plain.tobytes()
+
+
+@pytest.mark.parametrize("shape", [
+    {}, {"rows": 3000, "cols": 1, "row_labels": [f"seed {i}" for i in range(3000)],
+         "col_labels": ["guidance 3"]},
+    {"rows": 60, "cols": 50, "col_labels": [], "row_labels": []},
+    {"rows": 1, "cols": 50, "col_labels": [], "page_labels": list("fox") * 20},
+])  # fmt: skip
+def test_of_a_large_sheet_the_first_pictures_are_shown_and_how_many(shape, monkeypatch):
+    sheet = seeds(3000, **shape)
+    notes = []
+    monkeypatch.setattr(
+        sample, "image_grid", lambda *a, **k: notes.append(k["footer"]) or image_grid(*a, **k)
+    )
+    view = shown(sheet)
+    assert 400 < view.width <= 1600
+    assert 400 < view.height < 6000
+    [note] = filter(None, notes)
+    count = int(re.search(r"showing (\d+) of 3000 pictures", note)[1])
+    assert 200 < count <= 256
+    tiles = sum(n for n, (r, _, b) in view.getcolors(10**7) if b == 0 and r < 256)
+    assert tiles == count * 32 * 32
+    assert len(repr(sheet).splitlines()) == 66
+    assert repr(sheet).endswith("… and 2936 more")
+
+
+def test_a_large_sheet_that_is_saved_can_be_read(tmp_path):
+    sheet = seeds(3000)
+    path = sheet.save(tmp_path / "sheet.png")
+    image, records = metadata.read_png(path)
+    assert image.width * image.height < Image.MAX_IMAGE_PIXELS
+    assert [settings.seed for settings, _ in records] == list(range(3000))
+    assert len(list(tmp_path.iterdir())) == 3001
+
+
+def test_a_sheet_that_could_not_be_read_is_refused_before_a_file_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
+    with pytest.raises(ValueError, match=r"A sheet of 8 pictures is \d+ x \d+ pixels, more than"):
+        seeds(8).save(tmp_path / "sheet.png")
+    assert list(tmp_path.iterdir()) == []

@@ -126,8 +126,8 @@ def test_a_large_picture_is_taken_at_the_models_size_in_its_own_shape(pipe):
          "The mask is 8 x 8, the picture 64 x 64: make them the same size"),
         ({"image": Image.new("RGB", (64, 64)), "strength": 0.1, "steps": 5}, ValueError,
          "strength 0.1 of 5 steps is less than one step"),
-        ({"image": "missing.png"}, FileNotFoundError, "There is no picture missing.png"),
-        ({"image": __file__}, ValueError, "is no picture that Pillow can open"),
+        ({"image": "missing.png"}, FileNotFoundError, "There is no file missing.png"),
+        ({"image": __file__}, ValueError, "is not a picture that can be read"),
     ],
 )  # fmt: skip
 def test_wrong_pictures_get_a_sentence(arguments, kind, sentence, pipe):

@@ -1,6 +1,7 @@
 """Sweeps on Ray: the same pictures, whatever is killed, interrupted or broken on the way."""
 
 import contextlib
+import json
 import os
 import pickle
 import shutil
@@ -18,7 +19,7 @@ import psutil
 import pytest
 
 import sdnb
-from sdnb import Store, cluster, loading, worker
+from sdnb import Store, cluster, generation, loading, worker
 
 ROOT = Path(__file__).parent.parent
 PROMPT = "a fox on a blue background"
@@ -146,6 +147,34 @@ def test_the_workers_keep_their_pictures_in_the_store_of_the_local_run(swept, pi
     assert [s.facts for s in again] == [s.facts for s in emoji(plan, sheet)]
 
 
+def test_the_workers_keep_to_the_size_of_your_store(ray, pipe, tmp_path, monkeypatch):
+    """Not to the usual one: no small store grows, and of a large one nothing is dropped."""
+    monkeypatch.setattr(Store, "put", lambda *_: None)  # here, not where the workers are
+    large = tmp_path / f"{'0' * 64}.png"
+    with large.open("wb") as file:
+        file.truncate(3_000_000_000)
+    plan = sdnb.plan(PROMPT, steps=1, seed=range(6), pipe=pipe)
+    plan.run(store=Store(tmp_path, most_bytes=10**12), engine=TWO)
+    assert large.exists()
+    assert len(Store(tmp_path)) == 7
+    large.unlink()
+    size = Store(tmp_path).size()
+    plan = sdnb.plan(PROMPT, steps=1, seed=range(6, 12), pipe=pipe)
+    plan.run(store=Store(tmp_path, most_bytes=size), engine=TWO)
+    assert Store(tmp_path).size() <= size * 1.1
+
+
+def test_of_rows_with_different_steps_the_shortest_come_first(ray, pipe):
+    plan = sdnb.plan(PROMPT, steps=[40, 4, 3, 2], seed=1, pipe=pipe)
+    with cluster.opened(cluster.Ray(1, 1)) as remote:
+        jobs = [
+            cluster.Job(i, settings, pipe, remote.made_by(settings, pipe, None))
+            for i, settings in enumerate(plan.settings)
+        ]
+        order = [number for number, _ in remote.make(jobs, None, None, None)]
+    assert order == [3, 2, 1, 0]
+
+
 # ---------------------------------------------------------------- interrupted, resumed, killed
 
 
@@ -240,17 +269,50 @@ plan = sdnb.plan("a fox", steps=100, seed=range(40), pipe=pipe)
 print("ready", flush=True)
 plan.run(store=Store(sys.argv[1]), batch=2, engine=cluster.Ray(workers=1, cpus=1))
 """
+KERNEL = (
+    DRIVER.replace("plan.run", "try:\n    plan.run")
+    + """
+except KeyboardInterrupt:  # a notebook's next cell
+    import ray, signal
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("stopped", ray.is_initialized(), flush=True)
+    sys.stdin.readline()
+"""
+)
 
 
-def test_ctrl_c_ends_a_ray_that_the_sweep_has_started_with_all_its_processes(ray, tmp_path):
+def started(program, folder):
+    """A program that sweeps on a Ray of its own, about to start it."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(tmp_path)], cwd=ROOT, text=True,
-        env=environment | {"RAY_ADDRESS": "local"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", program, str(folder)], cwd=ROOT, text=True,
+        env=environment | {"RAY_ADDRESS": "local"},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert driver.stdout.readline() == "ready\n"
-    me = psutil.Process(driver.pid)
+    return driver, psutil.Process(driver.pid)
+
+
+@pytest.mark.parametrize("moment", ["while Ray starts", "in the sweep"])
+def test_a_second_ctrl_c_leaves_no_ray_either(ray, tmp_path, moment):
+    driver, me = started(KERNEL, tmp_path)
+    if moment == "in the sweep":
+        wait(lambda: len(Store(tmp_path)) >= 1)
+    else:
+        wait(lambda: any("gcs_server" in p.name() for p in me.children()))
+    for _ in range(2):
+        driver.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    assert driver.stdout.readline() == "stopped False\n"
+    _, alive = psutil.wait_procs(me.children(recursive=True), timeout=30)
+    assert alive == []
+    _, said = driver.communicate("\n", timeout=60)
+    assert driver.returncode == 0, said
+
+
+def test_ctrl_c_ends_a_ray_that_the_sweep_has_started_with_all_its_processes(ray, tmp_path):
+    driver, me = started(DRIVER, tmp_path)
     wait(lambda: len(Store(tmp_path)) >= 2)
     below = me.children(recursive=True)
     assert len(workers(me)) == 1
@@ -259,11 +321,47 @@ def test_ctrl_c_ends_a_ray_that_the_sweep_has_started_with_all_its_processes(ray
     # not always the last line: threads of Ray Data may complain when the interpreter ends
     assert "KeyboardInterrupt" in said.splitlines()
     assert driver.returncode == -signal.SIGINT
-    assert "core_worker" not in said
+    assert "core_worker.cc" not in said
     gone, alive = psutil.wait_procs(below, timeout=30)
     assert len(gone) >= 4, "raylet, GCS, worker, monitor"
     assert alive == []
     assert 2 <= len(Store(tmp_path)) < 40
+
+
+GPUS = """
+import os
+import ray, sdnb
+from PIL import Image
+from sdnb import cluster, worker
+ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
+
+class Drawn(worker.Worker):
+    # one that loads nothing: only where it is placed counts
+    def _made(self, number, jobs):
+        seen = {"device": self.recipes[number].device, "pid": os.getpid(),
+                "gpus": os.environ["CUDA_VISIBLE_DEVICES"]}
+        for i in jobs:
+            yield i, sdnb.Sample(Image.new("RGB", (8, 8)), sdnb.Settings("a fox", seed=1), seen)
+
+cluster.Worker = Drawn
+pipe = sdnb.load("emoji", device="cpu")
+sheet = sdnb.compare("a fox", steps=1, seed=range(64), pipe=pipe, store=False, engine="ray")
+for sample in sheet:
+    print(*sample.facts.values())
+"""
+
+
+def test_on_a_cluster_with_gpus_each_has_one_worker_that_sees_no_other(ray, tmp_path):
+    """The GPUs are numbers that Ray is told: who is placed where, not what is made there."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", GPUS], cwd=ROOT, text=True, env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {tuple(line.split()) for line in done.stdout.splitlines()}
+    assert {device for device, *_ in rows} == {"cuda"}
+    assert sorted(gpus for *_, gpus in rows) == ["0", "1"]
+    assert len({pid for _, pid, _ in rows}) == 2
 
 
 # ---------------------------------------------------------------- before anything runs
@@ -298,21 +396,60 @@ def test_a_worker_that_no_machine_has_room_for_is_refused(ray, pipe):
         sdnb.compare(PROMPT, steps=[1, 2], pipe=pipe, engine=cluster.Ray(cpus=64))
 
 
-def test_a_worker_with_other_versions_says_so_instead_of_making_another_picture(ray, pipe):
+def results(pipe, rows, sdnb=None):
+    """What a worker, here in this process, gives for these rows: number -> result."""
     pyarrow = pytest.importorskip("pyarrow")
-    plan = sdnb.plan(PROMPT, steps=1, seed=1, pipe=pipe)
-    with cluster.opened(TWO) as remote:
-        made_by = remote.made_by(plan.settings[0], pipe, None)
-    versions = made_by["versions"] | {"diffusers": "0.1"}
-    job = cluster.Job(0, plan.settings[0], pipe, {**made_by, "versions": versions})
-    one = worker.Worker([worker.Recipe.of(pipe, "cpu")], None, None, None, None)
+    here = generation.version_of("sdnb")
+    one = worker.Worker([worker.Recipe.of(pipe, "cpu")], None, None, None, None, sdnb or here)
     try:
-        [row] = one(pyarrow.Table.from_pylist([cluster._row(job, 0)]))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(worker, "_stop_if_told", lambda: None)  # Ray tells its own processes
+            made = [row.to_pylist()[0] for row in one(pyarrow.Table.from_pylist(rows))]
     finally:
         worker.log.removeHandler(one.said)
         worker.log.propagate = True
-    error = pickle.loads(row.to_pylist()[0]["result"])
-    assert isinstance(error, ValueError)
+    return {row["number"]: pickle.loads(row["result"]) for row in made}
+
+
+@pytest.fixture
+def rows(ray, pipe):
+    """Three pictures as a worker is given them."""
+    plan = sdnb.plan(PROMPT, steps=1, seed=[1, 2, 3], pipe=pipe)
+    with cluster.opened(TWO) as remote:
+        made_by = remote.made_by(plan.settings[0], pipe, None)
+    return [
+        cluster._row(cluster.Job(i, settings, pipe, made_by), 0)
+        for i, settings in enumerate(plan.settings)
+    ]
+
+
+def test_a_worker_with_other_versions_says_so_instead_of_making_another_picture(rows, pipe):
+    made_by = json.loads(rows[1]["made_by"])
+    made_by["versions"]["diffusers"] = "0.1"
+    rows[1]["made_by"] = json.dumps(made_by)
+    made = results(pipe, rows)
+    assert isinstance(made[1], ValueError)
     assert f"its diffusers is {diffusers.__version__}, where the sweep was started 0.1" in str(
-        error
+        made[1]
     )
+    assert [made[i].settings.seed for i in (0, 2)] == [1, 3]
+
+
+def test_a_worker_with_another_sdnb_says_so(rows, pipe):
+    made = results(pipe, rows, "0.0")
+    assert len(made) == 3
+    assert "where the sweep was started 0.0: install the same" in str(made[0])
+
+
+@pytest.mark.parametrize("where", ["a row", "the batch"])
+def test_what_goes_wrong_in_a_worker_beside_the_pipeline_is_its_rows_result(
+    rows, pipe, monkeypatch, where
+):
+    if where == "a row":
+        rows[1]["settings"] = '{"prompt": "a fox", "hue": 3}'
+    else:
+        monkeypatch.setattr(worker, "Batcher", None)
+    made = results(pipe, rows)
+    failed = {i for i, result in made.items() if isinstance(result, TypeError)}
+    assert set(made) == {0, 1, 2}
+    assert failed == ({1} if where == "a row" else {0, 1, 2})

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 
 import sdnb
 from sdnb import Sample, Settings, code, facts, metadata, schedulers
-from tests.test_fuzz import ANY_FACTS, FACTS, SETTINGS, TEXTS, attempt, fuzzed
+from tests.test_fuzz import ANY_FACTS, FACTS, NAMES, SETTINGS, TEXTS, attempt, fuzzed
 
 ROOT = Path(sdnb.__file__).parent
 
@@ -29,6 +30,8 @@ def test_no_line_of_the_package_lets_a_model_bring_its_own_program():
         assert not {"trust_remote_code", "custom_pipeline"} & (words | texts), module
         called = {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
         assert not {"eval", "exec", "compile", "torch.load", "pickle.load", "os.system"} & called
+        if module.name not in ("cluster.py", "worker.py"):  # what Ray's workers send, and are sent
+            assert not re.search(r"^(import|from) +\w*pickle", module.read_text("utf-8"), re.M)
 
 
 # ---------------------------------------------------------------- code
@@ -39,9 +42,11 @@ STARTS = st.fixed_dictionaries(
 HONEST = st.fixed_dictionaries(
     {
         "model": TEXTS | st.just("emoji"), "dtype": st.just("float16"),
-        "pipeline": st.just("StableDiffusionPipeline"),
     },
     optional={
+        "pipeline": st.sampled_from(["StableDiffusionPipeline", "StableDiffusionXLPipeline"]),
+        "scheduler_flags": st.dictionaries(NAMES, st.booleans() | TEXTS, max_size=2),
+        "pickled": st.booleans(),
         "revision": TEXTS, "variant": TEXTS, "device": TEXTS, "start": STARTS,
         "versions": st.just({"diffusers": "0.39.0"}),
         "channels_last": st.booleans(), "as_four_channels": st.booleans(),
@@ -55,8 +60,10 @@ CALLS = {
     "files", "load_image", "load_image(…).resize", "Image.open", "Image.open(…).convert",
     "Image.open(…).convert(…).resize", "torch.Generator", "torch.Generator(…).manual_seed",
     "torch.no_grad", "torch.cat", "DiffusionPipeline.from_pretrained",
-    "StableDiffusionPipeline.from_pretrained", "DiffusionPipeline.from_pretrained(…).to",
-    "StableDiffusionPipeline.from_pretrained(…).to",
+    "DiffusionPipeline.from_pretrained(…).to",
+    *(f"StableDiffusion{xl}Pipeline.from_pretrained" for xl in ("", "XL")),
+    *(f"StableDiffusion{xl}Pipeline.from_pretrained(…).to" for xl in ("", "XL")),
+    *(f"CompelForSD{xl}{pipe}" for xl in ("", "XL") for pipe in ("", "(…)")),
     *(f"{known.cls}.from_config" for known in schedulers.SCHEDULERS.values()),
 }  # fmt: skip
 
@@ -90,7 +97,10 @@ def test_code_says_what_the_settings_are_and_does_nothing_that_they_say(settings
     assert texts <= {*WORDS, *FLAGS, *texts_in(settings.to_dict()), *texts_in(known)}
     assert {name_of(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)} <= CALLS
     modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert modules <= {"diffusers", "diffusers.utils", "importlib.resources", "PIL"}
+    assert modules <= {"compel", "diffusers", "diffusers.utils", "importlib.resources", "PIL"}
+    named = {word.arg for n in ast.walk(tree) if isinstance(n, ast.Call) and
+             name_of(n.func).endswith("from_config") for word in n.keywords}  # fmt: skip
+    assert named <= {flag for known in schedulers.SCHEDULERS.values() for flag in known.flags}
     assert not [n for n in ast.walk(tree) if isinstance(n, ast.Import) and
                 [a.name for a in n.names] != ["torch"]]  # fmt: skip
 
@@ -102,7 +112,11 @@ def test_code_says_what_the_settings_are_and_does_nothing_that_they_say(settings
         {"pipeline": "os\nimport os", "start": {"image": "x"}},
         {"pipeline": "loading_utils", "start": {"image": "x"}},
         {"scheduler_flags": {'a=__import__("os").system("touch ran"))#': True}},
-        {"scheduler_flags": {"a": [1]}},
+        {"scheduler_flags": {"use_karras_sigmas": [1]}},
+        {"scheduler_flags": {"import": True}},
+        {"scheduler_flags": {"return_unused_kwargs": True}},
+        {"pipeline": "None", "start": {"image": "x"}},
+        {"pipeline": "UNet2DConditionModel", "start": {"image": "x"}},
         {"pieces": ["a", "b"]},
         {"start": {"image": "x", "image_file": 5}},
     ],
@@ -111,6 +125,14 @@ def test_a_fact_that_would_be_code_is_refused(fact):
     fox = Settings("a fox", scheduler="DDIM", seed=1, strength=0.5)
     with pytest.raises(ValueError, match=r"which is not|has no pipeline"):
         code.cell(fox, FACTS | fact)
+
+
+def test_code_takes_safetensors_alone_or_says_that_it_does_not():
+    fox = Settings("a fox", seed=1)
+    assert "use_safetensors=True" in code.cell(fox, FACTS)
+    told = code.cell(fox, FACTS | {"pickled": True})
+    assert "use_safetensors" not in told
+    assert "# pickled weights, if it has any, can run any program" in told
 
 
 def test_another_programs_text_cannot_pass_for_facts_of_ours():

@@ -224,6 +224,24 @@ def test_a_clock_that_is_set_back_changes_nothing_in_the_order(kept, monkeypatch
     assert [key in other for key in keys] == [True, False, False, True, True]
 
 
+def test_a_put_does_not_look_through_the_folder_unless_it_is_nearly_full(kept, monkeypatch):
+    looked = []
+    real = os.scandir
+    monkeypatch.setattr(store.os, "scandir", lambda folder: looked.append(1) or real(folder))
+    put(kept, 0)
+    kept.most_bytes = 200 * kept.size()
+    del looked[:]
+    for seed in range(1, 100):
+        put(kept, seed)
+    assert 5 <= len(looked) <= 11  # one for every twentieth of the cap
+    kept.most_bytes = kept.size()
+    del looked[:]
+    for seed in range(100, 200):
+        put(kept, seed)
+        assert sum(path.stat().st_size for path in kept.folder.iterdir()) <= kept.most_bytes
+    assert len(looked) < 40
+
+
 def test_a_picture_larger_than_the_cap_is_not_kept(tmp_path):
     kept = Store(tmp_path, most_bytes=100)
     put(kept)
@@ -326,6 +344,43 @@ def test_two_processes_at_once_put_get_drop_and_clear_without_harm(kept):
     assert kept.size() <= most
     assert all(kept.get(path.stem) for path in kept.folder.glob("[0-9a-f]*.png"))
     assert not list(kept.folder.glob(".sdnb-*"))
+
+
+ONE = """
+import sys
+from tests.test_store import put
+from sdnb.store import Store
+kept = Store(sys.argv[1], most_bytes=int(sys.argv[2]))
+first, most = int(sys.argv[3]), 0
+for seed in range(first, first + 300):
+    put(kept, seed)
+    most = max(most, kept.size())
+print(most)
+"""
+
+
+def test_two_processes_that_put_stay_within_a_twentieth_of_the_cap(kept):
+    put(kept)
+    each = kept.size()
+    most = 100 * each
+    both = [start(ONE, kept.folder, most, first) for first in (1000, 2000)]
+    found = []
+    for process in both:
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        found.append(int(out))
+    assert most * 0.9 < max(found) <= most * 1.05 + each
+    assert most * 0.9 < kept.size() <= most * 1.05 + each
+
+
+def test_the_mark_of_a_sweep_on_ray_that_was_killed_goes_after_a_week(kept):
+    put(kept)
+    mark = kept.folder / ".sdnb-0123abc.shared"
+    mark.touch()
+    for age, there in ((2 * store.STALE, True), (2 * store.WEEK, False)):
+        os.utime(mark, (time.time() - age,) * 2)
+        assert len(kept) == 1
+        assert mark.exists() == there
 
 
 # ---------------------------------------------------------------- folders that cannot be written
