@@ -22,8 +22,9 @@ def machine():
     about = Path("/proc/cpuinfo")
     names = re.findall(r"^model name\s*: (.*)$", about.read_text(), re.M) if about.exists() else []
     cores = os.cpu_count()
-    threads = os.environ.get("OMP_NUM_THREADS", cores)
-    return f"{names[0] if names else platform.processor()}, {cores} cores, {threads} threads"
+    threads = int(os.environ.get("OMP_NUM_THREADS", cores))
+    name = names[0] if names else platform.processor()
+    return f"{name}, {cores} cores, {threads} thread{'s' * (threads != 1)}"
 
 
 def timed(path):
