@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 SETUP = 'find_spec("sdnb")'
+DOCS = re.compile(r"\]\((?:https://github\.com/[\w.-]+/[\w.-]+/blob/main|\.\.)/docs/")
 START, END = "<!-- notebooks, written by docs/stamp.py -->\n", "<!-- end -->\n"
 
 
@@ -42,7 +43,7 @@ def setup_cell(repository):
 
 
 def stamped_notebook(text, repository, path):
-    """A notebook's JSON with badge and set-up cell.
+    """A notebook's JSON with badge, set-up cell, and links to the docs that work anywhere.
 
     Raises:
         ValueError: it does not begin with a title.
@@ -62,6 +63,10 @@ def stamped_notebook(text, repository, path):
         install |= {"outputs": [], "source": []}
         cells.insert(cells.index(code[0]) if code else len(cells), install)
     install["source"] = setup_cell(repository).splitlines(keepends=True)
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            lines = (DOCS.sub(f"]({repository}/blob/main/docs/", line) for line in cell["source"])
+            cell["source"] = list(lines)
     return json.dumps(book, indent=1, ensure_ascii=False) + "\n"
 
 

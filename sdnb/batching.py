@@ -35,6 +35,12 @@ NUMBERS = {DENOISER: 400, DECODER: 1100}
 # Pictures at once beyond which nothing is gained. The embedded model on two cores: a denoiser call
 # took 16.6 ms for 1 row, 4.1 ms a row for 32, 4.0 for 64; the decoder is slower again beyond 8.
 MOST = {DENOISER: 16, DECODER: 8}
+# what keeps calls from being merged, by the name that diffusers' denoisers give it
+PLAIN = {
+    "sample": "size",
+    "hidden_states": "size",
+    "encoder_hidden_states": "the length of their prompts",
+}
 
 
 class Batcher:
@@ -276,7 +282,7 @@ def _dtype(module: Any) -> Any:
 def _between(a: Run, b: Run) -> str | None:
     """Why the calls of two runs cannot be merged; None where they can."""
     name = merging.differing(a.call, b.call)
-    return a.apart or b.apart or (name and f"its calls differ from the others' in {name!r}")
+    return a.apart or b.apart or (name and f"they differ in {PLAIN.get(name, repr(name))}")
 
 
 def _packed(runs: list[Run], most: float) -> list[list[Run]]:

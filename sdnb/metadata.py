@@ -41,6 +41,7 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence
         image: the picture.
         path: a file ending in .png; an existing one is replaced, whole or not at all.
         records: settings and facts of each sample in the picture: one, or a sheet's, row by row.
+            Those of pictures from elsewhere (`Sheet.beside`) say nothing, and are left out.
 
     Returns:
         The path.
@@ -52,8 +53,8 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence
     """
     path = check_writable(path)
     info = PngImagePlugin.PngInfo()
-    settings, facts = records[0]
-    texts = {"parameters": to_a1111(settings, facts), "sdnb": to_json(records)}
+    records = [record for record in records if not record[1].get("elsewhere")]
+    texts = {"parameters": to_a1111(*records[0]), "sdnb": to_json(records)} if records else {}
     size, most = sum(len(text.encode()) for text in texts.values()), PngImagePlugin.MAX_TEXT_MEMORY
     if size > most - 1000:  # there is XMP too
         raise OSError(
@@ -63,9 +64,10 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence
             str(path),
         )
     # tEXt is Latin-1 only and AUTOMATIC1111 writes iTXt for the rest; Pillow chooses likewise
-    info.add_text("parameters", texts["parameters"])
-    info.add_itxt("sdnb", texts["sdnb"])
-    info.add_itxt("XML:com.adobe.xmp", to_xmp(settings.strength is not None))
+    if records:
+        info.add_text("parameters", texts["parameters"])
+        info.add_itxt("sdnb", texts["sdnb"])
+        info.add_itxt("XML:com.adobe.xmp", to_xmp(records[0][0].strength is not None))
     # zlib looking for runs alone writes a picture three times as fast and as small; a sheet has
     # labels on flat paper, so for that Pillow's own choice stays
     strategy = zlib.Z_RLE if len(records) == 1 else -1

@@ -73,6 +73,8 @@ class Sample:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         lines = [self.settings.prompt, numbers(self.settings), maker(self.facts)]
+        if self.facts.get("elsewhere"):
+            lines = [maker(self.facts)]
         lines += why_black(self.facts)
         shown = image_grid(_enlarged([self.image]), footer="\n".join(lines))
         return {"text/plain": repr(self), **preview(shown)}
@@ -287,7 +289,8 @@ class Sheet:
         Arguments:
             pictures: one PIL picture a row; a single one where there is one row. They are fitted
                 into the size of the others.
-            name: the column's label, and what stands for the model.
+            name: the column's label, and all that is known of the pictures: `table` has no
+                numbers for them, and their files no settings.
 
         Raises:
             ValueError: another number of pictures than rows.
@@ -300,8 +303,8 @@ class Sheet:
         for i, picture in enumerate(given):
             line = list(self.samples[i * self.cols : (i + 1) * self.cols])
             fitted = ImageOps.pad(picture.convert("RGB"), line[-1].image.size, color="white")
-            prompt = Settings(line[-1].settings.prompt or name)
-            samples += [*line, Sample(fitted, prompt, {"model": name})]
+            label_only = Settings(name.strip() or "elsewhere")  # all else in it is unknown
+            samples += [*line, Sample(fitted, label_only, {"model": name, "elsewhere": True})]
         labels = self.col_labels or [""] * self.cols
         return replace(self, samples=samples, cols=self.cols + 1, col_labels=[*labels, name])
 
@@ -455,10 +458,13 @@ def _cost(sample: Sample) -> str:
 
 def _row(sample: Sample) -> dict[str, Any]:
     facts = {k: v for k, v in sample.facts.items() if not isinstance(v, (dict, list, tuple))}
-    return sample.settings.to_dict() | facts
+    values = sample.settings.to_dict()
+    return (dict.fromkeys(values) if sample.facts.get("elsewhere") else values) | facts
 
 
 def _about(settings: Settings, facts: dict[str, Any]) -> str:
+    if facts.get("elsewhere"):
+        return maker(facts)
     count = facts.get("denoiser_calls")
     calls = [f"{count} denoiser call{'s' * (count != 1)}"] if count else []
     about = [repr(settings.prompt), numbers(settings), maker(facts), *calls]

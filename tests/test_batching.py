@@ -142,7 +142,12 @@ def test_what_goes_with_no_other_is_told(pipe):
     batcher = Batcher(pipe)
     assert_same(batched(jobs, batcher), one_by_one(jobs, pipe))
     assert batcher.calls["denoiser"] == 2 + 2
-    assert batcher.alone == {2: "its calls differ from the others' in 'encoder_hidden_states'"}
+    assert batcher.alone == {2: "they differ in the length of their prompts"}
+
+
+def test_a_sheet_says_in_plain_words_why_its_pictures_were_made_one_by_one(pipe):
+    sheet = sdnb.compare("a fox", width=[64, 128], steps=1, seed=1, pipe=pipe)
+    assert sheet.note == "made one by one: they differ in size"
 
 
 @pytest.mark.parametrize("mask", [None, Image.new("L", (64, 64), 255)], ids=["image", "mask"])

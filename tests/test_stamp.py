@@ -58,6 +58,21 @@ def test_a_new_notebook_gets_badge_and_set_up_cell_and_keeps_the_rest():
     assert stamp["stamped_notebook"](once, ELSEWHERE, "notebooks/new.ipynb") == once
 
 
+@pytest.mark.parametrize(
+    "link", ["../docs/a.md", "https://github.com/who/what/blob/main/docs/a.md"]
+)
+def test_a_link_to_the_docs_works_on_colab_too(link):
+    title = {
+        "cell_type": "markdown",
+        "id": "a",
+        "metadata": {},
+        "source": ["# New\n", f"[a]({link})"],
+    }
+    text = json.dumps({"cells": [title], "metadata": {}})
+    first = json.loads(stamp["stamped_notebook"](text, ELSEWHERE, "new.ipynb"))["cells"][0]
+    assert first["source"][-1] == f"[a]({ELSEWHERE}/blob/main/docs/a.md)"
+
+
 def test_a_notebook_without_a_title_is_told():
     text = json.dumps({"cells": [{"cell_type": "markdown", "source": ["Hello"]}]})
     with pytest.raises(ValueError, match=r"^new\.ipynb does not begin with a title\.$"):

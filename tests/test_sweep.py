@@ -340,6 +340,20 @@ def test_a_picture_from_elsewhere_is_one_more_column(pipe):
         )
 
 
+def test_of_a_picture_from_elsewhere_nothing_is_said_but_its_name(pipe, tmp_path):
+    sheet = sdnb.compare(PROMPT, steps=[1, 2], seed=1, pipe=pipe)
+    both = sheet.beside(Image.new("RGB", (300, 200), "red"), "DALL-E 2")
+    row = both.table()[2]
+    assert {name for name, value in row.items() if value is not None} == {"model", "elsewhere"}
+    assert repr(both).splitlines()[-1] == "  DALL-E 2"
+    assert repr(both[2]) == "Sample(DALL-E 2)"
+    path = both.save(tmp_path / "both.png")
+    _, records = sdnb.metadata.read_png(path)
+    assert [settings.steps for settings, _ in records] == [1, 2]
+    with Image.open(both.files(path)[2]) as alone:
+        assert alone.info == {}  # neither settings nor that a trained model made it
+
+
 # ---------------------------------------------------------------- evolution
 
 
