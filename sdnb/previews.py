@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from PIL import Image
 
-OnStep = Callable[[int, "torch.Tensor"], object]
+OnStep = Callable[[int, "torch.Tensor | Exception"], object]
 
 
 @contextmanager
@@ -22,7 +22,8 @@ def watching(pipe: DiffusionPipeline, on_step: OnStep) -> Iterator[None]:
 
     Arguments:
         pipe: a pipeline with a scheduler of its own, such as the view that a run works on.
-        on_step: called with the number of the call, from 1, and latents as the pipeline has them.
+        on_step: called with the number of the call, from 1, and latents as the pipeline has them;
+            or with the error, where they cannot be told: the run itself goes on.
     """
     scheduler, calls = pipe.scheduler, 0
     scale: Any = getattr(scheduler, "scale_model_input", None)
@@ -40,7 +41,12 @@ def watching(pipe: DiffusionPipeline, on_step: OnStep) -> Iterator[None]:
     ) -> Any:
         nonlocal calls
         calls += 1
-        on_step(calls, predicted(scheduler, output, time, latents, enlarged))
+        seen: torch.Tensor | Exception
+        try:
+            seen = predicted(scheduler, output, time, latents, enlarged)
+        except Exception as error:
+            seen = error
+        on_step(calls, seen)
         return step(output, time, latents, *args, **kwargs)
 
     scheduler.step = stepped
@@ -91,21 +97,24 @@ def _sigma(scheduler: Any, time: Any) -> float:
 
 
 def decoded(
-    pipe: DiffusionPipeline, latents: torch.Tensor, size: tuple[int, int]
+    pipe: DiffusionPipeline, latents: torch.Tensor | Exception, size: tuple[int, int]
 ) -> list[Image.Image]:
     """Latents as pictures, as the pipeline itself decodes them.
 
     Arguments:
         pipe: SD 1 and 2, SDXL, SD3, Flux, or others that scale their latents the same way.
-        latents: (B, …).
+        latents: (B, …); or the error for which there are none, which is then raised.
         size: (width, height) in pixels, which Flux's packed latents do not tell.
     """
     import torch
 
+    if isinstance(latents, Exception):
+        raise latents
     with torch.no_grad():
+        final: Any = latents
         if hasattr(pipe, "_unpack_latents"):
-            latents = pipe._unpack_latents(latents, size[1], size[0], pipe.vae_scale_factor)
+            final = pipe._unpack_latents(final, size[1], size[0], pipe.vae_scale_factor)
         config = pipe.vae.config
-        latents = latents / config.scaling_factor + (config.get("shift_factor") or 0.0)
-        pictures = pipe.vae.decode(latents.to(pipe.vae.dtype), return_dict=False)[0]
+        final = final / config.scaling_factor + (config.get("shift_factor") or 0.0)
+        pictures = pipe.vae.decode(final.to(pipe.vae.dtype), return_dict=False)[0]
         return pipe.image_processor.postprocess(pictures.float(), output_type="pil")

@@ -3,6 +3,8 @@
 import io
 import itertools
 import random
+import re
+import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import sdnb
-from sdnb import generation, turns
+from sdnb import generation, previews, turns
 from sdnb.board import Panel, frontend, values
 from sdnb.board.abilities import Abilities, models
 from sdnb.board.worker import Stopped, Worker
@@ -56,13 +58,18 @@ def done(desk):
 
 def said(desk):
     """What the panel says, without the markup."""
-    import re
-
     return unescape(re.sub("<[^>]*>", "", desk.stage.said.value))
 
 
 def shown(widget):
     return widget.layout.display != "none"
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """A preview at each step."""
+    monkeypatch.setattr("sdnb.board.watch.EVERY", 0)
+    monkeypatch.setattr("sdnb.board.watch.SHARE", 0)
 
 
 # ---------------------------------------------------------------- making
@@ -105,6 +112,39 @@ def test_a_change_that_its_press_overtook_counts(desk):
     assert [made.settings.steps for made in done(panel).stage.shown] == [1, 2]
 
 
+def test_a_press_waits_while_changes_come(desk, monkeypatch):
+    monkeypatch.setattr("sdnb.board.desk.SETTLE", 0.5)
+    monkeypatch.setattr("sdnb.board.desk.CEILING", LONG)
+    panel = desk(steps=9)
+    panel.make.click()
+    for steps in (8, 7, 6, 5, 4, 3, 2):
+        time.sleep(0.1)
+        panel.form.steps.value = steps
+    assert done(panel).stage.shown.settings.steps == 2
+
+
+def test_live_waits_until_a_text_is_typed(desk, monkeypatch):
+    panel, made = desk(), []
+    monkeypatch.setattr(panel, "_make", lambda draft, check: made.append(draft.plan().settings[0]))
+    panel.live.value = True
+    for end in range(1, 6):
+        panel.form.prompt.value = "a fox"[:end]
+        time.sleep(0.05)
+    done(panel)
+    assert [settings.prompt for settings in made] == ["a fox"]
+
+
+def test_a_seed_that_was_diced_is_the_next_pictures(desk):
+    panel = desk(seed=None)
+    panel.form.dice.click()
+    diced, seeds = int(panel.form.seed.value), []
+    for _ in range(2):
+        panel.generate()
+        seeds.append(done(panel).stage.shown.settings.seed)
+    assert seeds[0] == diced
+    assert seeds[1] != diced
+
+
 def test_an_unkept_seed_is_drawn_for_each_picture_and_recorded(desk):
     panel = desk(seed=None)
     seeds = []
@@ -135,9 +175,7 @@ def test_several_pictures_have_the_seeds_that_follow_and_each_can_be_had_alone(d
     assert "seed=[510, 511, 512, 513, 514, 515]" in panel.stage.code
 
 
-def test_a_preview_is_shown_from_the_second_step_on_and_the_bar_moves(desk, monkeypatch):
-    monkeypatch.setattr("sdnb.board.watch.EVERY", 0)
-    monkeypatch.setattr("sdnb.board.watch.SHARE", 0)
+def test_a_preview_is_shown_from_the_second_step_on_and_the_bar_moves(desk, often):
     panel = desk(steps=5)
     previews, bars = [], []
     panel.stage.preview = lambda jpeg: previews.append((len(bars), jpeg))
@@ -159,6 +197,23 @@ def test_previews_come_at_most_four_times_a_second(desk):
     panel.generate()
     done(panel)
     assert all(b - a >= 0.25 for a, b in itertools.pairwise(times))
+
+
+@pytest.mark.parametrize("missing", ["predicted", "decoded"])
+def test_a_picture_without_previews_is_made_all_the_same(desk, pipe, often, monkeypatch, missing):
+    asked = []
+
+    def broken(*_):
+        asked.append(1)
+        raise AttributeError("no scaling_factor")
+
+    monkeypatch.setattr(previews, missing, broken)
+    panel = desk(steps=5)
+    panel.generate()
+    made = done(panel).stage.shown
+    assert made.image.tobytes() == sdnb.generate(OWL, steps=5, seed=510, pipe=pipe).image.tobytes()
+    assert said(panel) == "There is no preview of this run: AttributeError: no scaling_factor"
+    assert len(asked) == (1 if missing == "decoded" else 5)
 
 
 # ---------------------------------------------------------------- stopping
@@ -215,6 +270,65 @@ def test_stop_brings_back_the_picture_that_stood_there(desk, calls):
     assert done(panel).stage.picture.value == before
 
 
+def test_a_press_that_makes_nothing_leaves_no_preview(desk, calls, often):
+    panel = desk(steps=30)
+
+    def press(number):
+        if number == 5:
+            panel.form.seed.value = "x"
+            panel.make.click()
+
+    calls.at = press
+    panel.generate()
+    assert "'x' is no whole number" in said(done(panel))
+    assert not shown(panel.stage.picture)
+    assert shown(panel.stage.empty)
+
+
+def test_a_press_that_is_stopped_at_once_leaves_what_stood_there(desk, calls, often):
+    panel = desk()
+    panel.generate()
+    before = done(panel).stage.picture.value
+
+    def press(number):
+        if number == 5:
+            panel.make.click()
+            panel.stage.stop.click()
+
+    calls.count, calls.at = 0, press
+    panel.form.steps.value = 30
+    panel.generate()
+    assert done(panel).stage.picture.value == before
+    assert "Stopped after" in said(panel)
+    panel.make.click()
+    panel.stage.stop.click()
+    assert said(done(panel)) == "Stopped."
+
+
+def test_a_stop_between_the_press_and_the_run_is_heard(desk, monkeypatch, calls):
+    panel = desk()
+    settings = panel.form.settings
+    monkeypatch.setattr(panel.form, "settings", lambda: (panel.stop(), settings())[1])
+    panel.make.click()
+    assert "Stopped" in said(done(panel))
+    assert panel.stage.shown is None
+    assert calls.count <= 1
+
+
+def test_no_preview_covers_a_picture_that_was_gone_back_to(desk, calls, often):
+    panel = desk()
+    panel.generate()
+    made = done(panel).stage.shown
+    seen = []
+    panel.stage.picture.observe(lambda change: seen.append(change["new"][:4]), "value")
+    calls.count, calls.at = 0, lambda number: panel.choose(made) if number == 5 else None
+    panel.form.steps.value = 8
+    panel.generate()
+    assert done(panel).stage.shown.settings.steps == 8
+    jpeg, png = b"\xff\xd8\xff\xe0", b"\x89PNG"
+    assert seen == [*[jpeg] * 3, png, png]
+
+
 def test_the_latest_wish_wins_and_nothing_queues_up(desk, calls):
     panel = desk(steps=30)
     panel.live.value = True
@@ -245,6 +359,17 @@ def test_a_worker_takes_only_the_latest_of_what_waits():
     assert did == ["third"]
     worker._thread.join(LONG)
     assert not worker._thread.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_whose_thread_died_gets_another():
+    worker, did = Worker(), []
+    worker.submit(lambda check: 1 / 0)
+    worker._thread.join(LONG)
+    worker.submit(lambda check: did.append("the next"))
+    assert worker.wait(LONG)
+    worker.close()
+    assert did == ["the next"]
 
 
 # ---------------------------------------------------------------- one model, several panels
@@ -326,6 +451,17 @@ def test_values_are_read_as_they_are_written():
     assert values.read("guidance", "1;7.5\n12") == [1.0, 7.5, 12.0]
     assert values.read("scheduler", "dpm++ 2m karras, Euler a") == ["DPM++ 2M Karras", "Euler a"]
     assert values.read("prompt", "a fox, red\n\n an owl ") == ["a fox, red", "an owl"]
+    assert values.read("negative_prompt", "\na cat\n\na dog\n") == ["", "a cat", "a dog"]
+    assert values.read("negative_prompt", "a cat\n") == ["a cat"]
+    with pytest.raises(ValueError, match="nothing to compare"):
+        values.read("negative_prompt", "\n \n")
+
+
+def test_no_negative_prompt_can_be_compared_with_one(desk):
+    panel = desk(steps=2)
+    panel.axis.value, panel.among.value = "negative_prompt", "\na cat"
+    panel.compare()
+    assert [made.settings.negative_prompt for made in done(panel).stage.shown] == ["", "a cat"]
 
 
 # ---------------------------------------------------------------- the store and the history
@@ -342,6 +478,27 @@ def test_a_slider_moved_to_what_the_store_has_shows_it_at_once(desk, kept, pipe,
     assert panel.stage.shown.settings.steps == 4
     assert calls.count == made
     assert not panel.worker.busy
+
+
+def test_what_the_store_has_is_shown_also_while_the_model_runs(desk, kept, pipe, calls):
+    sheet = sdnb.compare(OWL, steps=[2, 4], seed=510, pipe=pipe)
+    panel = desk()
+    with turns.lock(pipe):  # as a cell that runs
+        page = threading.Thread(target=panel.form.steps.set_trait, args=("value", 2))
+        page.start()
+        page.join(LONG)
+    assert panel.stage.shown.image.tobytes() == sheet[0].image.tobytes()
+
+    def move(number):
+        if number == 3:
+            panel.form.steps.value = 4
+            seen.append(panel.stage.shown)
+
+    seen, calls.count, calls.at = [], 0, move
+    panel.form.steps.value = 9
+    panel.generate()
+    assert done(panel).stage.shown.settings.steps == 9
+    assert seen[0].image.tobytes() == sheet[1].image.tobytes()
 
 
 def test_the_history_begins_with_the_stores_newest(desk, kept, pipe):
@@ -366,6 +523,70 @@ def test_a_click_in_the_history_brings_all_controls_back(desk, pipe):
     assert form.settings() == made.settings
     assert panel.stage.shown is made
     assert not panel.worker.busy
+
+
+def test_two_clicks_at_once_do_not_mix(desk):
+    panel, interval = desk(), sys.getswitchinterval()
+    both = [
+        sdnb.Sample(
+            Image.new("RGB", (64, 64), colour),
+            sdnb.Settings(colour, f"no {colour}", steps, seed=steps, scheduler=scheduler),
+        )
+        for colour, steps, scheduler in (("red", 2, "LMS"), ("blue", 3, "PNDM"))
+    ]
+    start = threading.Barrier(2)
+
+    def click(made):
+        start.wait(LONG)
+        panel.choose(made)
+
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(30):
+            clicks = [threading.Thread(target=click, args=(made,)) for made in both]
+            for each in clicks:
+                each.start()
+            for each in clicks:
+                each.join(LONG)
+            made = panel.stage.shown
+            assert panel.form.settings() == made.settings
+            assert made.settings.prompt in panel.stage.caption.value
+            picture = Image.open(io.BytesIO(panel.stage.picture.value)).convert("RGB")
+            assert picture.tobytes() == made.image.tobytes()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_a_change_is_heard_after_two_threads_filled_the_form(desk):
+    form, heard = desk().form, []
+    form._changed = heard.append
+    entered, leave = threading.Event(), threading.Event()
+
+    def fill():
+        with form.filling():
+            entered.set()
+            leave.wait(LONG)
+
+    other = threading.Thread(target=fill)
+    with form.filling():
+        other.start()
+        assert entered.wait(LONG)
+    leave.set()
+    other.join(LONG)
+    form.steps.value = 2
+    assert heard == [False]
+
+
+def test_what_a_picture_does_not_say_goes_back_to_the_models_own(desk):
+    panel = desk()
+    panel.form.scheduler.value = "LMS"
+    start = Image.new("RGB", (64, 64), "red")
+    settings = sdnb.Settings("a fox", steps=100, seed=1, strength=0.02)
+    made = sdnb.Sample(start, settings, {"model": "a/model"})
+    panel.choose(made, sdnb.pictures.start(start, None))
+    assert panel.form.settings() == settings.but(scheduler="DDIM")
+    assert panel.form.model.value == "a/model"
+    assert said(panel) == "Restored, but: a/model made it, here is emoji."
 
 
 def test_what_is_made_twice_stands_in_the_history_once_and_old_thumbnails_are_closed(desk):
@@ -431,6 +652,14 @@ def test_files_that_are_no_pictures_are_refused_in_words(desk):
     assert said(panel) == "notes.png is not a picture that can be read."
 
 
+def test_a_picture_that_is_far_too_large_is_refused_in_words(desk, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    panel, file = desk(), io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "PNG")
+    upload(panel.form.upload, "huge.png", file.getvalue())
+    assert said(panel) == "huge.png is not a picture that can be read."
+
+
 # ---------------------------------------------------------------- from a picture
 
 
@@ -471,6 +700,21 @@ def test_what_a_pipeline_cannot_do_is_not_offered(tmp_path):
     assert not can["Flux"].pieces
 
 
+def test_a_model_that_was_taught_its_guidance_has_no_negative_prompt(tmp_path, desk):
+    pipe = toys.sd2(tmp_path)
+    pipe.unet = toys.unet(
+        attention_head_dim=(2, 4), use_linear_projection=True, time_cond_proj_dim=32
+    )
+    panel = desk(pipe=pipe)
+    assert not shown(panel.form.negative)
+    assert "negative_prompt" not in [name for _, name in panel.axis.options]
+    panel.form.negative.value = "a cat"
+    assert panel.form.settings().negative_prompt == ""
+    assert shown(panel.form.guidance)
+    panel.generate()
+    assert done(panel).stage.shown.settings.prompt == OWL
+
+
 def test_each_scheduler_and_size_that_is_offered_makes_a_picture(pipe):
     can = Abilities.of(pipe)
     for name in can.schedulers:
@@ -489,6 +733,7 @@ def test_another_model_brings_its_own_controls(desk, tmp_path):
     assert not shown(panel.form.negative)
     assert panel.form.settings().negative_prompt == ""
     assert panel.form.scheduler.value == "FlowMatchEulerDiscreteScheduler"
+    assert not shown(panel.form.scheduler)  # there is no choice
     assert "scheduler" not in [name for _, name in panel.axis.options]
     panel.generate()
     assert done(panel).stage.shown.facts["pipeline"] == "FluxPipeline"
@@ -500,6 +745,78 @@ def test_a_model_that_is_not_there_is_said_in_words_and_the_old_one_stays(desk, 
     assert "no/such-model" in said(done(panel))
     assert panel.pipe is pipe
     assert panel.form.model.value == "emoji"
+
+
+@pytest.fixture
+def other(tmp_path, monkeypatch):
+    """Another model, which `loading.load` gives whatever is asked; `asked` holds the names."""
+
+    class Other:
+        pipe = sdnb.load(toys.saved("SD 2", tmp_path), device="cpu", dtype="float32")
+        name, asked, at = str(tmp_path / "pipeline"), [], staticmethod(lambda: None)
+
+    def load(model):
+        Other.asked.append(model)
+        Other.at()
+        return Other.pipe
+
+    monkeypatch.setattr("sdnb.loading.load", load)
+    return Other
+
+
+def test_load_takes_what_its_press_overtook(desk, other):
+    panel = desk()
+    panel.form.load.click()
+    time.sleep(0.02)
+    panel.form.model.value = "a/model"
+    done(panel)
+    assert other.asked == ["a/model"]
+    assert panel.form.model.value == other.name
+
+
+def test_a_change_while_a_model_is_loaded_is_made_with_that_model(desk, other):
+    panel = desk()
+    panel.live.value = True
+    other.at = lambda: panel.form.steps.set_trait("value", 2)
+    panel.load("a/model")
+    assert done(panel).stage.shown.facts["model"] == other.name
+    assert panel.pipe is other.pipe
+
+
+def test_a_press_does_not_take_the_place_of_a_model_that_waits(desk, other, pipe):
+    panel = desk()
+    with turns.lock(pipe):
+        panel.generate()
+        while "Waiting" not in panel.stage.bar.value:
+            time.sleep(0.01)
+        panel.form.model.value = "a/model"
+        panel.form.load.click()
+        panel.make.click()
+        done(panel)
+    assert other.asked == ["a/model"]
+    assert panel.stage.shown.facts["model"] == other.name
+
+
+def test_a_model_whose_loading_was_stopped_is_not_taken(desk, other, pipe):
+    panel = desk()
+    other.at = panel.stop
+    panel.load("a/model")
+    assert said(done(panel)) == "Stopped."
+    assert panel.pipe is pipe
+    assert panel.form.model.value == "emoji"
+
+
+def test_a_model_that_does_not_fit_the_panel_changes_nothing(desk, other, pipe, monkeypatch):
+    panel = desk()
+    can = panel.form.can
+    with monkeypatch.context() as patch:
+        patch.setattr(Abilities, "of", lambda pipe: 1 / 0)
+        panel.load("a/model")
+        done(panel)
+    assert said(panel) == "This failed: ZeroDivisionError: division by zero"
+    assert (panel.pipe, panel.form.can) == (pipe, can)
+    panel.generate()
+    assert done(panel).stage.shown.facts["model"] == "emoji"
 
 
 def test_models_of_the_hubs_cache_are_offered(tmp_path, monkeypatch):
@@ -570,6 +887,30 @@ def test_an_error_is_said_in_the_panel_and_everything_stays_usable(desk, monkeyp
     assert said(panel) == ""
 
 
+def test_an_error_before_the_run_is_said_and_everything_stays_usable(desk, monkeypatch):
+    panel = desk()
+    with monkeypatch.context() as patch:
+        patch.setattr(panel.form, "settings", lambda: {}["ill"])
+        panel.make.click()
+        done(panel)
+    assert said(panel) == "This failed: KeyError: 'ill'"
+    panel.make.click()
+    assert done(panel).stage.shown.settings.seed == 510
+
+
+def test_an_error_after_a_stop_is_said_and_everything_stays_usable(desk, calls):
+    panel = desk()
+    panel.finished = lambda made: {}["ill"]
+    panel.among.value = "2, 30"
+    calls.at = lambda number: panel.stop() if number == 6 else None
+    panel.compare()
+    assert said(done(panel)) == "This failed: KeyError: 'ill'"
+    assert not shown(panel.stage.run)
+    panel.finished = lambda made: None
+    panel.make.click()
+    assert done(panel).stage.shown.settings.seed == 510
+
+
 def test_what_the_library_says_is_said_in_the_panel(desk, capsys):
     word = "".join(random.choices("qxz", k=12))
     panel = desk(f"a fox and a {word}")
@@ -590,6 +931,7 @@ def test_on_colab_the_callback_itself_makes_the_picture(desk, monkeypatch):
     assert panel.stage.shown.settings.seed == 510  # there when the click has been answered
     assert threads == [threading.current_thread()]
     assert not shown(panel.live)
+    assert "Runtime &gt; Interrupt execution" in panel.stage.stop.value  # no button could be heard
 
 
 def test_on_colab_the_kernels_interrupt_stops_and_keeps_what_is_finished(desk, monkeypatch, calls):
@@ -637,8 +979,6 @@ def test_running_a_cell_again_closes_its_earlier_panel_and_no_other(pipe, monkey
 
 
 def test_without_ipywidgets_a_sentence_says_what_to_install(pipe, monkeypatch):
-    import sys
-
     monkeypatch.setattr(frontend, "shows_widgets", lambda: True)
     monkeypatch.delitem(sys.modules, "sdnb.board.desk", raising=False)
     for name in ("desk", "form", "stage", "history"):

@@ -178,8 +178,8 @@ def test_in_the_dark_texts_and_controls_can_be_read(notebook):
                 return 'rgb(255, 255, 255)';
             };
             const texts = document.querySelectorAll(
-                '.sdnb-panel :is(textarea, select, input[type=text], .jupyter-button:not(' +
-                '.sdnb-thumb, .mod-primary))');
+                '.sdnb-panel :is(textarea, select, input[type=text], ' +
+                '.jupyter-button:not(.sdnb-thumb))');
             return Math.min(...[...texts].filter(e => e.offsetParent).map(e => {
                 const [a, b] = [light(getComputedStyle(e).color), light(ground(e))];
                 return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
@@ -196,7 +196,8 @@ def test_in_the_dark_texts_and_controls_can_be_read(notebook):
         """() => [...document.querySelectorAll(
             '.sdnb-panel :is(input, textarea, select, button, [tabindex="0"], [contenteditable])')]
             .filter(e => e.offsetParent && e.type !== 'file')
-            .filter(e => !(e.ariaLabel || e.title || e.textContent.trim()
+            .filter(e => !(e.ariaLabel || e.title
+                || e.matches('button, [role=tab]') && e.textContent.trim()
                 || e.labels?.length && [...e.labels].some(l => l.textContent.trim())))
             .map(e => e.outerHTML.slice(0, 200))"""
     )
@@ -226,3 +227,36 @@ def test_a_dropped_png_brings_its_settings(notebook, tmp_path):
     assert page.get_by_label("Scheduler").input_value() == "LMS"
     assert page.get_by_label("Seed", exact=True).input_value() == "9"
     assert book.pixels(picture(page)).convert("RGB").getpixel((9, 9)) == (255, 0, 0)
+
+
+def test_a_page_that_was_closed_during_a_run_shows_the_picture_when_it_is_opened_again(notebook):
+    book = notebook(SETUP, PANEL).run_all()
+    button(book.page, "Generate").click()
+    book.page.locator(".sdnb-run progress").wait_for()
+    book.command("docmanager:save")
+    book.page.wait_for_function("() => !window.running")
+    book.page.close()
+    book.page = page = book.page.context.new_page()
+    page.goto(f"{book.lab.url}doc/tree/{book.path.name}?token={book.lab.token}")
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    book.wait()
+    idle(page)
+    assert digest(book.pixels(picture(page))) == book.value("digest(panel.sample)")
+    assert page.get_by_role("slider", name="Steps").get_attribute("aria-valuenow") == "60.0"
+
+
+def test_the_sliders_of_ipywidgets_7_have_names_and_values_too(opened):
+    from sdnb.board import look
+
+    page = opened(
+        f"""<div class="sdnb-panel">{look.dress("7")}
+        <div class="widget-slider"><label class="widget-label">Steps</label>
+        <span class="ui-slider-handle" tabindex="0"></span>
+        <div class="widget-readout" contenteditable>50</div></div></div>"""
+    )
+    slider = page.get_by_role("slider", name="Steps")
+    assert slider.get_attribute("aria-valuenow") == "50"
+    page.get_by_role("textbox", name="Steps").evaluate("e => e.textContent = '12'")
+    page.wait_for_function(
+        "() => document.querySelector('.ui-slider-handle').ariaValueNow === '12'"
+    )

@@ -50,7 +50,7 @@ def panel(
         image: a picture to start from.
 
     Returns:
-        A panel, which shows itself; `sample` is the last picture made in it.
+        A panel, which shows itself; `sample` is the picture that stands in it.
 
     Raises:
         ModuleNotFoundError: ipywidgets is not installed.
@@ -78,8 +78,8 @@ class Panel:
     """What `panel` returns: widgets where somebody can click, else a picture.
 
     Attributes:
-        sample: the picture, or the sheet, that was made last; where there are no widgets, the one
-            that the starting values give.
+        sample: the picture, or the sheet, that stands there: made last, or gone back to since;
+            None before the first. Where there are no widgets, what the starting values give.
     """
 
     def __init__(

@@ -25,7 +25,6 @@ class Abilities:
         schedulers: the names that fit, the model's own among them.
         sizes: widths and heights that fit, in pixels.
         picture: whether it can start from a picture.
-        needs_picture: whether it must.
         pieces: whether it can read a long prompt in pieces.
         weights: whether it can read compel's weights.
 
@@ -41,7 +40,6 @@ class Abilities:
     schedulers: tuple[str, ...]
     sizes: tuple[int, ...]
     picture: bool
-    needs_picture: bool
     pieces: bool
     weights: bool
 
@@ -51,15 +49,17 @@ class Abilities:
         taken = inspect.signature(pipe.__call__).parameters
         # "true" guidance is beside the one that is distilled into the model, which some lack
         distilled = "true_cfg_scale" in taken
-        embeds = generation.denoiser_of(pipe).config.get("guidance_embeds", True)
+        config = generation.denoiser_of(pipe).config
+        embeds = config.get("guidance_embeds", True)
+        # a UNet that was taught its guidance (LCM) is called once a step: nothing is pushed away
+        taught = config.get("time_cond_proj_dim") is not None
         return cls(
             prompt="prompt" in taken,
-            negative_prompt="negative_prompt" in taken and not distilled,
+            negative_prompt="negative_prompt" in taken and not distilled and not taught,
             guidance="guidance_scale" in taken and (embeds or not distilled),
             schedulers=tuple(_schedulers(pipe)),
             sizes=tuple(_sizes(pipe)) if "width" in taken else (),
             picture="image" in taken or _has_image_to_image(pipe),
-            needs_picture="image" in taken,
             pieces=tokens.can_chunk(pipe),
             weights=_reads_weights(pipe),
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -20,7 +21,7 @@ from sdnb.board.form import Form, uploads
 from sdnb.board.history import History
 from sdnb.board.stage import Stage
 from sdnb.board.watch import Watch
-from sdnb.board.worker import Check, Stopped, Worker
+from sdnb.board.worker import Check, Job, Stopped, Worker
 from sdnb.notices import log
 from sdnb.pictures import Start
 from sdnb.plans import Making, Plan, opened
@@ -31,10 +32,26 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 MOST = 8  # pictures at once
-SETTLE = 0.1  # seconds from a press to reading the controls
+SETTLE = 0.1  # seconds without a change, from a press to reading the controls
+TYPING = 0.5  # likewise from a change of a text
+CEILING = 1.0  # seconds that either takes at most
 OLD = 12  # pictures of the store in the history
 PLAIN = 512  # pixels: of the picture in a saved notebook
 _desks = itertools.count(1)
+
+
+def _answer(act: Callable[..., None]) -> Callable[..., None]:
+    """A method that answers the page: one at a time, and what goes wrong is said in the panel."""
+
+    @functools.wraps(act)
+    def answer(self: Desk, *args: Any) -> None:
+        with self._lock:
+            try:
+                act(self, *args)
+            except Exception as error:
+                self._complain(_words(error))
+
+    return answer
 
 
 class Desk:
@@ -62,10 +79,13 @@ class Desk:
         self.pipe = pipe
         self.name = f"{next(_desks)}-{id(self):x}"
         self.finished: Callable[[Any], object] = lambda _: None
-        self.worker = Worker(inline=frontend.in_colab())
-        self.stage = Stage(self.stop)
+        # for what is short; never held while a model is loaded or runs
+        self._lock = threading.RLock()
+        self._changed_at = 0.0  # seconds, of `time.monotonic`
+        self.worker = Worker(frontend.in_colab(), self._ended)
+        self.stage = Stage(None if self.worker.inline else self.stop)
         self.history = History(self.choose)
-        self.form = Form(pipe, self._changed, self._complain)
+        self.form = Form(pipe, self._changed, self._complain, self._lock)
         self.form.restore(settings, start)
         self.form.lock.value = keep_seed
 
@@ -95,11 +115,14 @@ class Desk:
         self.restore.add_class("sdnb-restore")
         self.box = self._laid_out()
 
-        self.make.on_click(lambda _: self._pressed(self.generate))
-        self.set_out.on_click(lambda _: self._pressed(self.compare))
+        self.make.on_click(lambda _: self._pressed(self._generate))
+        self.set_out.on_click(lambda _: self._pressed(self._compare))
         self.axis.observe(lambda change: self._new_axis(change["new"]), "value")
-        self.form.load.on_click(lambda _: self.load(self.form.model.value))
+        self.form.load.on_click(lambda _: self._pressed(self._load, lasting=True))
         self.restore.observe(lambda _: self._restored(), "value")
+        for control in _all(self.box):
+            if control.has_trait("value") and not isinstance(control, _TELLING):
+                control.observe(lambda _: self._note_change(), "value")
         if store := opened(True):
             self.history.extend(store.newest(OLD))
         self._from_store()
@@ -108,42 +131,31 @@ class Desk:
 
     def generate(self) -> None:
         """Makes the picture, or as many as are wanted, with the seeds that follow."""
-        if not self.form.lock.value:
-            self.form.draw()
-        self._generate(self.count.value)
+        self.worker.submit(self._generate)
 
     def compare(self) -> None:
         """Makes the sheet of the chosen axis."""
-        with self._explained():
-            axis = self.axis.value
-            among = values.read(axis, self.among.value)
-            if axis == "strength" and self.form.start is None:
-                raise ValueError("strength is for image to image: choose a picture to start from.")
-            settings = self.form.settings()
-            start, pipe = self.form.start, self.pipe
-            given = settings.to_dict() | {axis: among}
-            code = texts.comparison(settings, axis, among, _model(pipe), start is not None)
+        self.worker.submit(self._compare)
 
-            def plan() -> Plan:
-                return sweep.plan(**given, pipe=pipe, image=start and start.image)
-
-            self.worker.submit(lambda check: self._make(plan, code, start, check))
-
+    @_answer
     def stop(self) -> None:
-        """Ends what runs, within one denoiser step."""
-        self.worker.stop()
+        """Ends what runs, within one denoiser step; a model that is being loaded is not taken."""
+        if self.worker.stop():
+            self.stage.say("Stopped.")  # what only waited cannot say so itself
 
     def load(self, model: str) -> None:
         """Changes the model."""
-        self.worker.submit(lambda check: self._load(model))
+        self.form.model.value = model
+        self.worker.submit(self._load, lasting=True)
 
+    @_answer
     def choose(self, made: Sample, start: Start | None = None) -> None:
         """Goes back to a picture: shows it, and sets all controls to what made it."""
         lacks = self.form.restore(made.settings, start)
         self.stage.show(made, texts.code_of(made))
-        model = made.facts.get("model")
         mine = _model(self.pipe)
-        if model and model != mine:
+        model = self.form.model.value = made.facts.get("model") or mine
+        if model != mine:
             lacks.insert(0, f"{model} made it, here is {mine}")
         self.stage.say(f"Restored, but: {'; '.join(lacks)}." if lacks else "")
 
@@ -159,156 +171,185 @@ class Desk:
         for widget in _all(self.box):
             widget.close()
 
-    def _pressed(self, act: Callable[[], None]) -> None:
-        """Acts on a button a moment later, with what stands in the page by then.
+    def _pressed(self, job: Job, typing: bool = False, lasting: bool = False) -> None:
+        """Does a button's job a moment later, with what stands in the page by then.
 
-        A press can overtake the change before it: the page holds a change back while the one before
-        it is on its way, and a kernel with subshells reads the two in different threads.
+        A press can overtake the changes before it: the page holds one back while the one before it
+        is on its way, and a kernel with subshells reads the two in different threads.
         """
-        if self.worker.inline:  # the change would have to wait for the press to end
-            act()
-            return
+        pressed = time.monotonic()
+        quiet = TYPING if typing else SETTLE
 
-        def later(check: Check) -> None:
-            time.sleep(SETTLE)
+        def settled(check: Check) -> None:
+            ends = pressed + CEILING
+            while time.monotonic() < min(ends, max(pressed, self._changed_at) + quiet):
+                check()
+                time.sleep(0.01)
             check()
-            act()
+            job(check)
 
-        self.worker.submit(later)
+        # a change that comes inline would have to wait for the press to end
+        self.worker.submit(job if self.worker.inline else settled, lasting)
 
     # ---------------------------------------------------------------- controls that changed
 
-    def _changed(self) -> None:
-        if self.live.value:
-            self._generate(1)
-        else:
+    def _note_change(self) -> None:
+        self._changed_at = time.monotonic()
+
+    @_answer
+    def _changed(self, typing: bool = False) -> None:
+        if not self.live.value:
             self._from_store()
+        elif typing:
+            self._pressed(self._generate_live, typing)
+        else:
+            self.worker.submit(self._generate_live)
 
-    def _generate(self, count: int) -> None:
-        with self._explained():
-            settings = self.form.settings()
-            start, pipe = self.form.start, self.pipe
-            first = settings.seed or 0
-            seeds = range(first, first + count)
-            drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
-            code = ""
-            if count > 1:
-                code = texts.comparison(settings, "seed", seeds, _model(pipe), start is not None)
-
-            def plan() -> Plan:
-                return _tabled(Plan.of(drafts, pipe, start))
-
-            self.worker.submit(lambda check: self._make(plan, code, start, check))
-
+    @_answer
     def _from_store(self) -> None:
-        """Shows what the store has of the present settings; nothing else changes."""
+        """Shows what the store has of the present settings; what runs goes on, without previews."""
         store = opened(True)
-        if store is None or self.worker.busy:
+        if store is None:
             return
-        lock = turns.lock(self.pipe)
-        if not lock.acquire(blocking=False):  # a tokenizer cannot be used by two threads at once
-            return
+        start = self.form.start
         try:
-            start = self.form.start
-            pipe = generation.pipeline_for(self.pipe, start)
-            settings = generation.resolve(self.form.settings(), pipe, start)
-            made_by = generation.made_by(settings, pipe, start)
-            made = store.get(store.key(settings, made_by)) if made_by else None
+            reader = generation.pipeline_for(self.form.reader, start)
+            settings = generation.resolve(self.form.settings(), reader, start)
         except ValueError:
             return  # it is said when the person asks for the picture
-        finally:
-            lock.release()
+        made_by = generation.made_by(settings, generation.pipeline_for(self.pipe, start), start)
+        made = store.get(store.key(settings, made_by)) if made_by else None
         if made is not None:
             self.stage.show(made, texts.code_of(made))
             self.stage.say("")
 
+    @_answer
     def _new_axis(self, axis: str) -> None:
         self.among.value = values.AXES[axis] or getattr(self.form, _FIELDS[axis]).value
 
+    @_answer
     def _restored(self) -> None:
         for name, content in uploads(self.restore):
-            with self._explained():
-                image, records = metadata.read_png(io.BytesIO(content), name)
-                settings, facts = records[0]
-                self.choose(Sample(image, settings, facts))
-                if len(records) > 1:
-                    self.stage.say(f"A sheet of {len(records)}: these settings are its first's.")
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """What is wrong with the settings is said in the panel."""
-        try:
-            yield
-        except (ValueError, TypeError) as error:
-            self._complain(str(error))
+            image, records = metadata.read_png(io.BytesIO(content), name)
+            settings, facts = records[0]
+            self.choose(Sample(image, settings, facts))
+            if len(records) > 1:
+                self.stage.say(f"A sheet of {len(records)}: these settings are its first's.")
 
     def _complain(self, words: str) -> None:
         self.stage.say(words, wrong=True)
 
     # ---------------------------------------------------------------- in the worker's thread
 
-    def _make(
-        self, planned: Callable[[], Plan], code: str, start: Start | None, check: Check
-    ) -> None:
+    def _generate(self, check: Check) -> None:
+        self._make(self._drafted(self.count.value, drawn=True), check)
+
+    def _generate_live(self, check: Check) -> None:
+        self._make(self._drafted(1, drawn=False), check)
+
+    def _drafted(self, count: int, drawn: bool) -> _Draft:
+        with self._lock:
+            self.form.take_seed(drawn)
+            settings, start, pipe = self.form.settings(), self.form.start, self.pipe
+        first = settings.seed or 0
+        seeds = range(first, first + count)
+        drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
+        code = ""
+        if count > 1:
+            code = texts.comparison(settings, "seed", seeds, _model(pipe), start is not None)
+        return _Draft(pipe, start, lambda: _tabled(Plan.of(drafts, pipe, start)), code)
+
+    def _compare(self, check: Check) -> None:
+        with self._lock:
+            axis = self.axis.value
+            among = values.read(axis, self.among.value)
+            settings, start, pipe = self.form.settings(), self.form.start, self.pipe
+        if axis == "strength" and start is None:
+            raise ValueError("strength is for image to image: choose a picture to start from.")
+        given = settings.to_dict() | {axis: among}
+        code = texts.comparison(settings, axis, among, _model(pipe), start is not None)
+
+        def plan() -> Plan:
+            return sweep.plan(**given, pipe=pipe, image=start and start.image)
+
+        self._make(_Draft(pipe, start, plan, code), check)
+
+    def _make(self, draft: _Draft, check: Check) -> None:
         making = watch = None
-        self.stage.say("")
+        with self._lock:
+            self.stage.begin()
+            self.stage.say("")
         try:
-            with _heard(self.stage.say), self._turn(check):
+            with _heard(self.stage.say), self._turn(draft.pipe, check):
                 self.stage.waiting("Preparing …")
-                making = Making(planned())
+                making = Making(draft.plan())
                 for made in making.made.values():
-                    self.history.add(made, start)
-                watch = Watch(making, check, self.stage.busy, self.stage.preview)
+                    self.history.add(made, draft.start)
+                watch = Watch(making, check, self.stage.busy, self._preview)
                 if making.todo:
                     self.stage.busy(0, watch.total)
                 for i in making.go_on(on_call=watch.on_call, on_step=watch.on_step):
                     if i in making.made:
-                        self.history.add(making.made[i], start)
+                        self.history.add(making.made[i], draft.start)
                 sheet = making.finished()
-            self._present(sheet if len(sheet) > 1 else sheet[0], code)
+            self._present(sheet, draft.code)
         except (Stopped, KeyboardInterrupt) as stopped:
-            if not getattr(stopped, "newer", False):
-                self._stopped(making, watch, code)
-        except Exception as error:
-            self.stage.back()
-            self._complain(_words(error))
-        finally:
-            self.stage.idle()
+            if making is None or watch is None or getattr(stopped, "newer", False):
+                raise
+            self._stopped(making, watch, draft.code)
 
-    def _present(self, made: Any, code: str) -> None:
-        self.stage.show(made, code or texts.code_of(made))
-        self.finished(made)
+    def _preview(self, jpeg: bytes) -> None:
+        with self._lock:
+            self.stage.preview(jpeg)
 
-    def _stopped(self, making: Making | None, watch: Watch | None, code: str) -> None:
-        if making and watch and making.made:
+    def _present(self, sheet: Sheet, code: str) -> None:
+        made = sheet if len(sheet) > 1 else sheet[0]
+        with self._lock:
+            self.stage.show(made, code or texts.code_of(sheet[0]))
+            self.finished(made)
+
+    def _stopped(self, making: Making, watch: Watch, code: str) -> None:
+        if making.made:
             sheet = making.sheet()
-            self._present(sheet if len(sheet) > 1 else sheet[0], code)
+            self._present(sheet, code)
             self.stage.say(f"Stopped: {len(making.made)} of {len(sheet)} pictures are finished.")
         else:
-            self.stage.back()
-            done = f" after {watch.done} of {watch.total} denoiser calls" if watch else ""
-            self.stage.say(f"Stopped{done}.")
+            self.stage.say(f"Stopped after {watch.done} of {watch.total} denoiser calls.")
 
-    def _load(self, model: str) -> None:
-        self.stage.waiting(f"Loading {model} …")
+    def _load(self, check: Check) -> None:
+        asked = self.form.model.value
+        self.stage.waiting(f"Loading {asked} …")
         try:
             with _heard(self.stage.say):
-                self.pipe = loading.load(model.strip())
-            self.form.fit(self.pipe)
-            self.axis.options = self._axes()
-            self.stage.say(f"{_model(self.pipe)} is loaded.")
-        except (Stopped, KeyboardInterrupt):
-            self._complain("Stopped.")
-        except Exception as error:
-            self.form.model.value = _model(self.pipe)
-            self._complain(_words(error))
+                pipe = loading.load(asked.strip())
+            check()
+            with self._lock:
+                self.form.fit(pipe)
+                self.pipe = pipe
+                self.axis.options = self._axes()
+                self.stage.say(f"{_model(pipe)} is loaded.")
         finally:
-            self.stage.idle()
+            with self._lock:
+                if self.form.model.value == asked:  # else the next is typed already
+                    self.form.model.value = _model(self.pipe)
+
+    def _ended(self, error: BaseException | None) -> None:
+        """After each job: nothing half-made stays, and what became of it is said."""
+        with self._lock:
+            for clear in (self.stage.back, self.stage.idle):
+                try:
+                    clear()
+                except Exception as wrong:
+                    error = wrong
+            if isinstance(error, Exception):
+                self._complain(_words(error))
+            elif error is not None and not getattr(error, "newer", False):
+                self.stage.say("Stopped.")
 
     @contextmanager
-    def _turn(self, check: Check) -> Iterator[None]:
+    def _turn(self, pipe: DiffusionPipeline, check: Check) -> Iterator[None]:
         """Waits until no other panel or cell runs the model."""
-        lock = turns.lock(self.pipe)
+        lock = turns.lock(pipe)
         if not lock.acquire(blocking=False):
             self.stage.waiting("Waiting for another run of this model …")
             while not lock.acquire(timeout=0.1):
@@ -342,6 +383,17 @@ class Desk:
 
 
 _FIELDS = {"prompt": "prompt", "negative_prompt": "negative"}
+_TELLING = (widgets.HTML, widgets.Image)  # have a value, and are no controls
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What is to be made: of what, how it becomes a plan, and the code of its sheet."""
+
+    pipe: DiffusionPipeline
+    start: Start | None
+    plan: Callable[[], Plan]
+    code: str
 
 
 def _tabled(plan: Plan) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from PIL import Image
 
-from sdnb import emoji, loading, pictures, schedulers, tokens
+from sdnb import emoji, loading, metadata, pictures, schedulers, tokens
 from sdnb.board import abilities, texts, values
 from sdnb.board.abilities import Abilities
 from sdnb.pictures import Start
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 AUTOMATIC = 0  # pixels: the model's own, or the picture's shape; None is no value of a Dropdown
 STEPS, GUIDANCE = 100, 20  # where the sliders end, until a larger value is restored
+STRENGTH = 0.05  # where its slider begins, until a smaller value is restored
 LONG = [("say so", "error"), ("cut the end", "cut"), ("read it in pieces", "chunk")]
 
 
@@ -31,22 +33,27 @@ class Form:
 
     Arguments:
         pipe: what it makes pictures with; only what it can do is shown.
-        changed: called after the person changed a setting.
+        changed: called after the person changed a setting; with True while a text is typed.
         complain: is given a sentence where a file is no picture.
+        lock: held while a change is answered: two may come at once, in different threads.
 
     Attributes:
         ask, settings_box: what is to be shown: the prompts, and all the rest.
+        reader: the pipeline with tokenizers of its own, for whoever has the lock; a tokenizer
+            cannot be used by two threads at once.
         start: the picture to start from, if there is one.
     """
 
     def __init__(
         self,
         pipe: DiffusionPipeline,
-        changed: Callable[[], object],
+        changed: Callable[[bool], object],
         complain: Callable[[str], object],
+        lock: threading.RLock,
     ) -> None:
-        self._changed, self._complain = changed, complain
-        self._filling = False
+        self._changed, self._complain, self._lock = changed, complain, lock
+        self._filling = threading.local()  # a change is told in the thread that makes it
+        self._diced = False  # whether no picture was made yet with the seed that was diced
         self.start: Start | None = None
 
         def area(name: str, rows: int, css: str = "") -> Any:
@@ -75,7 +82,7 @@ class Form:
         self.width = widgets.Dropdown(description="Width")
         self.height = widgets.Dropdown(description="Height")
         self.strength = widgets.FloatSlider(
-            0.8, min=0.05, max=1, step=0.05, description="Strength: how much is redrawn",
+            0.8, min=STRENGTH, max=1, step=0.05, description="Strength: how much is redrawn",
             continuous_update=False, readout_format="",
         )  # fmt: skip
         self.upload = widgets.FileUpload(
@@ -114,18 +121,20 @@ class Form:
         )  # fmt: skip
         self.draw()
         self.fit(pipe)
+        self.model.value = loading.origin_of(pipe).model
         self._watch()
 
     def fit(self, pipe: DiffusionPipeline) -> None:
         """Shows the controls that a pipeline has a use for; what is set stays where it fits."""
-        self.can = can = Abilities.of(pipe)
-        self.model.value = loading.origin_of(pipe).model
-        self._reader = copy.copy(pipe)  # a tokenizer cannot be used by two threads at once
-        for name in ("tokenizer", "tokenizer_2", "tokenizer_3"):
-            if getattr(pipe, name, None) is not None:
-                setattr(self._reader, name, copy.deepcopy(getattr(pipe, name)))
+        can, reader = Abilities.of(pipe), _reader(pipe)  # these may fail: nothing is changed yet
+        with self._lock:
+            self._fit(pipe, can, reader)
+
+    def _fit(self, pipe: DiffusionPipeline, can: Abilities, reader: DiffusionPipeline) -> None:
+        self.can, self.reader = can, reader
+        self._own = own = schedulers.name_of(pipe.scheduler)
+        self._embedded = loading.origin_of(pipe).model == emoji.NAME
         with self.filling():
-            own = schedulers.name_of(pipe.scheduler)
             _choices(self.scheduler, [(name, name) for name in can.schedulers], own)
             _choices(self.long, LONG if can.pieces else LONG[:2], "error")
             for field in (self.width, self.height):
@@ -134,6 +143,7 @@ class Form:
         _show(self.prompt, can.prompt)
         _show(self.negative, can.negative_prompt)
         _show(self.guidance, can.guidance)
+        _show(self.scheduler, len(can.schedulers) > 1)
         for field in (self.width, self.height):
             _show(field, bool(can.sizes))
         _show(self.weights, can.weights)
@@ -180,13 +190,13 @@ class Form:
             self.steps.value = settings.steps
             self.guidance.max = max(GUIDANCE, settings.guidance)
             self.guidance.value = settings.guidance
-            if settings.scheduler in self.can.schedulers:
-                self.scheduler.value = settings.scheduler
-            elif settings.scheduler:
+            if (settings.scheduler or self._own) in self.can.schedulers:
+                self.scheduler.value = settings.scheduler or self._own
+            else:
                 lacks.append(f"{settings.scheduler} does not fit it")
             if settings.seed is not None:
                 self.seed.value = str(settings.seed)
-                self.lock.value = True
+                self.lock.value, self._diced = True, False
             for field, pixels in ((self.width, settings.width), (self.height, settings.height)):
                 if pixels and pixels not in [n for _, n in field.options]:
                     field.options = [*field.options, (f"{pixels} px", pixels)]
@@ -198,12 +208,19 @@ class Form:
                 lacks.append("weights in a prompt cannot be read here")
             self.start = start if self.can.picture else None
             if settings.strength is not None:
+                self.strength.min = min(STRENGTH, settings.strength)
                 self.strength.value = settings.strength
                 if start is None:
                     lacks.append("the picture that it started from is to be chosen again")
         self._show_start()
         self._count()
         return lacks
+
+    def take_seed(self, drawn: bool) -> None:
+        """Before a picture: draws its seed where that is wanted, and none is kept or was diced."""
+        if drawn and not (self.lock.value or self._diced):
+            self.draw()
+        self._diced = False
 
     def draw(self) -> None:
         """Draws another seed."""
@@ -212,38 +229,51 @@ class Form:
 
     @contextmanager
     def filling(self) -> Iterator[None]:
-        """While it lasts, changes are the program's, not the person's."""
-        before, self._filling = self._filling, True
+        """While it lasts, changes of this thread are the program's, not the person's."""
+        before, self._filling.now = self._is_filling, True
         try:
             yield
         finally:
-            self._filling = before
+            self._filling.now = before
+
+    @property
+    def _is_filling(self) -> bool:
+        return getattr(self._filling, "now", False)
 
     def _watch(self) -> None:
+        def alone(act: Callable[[], object]) -> Callable[[Any], None]:
+            def answer(_: Any) -> None:
+                with self._lock:
+                    act()
+
+            return answer
+
         for field in (
-            self.prompt, self.negative, self.long, self.weights, self.steps, self.guidance,
-            self.scheduler, self.width, self.height, self.strength,
+            self.long, self.weights, self.steps, self.guidance, self.scheduler, self.width,
+            self.height, self.strength,
         ):  # fmt: skip
-            field.observe(lambda _: self._told(), "value")
-        self.prompt.observe(lambda _: self._count(), "value")
-        self.negative.observe(lambda _: self._count(), "value")
-        self.seed.observe(lambda _: self._typed_seed(), "value")
-        self.dice.on_click(lambda _: self._diced())
-        self.upload.observe(lambda _: self._uploaded(), "value")
-        self.forget.on_click(lambda _: self._begin(None))
+            field.observe(alone(self._told), "value")
+        for field in (self.prompt, self.negative):
+            field.observe(alone(self._count), "value")
+            field.observe(alone(lambda: self._told(typing=True)), "value")
+        self.seed.observe(alone(self._typed_seed), "value")
+        self.dice.on_click(alone(self._threw))
+        self.upload.observe(alone(self._uploaded), "value")
+        self.forget.on_click(alone(lambda: self._begin(None)))
 
-    def _told(self) -> None:
-        if not self._filling:
-            self._changed()
+    def _told(self, typing: bool = False) -> None:
+        if not self._is_filling:
+            self._changed(typing)
 
-    def _diced(self) -> None:
+    def _threw(self) -> None:
         self.draw()
+        self._diced = True
         self._told()
 
     def _typed_seed(self) -> None:
-        if not self._filling:
-            self.lock.value = True  # nobody types a seed to have it thrown away
-            self._changed()
+        if not self._is_filling:
+            self.lock.value, self._diced = True, False  # nobody types one to have it thrown away
+            self._changed(False)
 
     def _uploaded(self) -> None:
         for name, content in uploads(self.upload):
@@ -267,15 +297,14 @@ class Form:
 
     def _count(self) -> None:
         """Says how long the prompts are, for the encoder."""
-        embedded = self.model.value == emoji.NAME
         too_long = False
         for field, told in (
             (self.prompt, self.prompt_tokens), (self.negative, self.negative_tokens)
         ):  # fmt: skip
-            most = tokens.limit(self._reader)[1]
-            lost = tokens.lost(self._reader, field.value)
-            unknown = emoji.unknown_words(field.value) if embedded else []
-            told.value = texts.tokens(tokens.count(self._reader, field.value), most, lost, unknown)
+            most = tokens.limit(self.reader)[1]
+            lost = tokens.lost(self.reader, field.value)
+            unknown = emoji.unknown_words(field.value) if self._embedded else []
+            told.value = texts.tokens(tokens.count(self.reader, field.value), most, lost, unknown)
             _show(told, bool(field.value) and field.layout.display != "none")
             too_long = too_long or bool(lost)
         _show(self.long, too_long)
@@ -308,9 +337,18 @@ def opened(name: str, content: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three for bad files
+    except metadata.BROKEN as error:
         raise ValueError(f"{name} is not a picture that can be read.") from error
     return image
+
+
+def _reader(pipe: DiffusionPipeline) -> DiffusionPipeline:
+    """A copy that has tokenizers of its own."""
+    reader = copy.copy(pipe)
+    for name in ("tokenizer", "tokenizer_2", "tokenizer_3"):
+        if getattr(pipe, name, None) is not None:
+            setattr(reader, name, copy.deepcopy(getattr(pipe, name)))
+    return reader
 
 
 def _choices(field: Any, options: list[tuple[str, Any]], usual: Any) -> None:

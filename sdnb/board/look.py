@@ -9,7 +9,8 @@ STYLE = """
 .sdnb-panel { --ink: var(--jp-ui-font-color1, #1f2328); --faint: var(--jp-ui-font-color2, #59636e);
   --line: var(--jp-border-color2, #d0d7de); --soft: var(--jp-layout-color2, #f3f4f6);
   --paper: var(--jp-layout-color1, #fff); --accent: var(--jp-brand-color1, #1976d2);
-  --wrong: var(--jp-error-color1, #c62828); container-type: inline-size; color: var(--ink);
+  --wrong: var(--jp-error-color1, #c62828); --press: #1565c0; color: var(--ink);
+  container-type: inline-size;
   font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); overflow: visible;
   max-width: 1080px; padding: 4px 4px 12px; color-scheme: light dark }
 @media (prefers-color-scheme: dark) {
@@ -62,11 +63,11 @@ STYLE = """
 .sdnb-panel select { padding: 0 4px; appearance: auto; background-image: none }
 .sdnb-panel textarea { resize: vertical; min-height: 34px; height: auto }
 .sdnb-panel .sdnb-prompt textarea { min-height: 74px; font-size: 14px }
-.sdnb-panel :is(input, textarea, select, button, .widget-readout, .noUi-handle, summary
-  ):focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; box-shadow: none }
+.sdnb-panel :is(input, textarea, select, button, .widget-readout, .noUi-handle, .ui-slider-handle,
+  summary):focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; box-shadow: none }
 .sdnb-panel .noUi-target, .sdnb-panel .noUi-target .noUi-connects { border-radius: 2px }
 .sdnb-panel .noUi-connect { background: var(--accent) }
-.sdnb-panel .noUi-handle { border-color: var(--accent) }
+.sdnb-panel :is(.noUi-handle, .ui-slider-handle) { border-color: var(--accent) }
 .sdnb-panel .widget-html, .sdnb-panel .widget-html-content { height: auto; line-height: inherit;
   font-size: inherit; overflow-wrap: anywhere; overflow: visible }
 .sdnb-panel p { margin: 0 }
@@ -76,7 +77,7 @@ STYLE = """
   font: inherit; line-height: 30px; box-shadow: none; cursor: pointer; white-space: nowrap }
 .sdnb-panel .jupyter-button:hover, .sdnb-panel .sdnb-copy:hover { border-color: var(--faint) }
 .sdnb-panel .jupyter-button:disabled { opacity: .5; cursor: default }
-.sdnb-panel .jupyter-button.mod-primary { background: var(--accent); border-color: var(--accent);
+.sdnb-panel .jupyter-button.mod-primary { background: var(--press); border-color: var(--press);
   color: #fff; font-weight: 600 }
 .sdnb-panel .jupyter-button.mod-primary:hover { filter: brightness(1.08) }
 
@@ -135,17 +136,26 @@ STYLE = """
 .sdnb-panel.sdnb-over { outline: 2px dashed var(--accent); outline-offset: 4px }
 """
 
-# Core widgets give a slider's handle no name, and JupyterLab takes its arrow keys; a picture has
-# no text. And a file that is dropped goes to the upload button, as if it had been chosen there.
+# Core widgets give a slider's handle and its number no name, those of ipywidgets 7 the handle not
+# even a role, and JupyterLab takes its arrow keys; a picture has no text. And a file that is
+# dropped goes to the upload button, as if it had been chosen there.
 SCRIPT = """
 const root = this.closest('.sdnb-panel');
 if (root && !root.sdnbDressed) {
   root.sdnbDressed = true;
   const dress = () => {
-    for (const handle of root.querySelectorAll('.noUi-handle:not([aria-label])')) {
-      const label = handle.closest('.widget-slider')?.querySelector('.widget-label');
-      handle.setAttribute('aria-label', label?.textContent || 'value');
-      handle.setAttribute('data-lm-suppress-shortcuts', '');
+    for (const slider of root.querySelectorAll('.widget-slider')) {
+      const name = slider.querySelector('.widget-label')?.textContent || 'value';
+      const number = slider.querySelector('.widget-readout');
+      number?.setAttribute('aria-label', name);
+      number?.setAttribute('role', 'textbox');
+      for (const handle of slider.querySelectorAll('.noUi-handle, .ui-slider-handle')) {
+        handle.setAttribute('aria-label', name);
+        handle.setAttribute('data-lm-suppress-shortcuts', '');
+        if (handle.matches('.noUi-handle')) continue;
+        handle.setAttribute('role', 'slider');
+        handle.setAttribute('aria-valuenow', number?.textContent);
+      }
     }
     const picture = root.querySelector('.sdnb-picture');
     const words = root.querySelector('.sdnb-about')?.innerText || '';

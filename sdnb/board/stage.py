@@ -11,13 +11,14 @@ from sdnb.board import texts
 from sdnb.sample import Sample, Sheet
 
 WELCOME = "Say what the picture should show, then press Generate."
+INTERRUPT = "Stop: Runtime > Interrupt execution"
 
 
 class Stage:
     """The right-hand side of a panel; one picture widget shows everything.
 
     Arguments:
-        stop: called when the person presses Stop.
+        stop: called when the person presses Stop; None where only the kernel's interrupt stops.
 
     Attributes:
         box: what is to be shown.
@@ -25,14 +26,19 @@ class Stage:
         code: the cell that makes it again.
     """
 
-    def __init__(self, stop: Callable[[], object]) -> None:
+    def __init__(self, stop: Callable[[], object] | None) -> None:
         self.shown: Sample | Sheet | None = None
         self.code = ""
+        self._still: dict[str, bytes] = {}  # what stands there, when no preview does
+        self._open = self._unfinished = False  # to previews; by one of them
         self.picture = _styled(widgets.Image(format="png"), "sdnb-picture")
         self.empty = widgets.HTML(f'<div class="sdnb-empty">{WELCOME}</div>')
         self.bar = widgets.HTML()
-        self.stop = widgets.Button(description="Stop", tooltip="Ends within one step")
-        self.stop.on_click(lambda _: stop())
+        if stop is None:
+            self.stop = widgets.HTML(texts.said(INTERRUPT))
+        else:
+            self.stop = widgets.Button(description="Stop", tooltip="Ends within one step")
+            self.stop.on_click(lambda _: stop())
         self.run = _styled(widgets.Box([self.bar, self.stop]), "sdnb-run")
         self.said = widgets.HTML(texts.said(""))
         self.view = widgets.HTML()
@@ -58,9 +64,11 @@ class Stage:
 
     def show(self, made: Sample | Sheet, code: str) -> None:
         """Shows a finished picture or sheet."""
+        self._still = sample.preview(made.image if isinstance(made, Sample) else made.grid())
         self.shown, self.code = made, code
+        self._open = self._unfinished = False
         alone = isinstance(made, Sample)
-        self._frame(sample.preview(made.image if isinstance(made, Sample) else made.grid()))
+        self._frame(self._still)
         _mark(self.picture, "sdnb-sheet", not alone)
         if isinstance(made, Sample):
             self.view.value = ""
@@ -75,14 +83,27 @@ class Stage:
         self.view.layout.display = "none" if alone else None
         self.keep.layout.display = None
 
+    def begin(self) -> None:
+        """Lets previews be shown, until a picture is: one that a person goes back to stays."""
+        self._open = True
+
     def preview(self, jpeg: bytes) -> None:
         """Shows a picture that is not finished."""
-        self._frame({"image/jpeg": jpeg})
+        if self._open:
+            self._unfinished = True
+            self._frame({"image/jpeg": jpeg})
 
     def back(self) -> None:
-        """After a run that gave nothing: what stood there before, or the last preview."""
-        if self.shown is not None:
-            self.show(self.shown, self.code)
+        """After a run that gave nothing: what stood there before."""
+        self._open = False
+        if not self._unfinished:
+            return
+        self._unfinished = False
+        if self._still:
+            self._frame(self._still)
+        else:
+            self.picture.layout.display = "none"
+            self.empty.layout.display = None
 
     def busy(self, done: int, total: int, seconds: float = 0.0) -> None:
         """Shows how far a run is, and Stop."""
@@ -111,11 +132,11 @@ class Stage:
         self.empty.layout.display = "none"
 
     def _save(self) -> None:
-        if self.shown is None:
+        if (shown := self.shown) is None:
             return
-        settings = self.shown.settings if isinstance(self.shown, Sample) else self.shown[0].settings
+        settings = shown.settings if isinstance(shown, Sample) else shown[0].settings
         try:
-            self.say(f"Saved as {self.shown.save(files.free_name(settings.prompt)).resolve()}.")
+            self.say(f"Saved as {shown.save(files.free_name(settings.prompt)).resolve()}.")
         except OSError as error:
             self.say(str(error), wrong=True)
 

@@ -25,6 +25,8 @@ TEXTS = ("prompt", "negative_prompt")  # these hold commas themselves: one a lin
 def read(axis: str, text: str) -> list[Any]:
     """The values in a text: between commas, prompts one a line.
 
+    Of negative prompts one may be none: an empty line, where others follow it.
+
     Arguments:
         axis: a name of `AXES`.
         text: what was typed.
@@ -46,14 +48,19 @@ def read(axis: str, text: str) -> list[Any]:
         parts = text.replace("\n", ",").split(",")
     else:
         parts = text.replace(",", " ").replace(";", " ").split()
-    words = [part.strip() for part in parts if part.strip()]
+    words = [part.strip() for part in parts]
     name = axis.replace("_", " ")
-    if not words:
+    if not any(words):
         raise ValueError(
             f"There is nothing to compare: write one {name} a line."
             if axis in TEXTS
             else f'There is nothing to compare: write {name} as in "{AXES[axis]}".'
         )
+    if axis == "negative_prompt":
+        last = max(i for i, word in enumerate(words) if word)
+        words = [word for i, word in enumerate(words[: last + 1]) if word or "" not in words[:i]]
+    else:
+        words = [word for word in words if word]
     return [_value(axis, word) for word in words]
 
 

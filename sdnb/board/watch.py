@@ -12,6 +12,7 @@ from sdnb import generation, previews
 from sdnb.board import texts
 from sdnb.board.worker import Check
 from sdnb.grid import image_grid
+from sdnb.notices import notice
 from sdnb.plans import Making
 from sdnb.settings import Settings
 
@@ -46,7 +47,7 @@ class Watch:
         self.total = sum(generation.calls_of(plan.settings[i]) for i in making.todo)
         self._making, self._check, self._tell, self._show = making, check, tell, show
         self._index = {id(settings): i for i, settings in enumerate(plan.settings)}
-        self._latents: dict[int, torch.Tensor] = {}
+        self._latents: dict[int, torch.Tensor | Exception] = {}
         self._started = self._told = self._shown = time.monotonic()
         self._pause = EVERY
 
@@ -61,15 +62,19 @@ class Watch:
             self._told = now
             self._tell(self.done, self.total, now - self._started)
 
-    def on_step(self, settings: Settings, call: int, latents: torch.Tensor) -> None:
-        """With what the denoiser predicts."""
+    def on_step(self, settings: Settings, call: int, latents: torch.Tensor | Exception) -> None:
+        """With what the denoiser predicts; a preview that cannot be made is the last of the run."""
         if self._show is None or call < FIRST:
             return
         self._latents[self._index[id(settings)]] = latents
         started = time.monotonic()
         if started - self._shown < self._pause:
             return
-        self._show(self._preview())
+        try:
+            self._show(self._preview())
+        except Exception as error:  # whatever a model's parts lack, the picture may well be made
+            self._show = None
+            notice(f"There is no preview of this run: {type(error).__name__}: {error}")
         self._shown = time.monotonic()
         self._pause = max(EVERY, SHARE * (self._shown - started))
 
@@ -99,7 +104,7 @@ class Watch:
 def _reduced(latents: Any, pipe: Any, size: tuple[int, int]) -> Any:
     """Latents of no more pixels than a preview has; packed ones (Flux) as they are."""
     times = max(size) // SIDE
-    if times < 2 or latents.ndim != 4:
+    if times < 2 or getattr(latents, "ndim", 0) != 4:
         return latents
     import torch
 

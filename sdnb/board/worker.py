@@ -24,14 +24,21 @@ class Stopped(BaseException):
         self.newer = newer
 
 
+def _raised(error: BaseException | None) -> None:
+    if isinstance(error, Exception):
+        raise error
+
+
 class Worker:
     """Does one job at a time; a new one stops the running one, and takes the place of a waiting.
 
     A job is called with a function that it calls often: that one raises `Stopped` when the job is
-    to end. When the program ends, so does the running job.
+    to end. A lasting job is ended by `stop` alone, and only another lasting one takes its place.
+    When the program ends, so does the running job.
 
     Arguments:
         inline: without a thread: `submit` does the job itself, and Ctrl-C stops it.
+        ended: called after each job, in its thread, with what the job raised; None for nothing.
 
     Example:
         >>> done = []
@@ -41,45 +48,51 @@ class Worker:
         (['one'], False)
     """
 
-    def __init__(self, inline: bool = False) -> None:
+    def __init__(
+        self, inline: bool = False, ended: Callable[[BaseException | None], object] = _raised
+    ) -> None:
         self.inline = inline
+        self._ended = ended
         self._state = threading.Condition()
-        self._next: Job | None = None
-        self._running = False
-        self._stop = False
+        self._waiting: list[tuple[Job, bool]] = []  # with whether they are lasting
+        self._running = self._lasting = self._stop = False
         self._closed = False
         self._thread: threading.Thread | None = None
 
     @property
     def busy(self) -> bool:
         """Whether a job runs or waits."""
-        return self._running or self._next is not None
+        return self._running or bool(self._waiting)
 
-    def submit(self, job: Job) -> None:
-        """Has a job done; nothing else is kept waiting. A closed worker does nothing."""
+    def submit(self, job: Job, lasting: bool = False) -> None:
+        """Has a job done; only a lasting one is kept waiting too. A closed worker does nothing."""
         with self._state:
             if self._closed:
                 return
-            self._next, self._stop = job, True
-            if self._thread is None and not self.inline:
+            kept = [each for each in self._waiting if each[1] and not lasting]
+            self._waiting = [*kept, (job, lasting)]
+            self._stop = self._stop or not self._lasting
+            if not self.inline and not (self._thread and self._thread.is_alive()):
                 self._thread = threading.Thread(target=self._loop, name="sdnb panel", daemon=True)
                 self._thread.start()
                 # Python would end it within torch, which then aborts the whole program
                 atexit.register(self._leave)
             self._state.notify_all()
-        if self.inline and not self._running:
+        while self.inline and self._waiting and not self._running:
             self._once()
 
-    def stop(self) -> None:
-        """Ends the running job at its next check, and forgets the waiting one."""
+    def stop(self) -> bool:
+        """Ends the running job at its next check, and forgets what waits; whether any did."""
         with self._state:
-            self._next, self._stop = None, True
+            waited, self._waiting = bool(self._waiting), []
+            self._stop = True
+        return waited
 
     def close(self) -> None:
         """Stops for good; the thread ends."""
         with self._state:
-            self._closed = True
-            self._next, self._stop = None, True
+            self._closed = self._stop = True
+            self._waiting = []
             self._state.notify_all()
         atexit.unregister(self._leave)
 
@@ -96,27 +109,31 @@ class Worker:
     def _loop(self) -> None:
         while True:
             with self._state:
-                self._state.wait_for(lambda: self._next is not None or self._closed)
+                self._state.wait_for(lambda: self._waiting or self._closed)
                 if self._closed:
                     return
             self._once()
 
     def _once(self) -> None:
         with self._state:
-            job, self._next = self._next, None
-            if job is None:
+            if not self._waiting:
                 return
+            job, self._lasting = self._waiting.pop(0)
             self._running, self._stop = True, False
+        error: BaseException | None = None
         try:
             job(self._check)
-        except Stopped:
-            pass  # it has ended, as it was to
+        except (Stopped, KeyboardInterrupt, Exception) as raised:
+            error = raised
         finally:
-            with self._state:
-                self._running = False
-                self._state.notify_all()
+            try:
+                self._ended(error)
+            finally:
+                with self._state:
+                    self._running = self._lasting = False
+                    self._state.notify_all()
 
     def _check(self) -> None:
         with self._state:
             if self._stop:
-                raise Stopped(newer=self._next is not None)
+                raise Stopped(newer=bool(self._waiting))
