@@ -76,6 +76,7 @@ class Batcher:
         self.calls: Counter[str] = Counter()
         self._rows: dict[str, float] = {}  # part -> rows that its calls may have
         self._texts: list[tuple[Call, Any]] = []  # what was encoded, and to what
+        self._joined: dict[Any, Any] = {}  # the text of the last merged denoiser call
         self._why: dict[int, str] = {}
         self._merged: set[int] = set()
 
@@ -136,6 +137,7 @@ class Batcher:
             for run in live:
                 run.stop()
             self._texts.clear()
+            self._joined.clear()
             if getattr(self.pipe, "_all_hooks", []):
                 self.pipe.maybe_free_model_hooks()
 
@@ -259,7 +261,7 @@ class Batcher:
         return all(went)
 
     def _make(self, part: str, calls: list[Call]) -> list[Any]:
-        answers = merging.make(calls)
+        answers = merging.make(calls, self._joined if part == DENOISER else None)
         self.calls[part] += 1
         return answers
 

@@ -237,8 +237,25 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
         ) from error
     if half and hasattr(pipe, "unet"):  # convolutions are a fifth faster so, on CPU and GPU
         weights.to_channels_last(pipe.unet)
+    if embedded:
+        _lean(pipe.unet)
     name = emoji.NAME if embedded else found.model
     return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant)
+
+
+def _lean(unet: Any) -> None:
+    """Spares the embedded model's denoiser what would be done at each step to no effect."""
+    import torch
+
+    from sdnb import projections
+
+    projections.keep(unet)
+    if unet.device.type == "cpu" and unet.dtype == torch.float32:
+        side, channels, width = (
+            unet.config[key] for key in ("sample_size", "in_channels", "cross_attention_dim")
+        )
+        latents, text = torch.zeros(2, channels, side, side), torch.zeros(2, 1, width)
+        weights.match_layouts(unet, latents, torch.tensor(1), text)
 
 
 def _check_class(found: hub.Listing) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 TIMES = {"timestep", "timesteps"}  # one number for all rows, or one a row
 UNBATCHED = {"img_ids", "txt_ids"}  # Flux's positions: (tokens, 3), the same for all rows
+TEXT = "encoder_hidden_states"  # the same tensor at each step of a run
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +78,15 @@ def same(a: Call, b: Call) -> bool:
     )
 
 
-def make(calls: list[Call]) -> list[Any]:
+def make(
+    calls: list[Call], kept: dict[tuple[int, ...], tuple[Any, Any]] | None = None
+) -> list[Any]:
     """Makes calls that do not differ as one, without gradients; one output for each.
+
+    Arguments:
+        calls: the calls.
+        kept: keeps the joined text from one merged call to the next, so that a module that looks
+            knows it again.
 
     Raises:
         ValueError: the output cannot be split.
@@ -96,6 +104,13 @@ def make(calls: list[Call]) -> list[Any]:
     arguments = first.arguments
     if len(calls) > 1:
         arguments = {n: _joined(n, [c.arguments[n] for c in calls], rows) for n in arguments}
+        if kept is not None and _is_tensor(arguments.get(TEXT)):
+            texts = [c.arguments[TEXT] for c in calls]
+            key = tuple(map(id, texts))
+            if key not in kept:
+                kept.clear()
+                kept[key] = texts, arguments[TEXT]  # as long as the texts are held, ids stay theirs
+            arguments[TEXT] = kept[key][1]
     names = list(arguments)
     with torch.no_grad():
         output = first.module(

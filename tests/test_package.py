@@ -45,8 +45,11 @@ BELOW = {
     "hub": {"failures", "notices", "transfer"},
     "transfer": set(),
     "weights": {"device"},
+    "projections": set(),
     "room": {"device", "hub"},
-    "loading": {"code", "device", "emoji", "failures", "hub", "notices", "room", "weights"},
+    "loading": {
+        "code", "device", "emoji", "failures", "hub", "notices", "projections", "room", "weights",
+    },
     "login": {"account", "emoji", "failures", "loading", "notices"},
     "generation": {
         "decoding", "emoji", "loading", "notices", "pictures", "previews", "sample", "schedulers",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sdnb import emoji, loading, metadata, pictures, schedulers, tokens
 from sdnb.board import abilities, texts, values
@@ -334,12 +334,8 @@ def opened(name: str, content: bytes) -> Image.Image:
     Raises:
         ValueError: it is none.
     """
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-    except metadata.BROKEN as error:
-        raise ValueError(f"{name} is not a picture that can be read.") from error
-    return image
+    with metadata.opening(io.BytesIO(content), name, pictures.FORMATS) as image:
+        return ImageOps.exif_transpose(image)  # a telephone's lie on their side, and say so
 
 
 def _reader(pipe: DiffusionPipeline) -> DiffusionPipeline:
