@@ -10,6 +10,9 @@ start at the earliest, so a fast picture has none. The floor, after each new pic
 `pipe(…)` in a cell of that kernel, and "over it" the difference. Messages and kilobytes are all
 that the kernel sends about widgets and outputs for one picture, headers included.
 
+"Stop" is pressed at a random moment of a run of 100 steps: milliseconds until the panel is idle,
+those as denoiser steps of that run, and how many were begun after the press was sent.
+
 Each run has a seed of its own: its picture was never shown. Where the store has it, a cell has put
 it there. The finished picture must have the pixels that the bare pipeline makes.
 """
@@ -23,6 +26,7 @@ import itertools
 import json
 import os
 import platform
+import random
 import statistics
 import sys
 import tempfile
@@ -42,6 +46,8 @@ SETUP = """import hashlib, time, torch, sdnb
 pipe = sdnb.load('emoji')
 pipe.set_progress_bar_config(disable=True)
 panel = sdnb.panel('an owl on a blue background', seed=0)
+begun = []
+pipe.unet.register_forward_pre_hook(lambda *_: begun.append(time.time()))
 
 def bare(steps, seed):
     generator, started = torch.Generator('cpu').manual_seed(seed), time.perf_counter()
@@ -58,6 +64,7 @@ CASES = [  # what is released or pressed, and whether the store has the picture
     ("live slider", False), ("Generate", False),
     ("live slider", True), ("Generate", True), ("slider", True),
 ]  # fmt: skip
+STOP = ("ButtonModel", "Stop")
 LIVE, STEPS = ("CheckboxModel", "Live: generate at each change"), ("IntSliderModel", "Steps")
 SEED, BUTTON = ("TextModel", "Seed"), ("ButtonModel", "Generate")
 OUTPUTS = {"display_data", "update_display_data"}
@@ -138,6 +145,28 @@ class FrontEnd(Kernel):
             "kB": size / 1000,
         }
 
+    def stopped(self, after: float, seed: int) -> dict[str, float]:
+        """What comes of Stop, so many seconds after the first of 100 denoiser steps."""
+        for control, value in ((LIVE, False), (SEED, str(seed)), (STEPS, 100)):
+            self.settle(self.tell(control, value))
+        self.run("begun.clear()")
+        self.tell(BUTTON)
+        while not self.value("begun[:1]"):
+            pass
+        time.sleep(after)
+        pressed = time.time()
+        self.tell(STOP)
+        self.run("assert panel._desk.worker.wait(60)")
+        idle, begun = self.value("time.time()"), self.value("begun")
+        if len(begun) >= 100:
+            raise SystemExit("The run was finished before Stop was pressed.")
+        step = statistics.median(b - a for a, b in itertools.pairwise(begun))
+        return {
+            "ms": (idle - pressed) * 1000,
+            "steps": (idle - pressed) / step,
+            "begun after it": sum(at > pressed for at in begun),
+        }
+
 
 def main() -> None:
     """Measures and prints the table."""
@@ -157,6 +186,8 @@ def main() -> None:
             for seed, (_, steps, (way, stored)) in enumerate(cases, 1):
                 name = f"{way}, {steps} steps, {'stored' if stored else 'new'}"
                 rows.setdefault(name, []).append(kernel.answer(way, stored, steps, seed))
+            moments = random.Random(0)
+            stops = [kernel.stopped(moments.uniform(0.1, 1.5), n) for n in range(args.runs)]
         finally:
             kernel.stop()
     columns, table = list(rows[next(iter(rows))][0]), {}
@@ -172,8 +203,12 @@ def main() -> None:
     for name, row in table.items():
         texts = [f"{row[c]:.4g}" if c in row else "" for c in columns]
         print(f"| {name:30} | " + " | ".join(texts) + " |")
+    print("Stop: " + "; ".join(
+        f"{key} {statistics.median(each[key] for each in stops):.3g} (at most "
+        f"{max(each[key] for each in stops):.3g})" for key in stops[0]
+    ))  # fmt: skip
     if args.json:
-        Path(args.json).write_text(json.dumps(table, indent=1) + "\n")
+        Path(args.json).write_text(json.dumps(table | {"Stop": stops}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import quoteattr
 
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from sdnb import schedulers
 from sdnb.facts import KNOWN, check
@@ -175,6 +175,8 @@ def opening(
             yield opened
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no file {name}.") from None
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{name} is not a picture that can be read.") from error
     except Exception as error:  # of any kind: Pillow asserts what a file may lack
         why = str(error) or ("too large" if isinstance(error, MemoryError) else "it is damaged")
         raise ValueError(f"{name} is not a picture that can be read: {why}") from error
