@@ -1,12 +1,13 @@
 """Sweeps: batched against one by one, the article's loop, and diffusers' own prompt batching.
 
-    python benchmarks/sweeps.py [--runs 3]
+    python benchmarks/sweeps.py [--runs 3] [--only "12/24/38/50 steps"]
 
 Real denoiser calls, seconds, and the largest and mean difference of the pictures, on the embedded
 model and on a toy SDXL (random weights, 64 x 64): the article's 12/24/38/50 steps, 24 mixed runs
 (schedulers, steps, seeds), and 16 seeds of the same settings. "diffusers' batching" hands all
 pictures that differ by nothing but their seed to one call of the pipeline, as a list of prompts;
-for the steps there are none such. The ways take turns; medians are shown.
+for the steps there are none such. Both of these have the embedded model as diffusers alone loads
+it, without what `sdnb.load` does to its denoiser. The ways take turns; medians are shown.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
 
 import sdnb
+from sdnb import emoji
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests import toys
@@ -72,22 +75,24 @@ def call(pipe: Any, group: list[Any]) -> list[Any]:
     ).images  # fmt: skip
 
 
-def measure(pipe: Any, runs: int) -> dict[str, dict[str, float]]:
-    """A row for each sweep and way."""
-    pipe.set_progress_bar_config(disable=True)
-    own, calls = pipe.scheduler, []
-    pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+def measure(pipe: Any, bare: Any, runs: int, sweeps: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """A row for each sweep and way; `bare` is the pipeline as diffusers loads it."""
+    calls: list[int] = []
+    for each in {id(each): each for each in (pipe, bare)}.values():
+        each.set_progress_bar_config(disable=True)
+        each.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    own, theirs = pipe.scheduler, bare.scheduler
     table = {}
-    for name, axes in SWEEPS.items():
+    for name, axes in sweeps.items():
         axes = {"seed": 510} | axes
         plan = sdnb.plan(PROMPT, **axes, pipe=pipe)
         ways = {
-            LOOP: lambda plan=plan: loop(pipe, plan),
+            LOOP: lambda plan=plan: loop(bare, plan),
             "sdnb, one by one": lambda plan=plan: [
                 s.image for s in plan.run(store=False, batch=1).samples
             ],
             "sdnb": lambda plan=plan: [s.image for s in plan.run(store=False).samples],
-            "diffusers' batching": lambda plan=plan: lists(pipe, plan),
+            "diffusers' batching": lambda plan=plan: lists(bare, plan),
         }
         if "seed" not in SWEEPS[name]:
             del ways["diffusers' batching"]
@@ -100,7 +105,7 @@ def measure(pipe: Any, runs: int) -> dict[str, dict[str, float]]:
                 made[way] = [np.asarray(image, int) for image in run()]
                 seconds[way].append(time.perf_counter() - started)
                 counts[way] = len(calls)
-                pipe.scheduler = own
+                pipe.scheduler, bare.scheduler = own, theirs
         for way in ways:
             off = [np.abs(a - b) for a, b in zip(made[way], made[LOOP])]
             table[f"{name}, {way}"] = {
@@ -119,6 +124,7 @@ def main() -> None:
     """Measures and prints the tables."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--runs", type=int, default=3)
+    p.add_argument("--only", choices=SWEEPS, help="one of the sweeps")
     p.add_argument("--json", help="writes the figures there")
     args = p.parse_args()
     os.environ["TQDM_DISABLE"] = "1"
@@ -126,11 +132,13 @@ def main() -> None:
     whole = {}
     print(f"{platform.platform(terse=True)}, {torch.get_num_threads()} threads, "
           f"median of {args.runs} runs")  # fmt: skip
-    for model, pipe in {
-        "the embedded model": sdnb.load("emoji", device="cpu"),
-        "a toy SDXL": toys.sdxl(Path()),
-    }.items():
-        whole[model] = table = measure(pipe, args.runs)
+    toy = toys.sdxl(Path())
+    plain = diffusers.StableDiffusionPipeline.from_pretrained(emoji.FOLDER, safety_checker=None)
+    sweeps = {args.only: SWEEPS[args.only]} if args.only else SWEEPS
+    for model, pipe, bare in (
+        ("the embedded model", sdnb.load("emoji", device="cpu"), plain), ("a toy SDXL", toy, toy)
+    ):  # fmt: skip
+        whole[model] = table = measure(pipe, bare, args.runs, sweeps)
         columns = list(next(iter(table.values())))
         print(f"\n| {model:40} | " + " | ".join(columns) + " |")
         print("|---" * (len(columns) + 1) + "|")

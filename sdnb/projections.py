@@ -39,7 +39,7 @@ def keep(denoiser: torch.nn.Module) -> int:
     """Has a denoiser keep what it makes of a text for as long as the text is the same tensor.
 
     Pipelines hand the same text to each step. Where texts are short and pictures small, as with the
-    embedded model, a sixth of a step goes into projecting it; the pictures stay the same to the
+    embedded model, a tenth of a step goes into projecting it; the pictures stay the same to the
     last bit.
 
     Arguments:
