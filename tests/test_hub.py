@@ -12,6 +12,7 @@ from pathlib import Path
 
 import diffusers
 import huggingface_hub
+import nbformat
 import pytest
 import torch
 from huggingface_hub import constants
@@ -810,3 +811,39 @@ def test_a_token_shows_in_nothing_that_is_written(server, monkeypatch, tmp_path,
     assert not [t for t in told if TOKEN in t]
     assert not [w for w in written if TOKEN.encode() in w]
     assert (tmp_path / "fox.png").read_bytes() in written
+
+
+CELLS = [
+    "import sdnb",
+    "sdnb.notebook_login()",
+    "pipe = sdnb.load({model!r}, device='cpu', dtype='float32')",
+    "sample = sdnb.generate('a fox', steps=1, seed=1, pipe=pipe)\nsample.save('fox.png')\nsample",
+    "sdnb.load('someone/hidden', device='cpu')",
+]
+
+
+def test_a_token_shows_in_no_executed_and_saved_notebook(server, tmp_path):
+    server.repositories[MODEL].gated = True
+    server.repositories[MODEL].readers = {TOKEN}
+    book = nbformat.v4.new_notebook()
+    book.cells = [nbformat.v4.new_code_cell(c.replace("{model!r}", repr(MODEL))) for c in CELLS]
+    environment = {
+        **os.environ, "HF_TOKEN": TOKEN, "HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0",
+        "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1", "SDNB_MODEL": MODEL,
+        "PYTHONPATH": str(Path(sdnb.__file__).parents[1]), "JUPYTER_RUNTIME_DIR": str(tmp_path),
+    }  # fmt: skip
+    nbformat.write(book, tmp_path / "run.ipynb")
+    execute = "from nbclient.cli import main; main()"  # in a process whose clock runs
+    options = ["run.ipynb", "--inplace", "--allow-errors", "--timeout=300", "--startup_timeout=300"]
+    subprocess.run(
+        [sys.executable, "-c", execute, *options], cwd=tmp_path, env=environment, check=True
+    )
+    book = nbformat.read(tmp_path / "run.ipynb", 4)
+    saved = (tmp_path / "run.ipynb").read_text()
+    assert "Already logged in to the Hugging Face hub as ada" in saved
+    assert "There is no model someone/hidden that your account can see" in saved
+    errors = [o.ename for c in book.cells for o in c.outputs if o.output_type == "error"]
+    assert errors == ["FileNotFoundError"]
+    written = {p.name: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert {"run.ipynb", "fox.png"} <= set(written)
+    assert not [name for name, body in written.items() if TOKEN.encode() in body]
