@@ -22,7 +22,12 @@ import time
 from pathlib import Path
 
 WAYS = {
-    "sdnb.load": "import sdnb; pipe = sdnb.load({folder!r})",
+    "sdnb.load": "import sdnb; pipe = sdnb.load({folder!r}, device='cpu')",
+    "sdnb.load, OpenVINO, new": (
+        "import sdnb; from sdnb import openvino; openvino.clear();"
+        "pipe = sdnb.load({folder!r}, backend='openvino')"
+    ),
+    "sdnb.load, OpenVINO": "import sdnb; pipe = sdnb.load({folder!r}, backend='openvino')",
     "from_pretrained, bfloat16": (
         "import torch; from diffusers import StableDiffusionPipeline as P;"
         "pipe = P.from_pretrained({folder!r}, dtype=torch.bfloat16)"

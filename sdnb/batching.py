@@ -152,7 +152,7 @@ class Batcher:
             for part, numbers in NUMBERS.items()
         }
         self._rows = {DENOISER: math.inf, DECODER: room[DECODER]}
-        if getattr(generation.denoiser_of(self.pipe), "is_cache_enabled", False):
+        if getattr(loading.denoiser_of(self.pipe), "is_cache_enabled", False):
             self._why = dict.fromkeys(range(len(jobs)), "the denoiser keeps a cache between steps")
             return 1
         return self.most or room[DENOISER]

@@ -79,6 +79,8 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         lines.append("pipe.unet.register_to_config(in_channels=4)  # the mask is not among them")
     if facts.get("channels_last"):
         lines.append("pipe.unet.to(memory_format=torch.channels_last)")
+    if facts.get("backend"):
+        lines.append("# made by OpenVINO; by torch, as here, it is the same to the eye")
 
     known = schedulers.SCHEDULERS.get(settings.scheduler or "")
     if known:

@@ -58,7 +58,7 @@ def watched(pipe: DiffusionPipeline) -> Iterator[Seen]:
                     "the picture was decoded again in float32."
                 )
             seen.upcast = True
-            with _as_float32(module):
+            with as_float32(module):
                 return module(inputs[0].float())
         seen.decoder_broken = True
         return None
@@ -73,12 +73,12 @@ def watched(pipe: DiffusionPipeline) -> Iterator[Seen]:
 @contextmanager
 def in_float32(pipe: DiffusionPipeline) -> Iterator[None]:
     """The pipeline's weights in float32 while the block runs, then as before: nothing is lost."""
-    with _as_float32(*(m for m in pipe.components.values() if hasattr(m, "parameters"))):
+    with as_float32(*(m for m in pipe.components.values() if hasattr(m, "parameters"))):
         yield
 
 
 @contextmanager
-def _as_float32(*modules: Any) -> Iterator[None]:
+def as_float32(*modules: Any) -> Iterator[None]:
     kept = [(p, p.dtype) for m in modules for p in [*m.parameters(), *m.buffers()]]
     for p, dtype in kept:
         if dtype.is_floating_point:

@@ -112,6 +112,7 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "decoder_broken": _SWITCH,
     "decoder_upcast": _SWITCH,
     "channels_last": _SWITCH,
+    "backend": ("a text", _text),
     "as_four_channels": _SWITCH,
     "pickled": _SWITCH,
     "scheduler_flags": ("a list of a scheduler's flags", _flags),

@@ -108,7 +108,7 @@ def size_multiple(pipe: DiffusionPipeline) -> int:
         32
     """
     scale = pipe.vae_scale_factor
-    blocks = denoiser_of(pipe).config.get("up_block_types") or ()
+    blocks = loading.denoiser_of(pipe).config.get("up_block_types") or ()
     if any("SimpleCrossAttn" in block for block in blocks):
         # these blocks only double: what is halved at each level must come out even
         scale *= 2 ** (len(blocks) - 1)
@@ -125,18 +125,12 @@ def native_size(pipe: DiffusionPipeline) -> tuple[int, int] | tuple[None, None]:
         >>> native_size(sdnb.load("emoji"))
         (128, 128)
     """
-    own = denoiser_of(pipe).config.get("sample_size")
+    own = loading.denoiser_of(pipe).config.get("sample_size")
     size = getattr(pipe, "default_sample_size", None) or own
     if size is None:
         return None, None
     height, width = size if isinstance(size, (list, tuple)) else (size, size)
     return width * pipe.vae_scale_factor, height * pipe.vae_scale_factor
-
-
-def denoiser_of(pipe: DiffusionPipeline) -> Any:
-    """The pipeline's UNet or transformer."""
-    unet = getattr(pipe, "unet", None)
-    return pipe.transformer if unet is None else unet
 
 
 def progress(settings: Sequence[Settings]) -> Any:
@@ -197,7 +191,7 @@ def run(
     pieces = tokens.pieces_of(pipe, settings) if in_pieces else None
     started = time.perf_counter()
     with (
-        _counted(denoiser_of(view), on_call) as calls,
+        _counted(loading.denoiser_of(view), on_call) as calls,
         decoding.watched(view) as seen,
         previews.watching(view, on_step) if on_step else nullcontext(),
     ):
@@ -211,7 +205,7 @@ def run(
         dtype = "float32"
         with (
             decoding.in_float32(view),
-            _counted(denoiser_of(view), on_call) as calls,
+            _counted(loading.denoiser_of(view), on_call) as calls,
             decoding.watched(view) as seen,
         ):
             result = view(**_arguments(settings, view, start, pieces))
@@ -236,6 +230,7 @@ def run(
         "decoder_broken": seen.decoder_broken,
         "decoder_upcast": seen.upcast,
         "channels_last": loading.is_channels_last(pipe),
+        "backend": origin.backend,
         "start": start.facts() if start else None,
         "as_four_channels": loading.is_for_inpainting(pipe),
         "pickled": not loading.takes_safetensors_only(pipe),
@@ -296,6 +291,8 @@ def made_by(
     if not loading.is_as_loaded(pipe):
         return None
     origin = asdict(loading.origin_of(pipe))
+    if not origin["backend"]:
+        del origin["backend"]  # torch, as ever
     config = _scheduler(settings.scheduler, pipe).config
     return origin | {
         "pipeline": type(pipe).__name__,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 STABLE_DIFFUSION = "CompVis/stable-diffusion-v1-4"  # the article's
+# The backends, and how many times its weights a model takes with each: OpenVINO has its own.
+TIMES = {"torch": 1, "openvino": 2.5}
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Request:
     dtype: str
     device: str
     use_safetensors: bool
+    backend: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Origin:
     """Where a pipeline came from, as a picture's facts say it.
 
     `model` is "emoji", a folder's full path or a hub id; `revision` is the commit where the hub
-    gave one; `dtype` is torch's name without the prefix, such as "float16".
+    gave one; `dtype` is torch's name without the prefix, such as "float16"; `backend` is empty for
+    torch itself, else a name and a version.
     """
 
     model: str
@@ -51,6 +55,7 @@ class Origin:
     dtype: str
     device: str
     variant: str | None
+    backend: str = ""
 
 
 _loaded: dict[Request, DiffusionPipeline] = {}  # the least recently used first
@@ -76,6 +81,7 @@ def load(
     dtype: str | torch.dtype = "auto",
     device: str | torch.device = "auto",
     use_safetensors: bool = True,
+    backend: str = "torch",
 ) -> DiffusionPipeline:
     """Loads a pipeline, or gives back the one already loaded.
 
@@ -91,6 +97,9 @@ def load(
             runs in float32.
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes the best that is there.
         use_safetensors: False also takes pickled weights, which can run any program when opened.
+        backend: what makes the denoiser's calls. "openvino" is Intel's runtime, for CPUs (`pip
+            install 'sdnb[openvino]'`): large models are faster with it, and take twice the memory;
+            a model is converted once, with its first picture.
 
     The environment variable `SDNB_MODEL` names the model that None stands for.
 
@@ -103,13 +112,14 @@ def load(
             device make no sense.
         OSError: the hub cannot be reached, or does not give the model, or the disk is full.
         MemoryError: the model is larger than what is free.
+        ModuleNotFoundError: the backend is not installed.
 
     Example:
         >>> pipe = load("emoji", device="cpu")
         >>> pipe is load("emoji", device="cpu")
         True
     """
-    request, why = _request(model, revision, variant, dtype, str(device), use_safetensors)
+    request, why = _request(model, revision, variant, dtype, str(device), use_safetensors, backend)
     with _turn:
         if request in _loaded:
             _loaded[request] = _loaded.pop(request)  # now the most recently used
@@ -127,15 +137,36 @@ def load(
 
 def _request(
     model: str | os.PathLike[str] | None, revision: str | None, variant: str | None,
-    dtype: str | torch.dtype, where: str, use_safetensors: bool,
+    dtype: str | torch.dtype, where: str, use_safetensors: bool, backend: str,
 ) -> tuple[Request, str]:  # fmt: skip
     """The cache's key, and a sentence on what was chosen where the user left it open."""
+    where = _check_backend(backend, where)
     where = device.best() if where == "auto" else device.check(where)
     why = _why() if model is None else ""
     source = locate(default_model() if model is None else model)
     embedded = source == str(emoji.FOLDER)
     name = "float32" if embedded and str(dtype) == "auto" else device.dtype_name(dtype, where)
-    return Request(source, revision, variant, name, where, use_safetensors), why
+    return Request(source, revision, variant, name, where, use_safetensors, backend), why
+
+
+def _check_backend(backend: str, where: str) -> str:
+    """The device that the backend leaves: OpenVINO runs on the CPU.
+
+    Raises:
+        ValueError: there is no such backend, or not for that device.
+        ModuleNotFoundError: it is not installed.
+    """
+    if backend not in TIMES:
+        raise ValueError(f"There is no backend {backend!r}: give 'torch' or 'openvino'.")
+    if backend == "torch":
+        return where
+    if where not in ("auto", "cpu"):
+        raise ValueError(f"OpenVINO runs on the CPU, and device is {where!r}: leave one out.")
+    if not find_spec("openvino"):
+        raise ModuleNotFoundError(
+            "OpenVINO is not installed: pip install 'sdnb[openvino]', or leave backend= out."
+        )
+    return "cpu"
 
 
 def _why() -> str:
@@ -206,7 +237,8 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
     )
     with _quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
         _check_class(found)
-    there = room.make(found, request.dtype, request.device, _loaded, _forget)
+    times = TIMES[request.backend]
+    there = room.make(found, request.dtype, request.device, _loaded, _forget, times)
     folder = hub.download(found, request.revision, there)
     embedded = request.source == str(emoji.FOLDER)
     try:
@@ -239,8 +271,13 @@ def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
         weights.to_channels_last(pipe.unet)
     if embedded:
         _lean(pipe.unet)
+    backend = ""
+    if request.backend == "openvino":
+        from sdnb import openvino
+
+        backend = openvino.take_over(denoiser_of(pipe))
     name = emoji.NAME if embedded else found.model
-    return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant)
+    return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant, backend)
 
 
 def _lean(unet: Any) -> None:
@@ -416,6 +453,12 @@ def origin_of(pipe: DiffusionPipeline) -> Origin:
     known = _origins.get(pipe, Origin(name, None, "", "", None))
     dtype, where = str(pipe.dtype).removeprefix("torch."), str(pipe._execution_device)
     return replace(known, dtype=dtype, device=where)
+
+
+def denoiser_of(pipe: DiffusionPipeline) -> Any:
+    """The pipeline's UNet or transformer."""
+    unet = getattr(pipe, "unet", None)
+    return pipe.transformer if unet is None else unet
 
 
 def takes_safetensors_only(pipe: DiffusionPipeline) -> bool:

@@ -32,7 +32,7 @@ class Room:
 
 def make(
     found: hub.Listing, dtype: str, where: str, pipelines: Mapping[Key, DiffusionPipeline],
-    forget: Callable[[Key], bool],
+    forget: Callable[[Key], bool], times: float = 1,
 ) -> Room:  # fmt: skip
     """Makes room for a model: loaded pipelines go, if that helps.
 
@@ -42,13 +42,14 @@ def make(
         where: the device.
         pipelines: those that are loaded, the first to go first.
         forget: lets one of them go, and returns whether its memory was really given back.
+        times: how many times its weights the model takes at its peak.
 
     Raises:
         MemoryError: the memory is too small even then; in that case all loaded ones are left.
     """
     size = 4 if dtype == "float32" else 2
     parts = [size * number for number in hub.parameters(found).values()]
-    need, largest = int(sum(parts) * SPARE), int(max(parts, default=0) * SPARE)
+    need, largest = int(sum(parts) * SPARE * times), int(max(parts, default=0) * SPARE)
     needs = f"{found.model} needs {need / 1e6:,.0f} MB of memory in {dtype}, "
     whole = _freed(where, need, pipelines, forget)
     if _place(where) != "cpu":

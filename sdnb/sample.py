@@ -444,7 +444,10 @@ def maker(facts: dict[str, Any]) -> str:
     model = facts.get("model", "unknown model")
     name = "sdnb's embedded model emoji" if model == "emoji" else model
     known = {"dtype", "device"} <= set(facts)
-    return f"{name}, {facts['dtype']} on {facts['device']}" if known else name
+    if not known:
+        return name
+    by = f" by {facts['backend']}" if facts.get("backend") else ""
+    return f"{name}, {facts['dtype']} on {facts['device']}{by}"
 
 
 def _cost(sample: Sample) -> str:

@@ -33,6 +33,7 @@ class Recipe:
     dtype: str
     device: str
     use_safetensors: bool
+    backend: str
     scheduler: Any  # the pipeline's own, which a person may have configured
 
     @classmethod
@@ -41,14 +42,15 @@ class Recipe:
         known = loading.origin_of(pipe)
         return cls(
             known.model, known.revision, known.variant, known.dtype, device,
-            loading.takes_safetensors_only(pipe), schedulers.copy_of(pipe.scheduler),
+            loading.takes_safetensors_only(pipe), known.backend.partition(" ")[0] or "torch",
+            schedulers.copy_of(pipe.scheduler),
         )  # fmt: skip
 
     def pipeline(self, start: pictures.Start | None) -> DiffusionPipeline:
         """Loads it, or gives back the one that is loaded already."""
         whole = loading.load(
             self.model, revision=self.revision, variant=self.variant, dtype=self.dtype,
-            device=self.device, use_safetensors=self.use_safetensors,
+            device=self.device, use_safetensors=self.use_safetensors, backend=self.backend,
         )  # fmt: skip
         pipe = generation.pipeline_for(whole, start)
         pipe.scheduler = self.scheduler

@@ -221,6 +221,7 @@ from sdnb import device, loading
 one, two, weights = {one!r}, {two!r}, {weights!r}
 def resident():
     gc.collect()
+    device.trim()
     return psutil.Process().memory_info().rss / 1e6
 emoji = sdnb.load("emoji", device="cpu")
 sdnb.generate("a fox", steps=1)

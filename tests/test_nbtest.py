@@ -538,6 +538,28 @@ def test_a_cell_that_fails_leaves_the_file_as_it_was(tmp_path):
     assert os.listdir(tmp_path) == ["n.ipynb"]
 
 
+TWO = ["-n2", "--dist", "loadfile"]
+
+
+def test_two_processes_count_the_pictures_of_all_notebooks(tmp_path):
+    for seed in (1, 2):
+        source = showing(tmp_path, f"fox{seed}", [fox(1)])
+        notebook(tmp_path / f"{seed}.ipynb", [cell(source, [output(fox(seed))])])
+    done = run_pytest(tmp_path, *NBVAL, "--nbtest-images", *TWO)
+    assert "nbtest: 2 pictures compared, 1 differ; see nbtest-failures" in done.stdout
+    assert "FAILED 2.ipynb::Cell 0" in done.stdout
+    assert [path.name for path in (tmp_path / "nbtest-failures").iterdir()] == ["2-cell-0-1.png"]
+
+
+def test_where_a_project_has_two_processes_a_notebook_is_made_anew_once(tmp_path):
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\naddopts = {' '.join(TWO)}")
+    source = "with open('runs.txt', 'a') as file:\n    print('once', file=file)"
+    notebook(tmp_path / "n.ipynb", [v4.new_code_cell(source)])
+    done = command(tmp_path, "--update", "n.ipynb")
+    assert "nbval agrees." in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / "runs.txt").read_text() == "once\n" * 2  # made anew, and compared
+
+
 def stored(text, source="1"):
     return cell(source, [v4.new_output("stream", text=text)])
 

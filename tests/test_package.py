@@ -47,8 +47,10 @@ BELOW = {
     "weights": {"device"},
     "projections": set(),
     "room": {"device", "hub"},
+    "openvino": {"decoding", "merging", "notices"},
     "loading": {
-        "code", "device", "emoji", "failures", "hub", "notices", "projections", "room", "weights",
+        "code", "device", "emoji", "failures", "hub", "notices", "openvino", "projections", "room",
+        "weights",
     },
     "login": {"account", "emoji", "failures", "loading", "notices"},
     "generation": {

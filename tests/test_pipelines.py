@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb import generation, loading, tokens
+from sdnb import loading, tokens
 from tests import toys
 
 
@@ -58,7 +58,7 @@ def test_image_to_image_and_inpainting_are_the_families_own(toy):
     for task in ("Img2Img", "Inpaint"):
         view = loading.for_task(toy, task)
         assert task in type(view).__name__
-        assert generation.denoiser_of(view) is generation.denoiser_of(toy)
+        assert loading.denoiser_of(view) is loading.denoiser_of(toy)
         assert view.dtype == toy.dtype
         mask = {"mask": Image.new("L", (64, 64), 255)} if task == "Inpaint" else {}
         ours = sdnb.generate("a fox", image=START, **mask, strength=0.5, steps=4, guidance=3,

@@ -385,7 +385,9 @@ def test_without_ray_one_sentence_says_how_to_get_it(pipe, monkeypatch):
 
 
 def test_a_pipeline_that_was_changed_is_refused_before_anything_runs(ray):
-    pipe = loading._from_pretrained(loading._request("emoji", None, None, "auto", "cpu", True)[0])
+    pipe = loading._from_pretrained(
+        loading._request("emoji", None, None, "auto", "cpu", True, "torch")[0]
+    )
     with pytest.raises(ValueError, match=r"is not as sdnb\.load made it, and workers on Ray load"):
         sdnb.compare(PROMPT, steps=[1, 2], pipe=pipe[0], engine=TWO)
     assert workers() == []

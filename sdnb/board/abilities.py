@@ -49,7 +49,7 @@ class Abilities:
         taken = inspect.signature(pipe.__call__).parameters
         # "true" guidance is beside the one that is distilled into the model, which some lack
         distilled = "true_cfg_scale" in taken
-        config = generation.denoiser_of(pipe).config
+        config = loading.denoiser_of(pipe).config
         embeds = config.get("guidance_embeds", True)
         # a UNet that was taught its guidance (LCM) is called once a step: nothing is pushed away
         taught = config.get("time_cond_proj_dim") is not None

@@ -216,4 +216,5 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         print(f"{path}: {path.stat().st_size:,} bytes, {seconds:.0f} s", flush=True)
     config.args = list(map(str, paths))
     option.nbval = option.nbtest_images = True
+    option.numprocesses, option.dist, option.tx = 0, "no", []  # xdist's processes know old options
     return None  # pytest goes on and compares
