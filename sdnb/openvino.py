@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import openvino
 import torch
 
 from sdnb import decoding, merging
@@ -115,6 +114,8 @@ def take_over(module: torch.nn.Module) -> str:
     Returns:
         OpenVINO's name and version, for a picture's facts.
     """
+    import openvino
+
     module.forward = Forward(module)
     return f"openvino {openvino.__version__.partition('-')[0]}"
 
@@ -158,20 +159,23 @@ class _Flat(torch.nn.Module):
 
 def _compiled(forward: Forward, inputs: dict[str, torch.Tensor]) -> Any:
     """OpenVINO's model of the module, from the disk if it has been converted before."""
+    import openvino
+
     file = folder() / f"{_key(forward.module, inputs)}.xml"
     half = next(forward.module.parameters()).dtype != torch.float32
-    core = openvino.Core()
-    if not file.exists():
-        notice("OpenVINO converts the model: a minute for one of Stable Diffusion's size, once.")
-        model = _converted(forward, inputs)
-        try:
-            _save(model, file, half)
-        except (OSError, RuntimeError) as error:
-            notice(f"The converted model cannot be kept in {file.parent} ({error}).")
-            return core.compile_model(model, "CPU", _options(half))
-        del model
-    os.utime(file)  # the last used ones stay
-    return core.compile_model(core.read_model(file), "CPU", _options(half))
+    core, options = openvino.Core(), _options(half)
+    with suppress(RuntimeError, OSError):  # not there, damaged, or made by another version
+        os.utime(file)  # the last used ones stay
+        return core.compile_model(core.read_model(file), "CPU", options)
+    notice("OpenVINO converts the model: a minute for one of Stable Diffusion's size, once.")
+    model = _converted(forward, inputs)
+    try:
+        _save(model, file, half)
+    except (OSError, RuntimeError) as error:
+        notice(f"The converted model cannot be kept in {file.parent} ({error}).")
+        return core.compile_model(model, "CPU", options)
+    del model
+    return core.compile_model(core.read_model(file), "CPU", options)
 
 
 def _options(half: bool) -> dict[str, Any]:
@@ -186,6 +190,8 @@ def _options(half: bool) -> dict[str, Any]:
 
 def _converted(forward: Forward, inputs: dict[str, torch.Tensor]) -> Any:
     """Traced in float32: in half precision the casts would be traced, too."""
+    import openvino
+
     shapes = [_shape(x) for x in inputs.values()]
     with torch.no_grad(), decoding.as_float32(forward.module), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of each comparison of sizes in diffusers' code
@@ -202,6 +208,8 @@ def _shape(x: torch.Tensor) -> list[int]:
 
 def _save(model: Any, file: Path, half: bool) -> None:
     """Into a folder of its own first: what stands under its name is whole."""
+    import openvino
+
     file.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=".sdnb-", dir=file.parent))
     try:
@@ -226,13 +234,7 @@ def folder() -> Path:
 
 
 def clear() -> None:
-    """Removes the converted models from the disk.
-
-    Example:
-        >>> clear()
-        >>> list(folder().glob("*"))
-        []
-    """
+    """Removes the converted models from the disk."""
     for file in folder().glob("*"):
         file.unlink()
 
@@ -240,6 +242,7 @@ def clear() -> None:
 def _key(module: Any, inputs: dict[str, torch.Tensor]) -> str:
     """Of all that the converted model depends on: class, settings, weights, inputs, versions."""
     import diffusers
+    import openvino
 
     config = {k: v for k, v in module.config.items() if not k.startswith("_")}
     versions = [openvino.__version__, torch.__version__, diffusers.__version__]

@@ -1,6 +1,7 @@
 """OpenVINO makes the denoiser's calls: the same pictures, and torch's where it cannot."""
 
 import copy
+import os
 
 import numpy as np
 import pytest
@@ -117,6 +118,18 @@ def test_a_model_is_converted_once(fresh, monkeypatch):
     monkeypatch.setattr(ours, "_converted", lambda *_: pytest.fail("it was converted again"))
     two = sdnb.generate("a fox", seed=1, steps=2, pipe=fresh(), store=False)
     assert one.image.tobytes() == two.image.tobytes()
+
+
+def test_a_damaged_file_is_made_anew(fresh, cache):
+    one = sdnb.generate("a fox", seed=1, steps=2, pipe=fresh(), store=False)
+    newest = max(cache.glob("*.xml"), key=lambda file: file.stat().st_mtime)
+    for damaged in (newest, newest.with_suffix(".bin")):
+        size = damaged.stat().st_size
+        os.truncate(damaged, size // 2)
+        sdnb.clear()
+        two = sdnb.generate("a fox", seed=1, steps=2, pipe=fresh(), store=False)
+        assert one.image.tobytes() == two.image.tobytes()
+        assert damaged.stat().st_size > 0.9 * size
 
 
 def test_other_weights_are_another_model_on_the_disk(fresh, cache):
