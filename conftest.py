@@ -9,9 +9,8 @@ collect_ignore = ["tests/interrupts.py"]  # a program, which a test starts
 # the notebooks are stored and checked without progress bars, which a stored page cannot move
 os.environ["TQDM_DISABLE"] = "1"
 os.environ["SDNB_TIMES"] = "off"
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # torch would start as many threads again as there are cores
+# torch would start as many threads in each process as there are cores
+if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["SDNB_STORE"] = "off"  # a picture from an earlier run would prove nothing
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs the network

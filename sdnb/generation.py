@@ -189,7 +189,7 @@ def run(
     view.set_progress_bar_config(disable=True)
     in_pieces = settings.long_prompt == "chunk" and not settings.prompt_syntax
     pieces = tokens.pieces_of(pipe, settings) if in_pieces else None
-    started = time.perf_counter()
+    started, before = time.perf_counter(), loading.backend_of(pipe)
     with (
         _counted(loading.denoiser_of(view), on_call) as calls,
         decoding.watched(view) as seen,
@@ -202,7 +202,7 @@ def run(
             f"The denoiser gave no numbers (NaN) in {dtype}, so the picture is made again "
             "in float32. sdnb.load(..., dtype='float32') does so from the start."
         )
-        dtype = "float32"
+        dtype, before = "float32", loading.backend_of(pipe)
         with (
             decoding.in_float32(view),
             _counted(loading.denoiser_of(view), on_call) as calls,
@@ -230,7 +230,7 @@ def run(
         "decoder_broken": seen.decoder_broken,
         "decoder_upcast": seen.upcast,
         "channels_last": loading.is_channels_last(pipe),
-        "backend": origin.backend,
+        "backend": before[0] if loading.backend_of(pipe) != before else "",
         "start": start.facts() if start else None,
         "as_four_channels": loading.is_for_inpainting(pipe),
         "pickled": not loading.takes_safetensors_only(pipe),

@@ -98,8 +98,8 @@ def load(
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes the best that is there.
         use_safetensors: False also takes pickled weights, which can run any program when opened.
         backend: what makes the denoiser's calls. "openvino" is Intel's runtime, for CPUs (`pip
-            install 'sdnb[openvino]'`): large models are faster with it, and take twice the memory;
-            a model is converted once, with its first picture.
+            install 'sdnb[openvino]'`): large models are faster with it, and take 2.5 times the
+            memory; a model is converted once, with its first picture.
 
     The environment variable `SDNB_MODEL` names the model that None stands for.
 
@@ -461,6 +461,12 @@ def denoiser_of(pipe: DiffusionPipeline) -> Any:
     return pipe.transformer if unet is None else unet
 
 
+def backend_of(pipe: DiffusionPipeline) -> tuple[str, int]:
+    """What makes denoiser calls in torch's place, and how many it has made; else "" and 0."""
+    backend = getattr(denoiser_of(pipe), "backend", None)
+    return (backend.name, backend.calls) if backend else ("", 0)
+
+
 def takes_safetensors_only(pipe: DiffusionPipeline) -> bool:
     """Whether the pipeline was loaded as a rule: without pickled weights."""
     return pipe not in _pickled
@@ -486,11 +492,9 @@ def _print(pipe: DiffusionPipeline) -> tuple[Any, ...]:
     import torch
 
     modules = [m for m in pipe.components.values() if isinstance(m, torch.nn.Module)]
-    weights = [p for m in modules for p in m.parameters()]
     free_u = [getattr(b, "s1", None) for m in modules for b in getattr(m, "up_blocks", [])]
     attention = [type(p) for m in modules for p in getattr(m, "attn_processors", {}).values()]
-    ids, changes = list(map(id, modules)), sum(p._version for p in weights)
-    return ids, len(weights), changes, free_u, attention
+    return list(map(id, modules)), weights.trace(*modules), free_u, attention
 
 
 def loaded() -> list[Origin]:

@@ -98,8 +98,9 @@ def _held(pipe: DiffusionPipeline, where: str) -> int:
     import torch
 
     modules = [m for m in pipe.components.values() if isinstance(m, torch.nn.Module)]
-    weights = {p for m in modules for p in m.parameters()}
-    return sum(p.nbytes for p in weights if _place(str(p.device)) == _place(where))
+    # OpenVINO has weights of its own
+    held = {p: 2 if hasattr(m, "backend") else 1 for m in modules for p in m.parameters()}
+    return sum(n * p.nbytes for p, n in held.items() if _place(str(p.device)) == _place(where))
 
 
 def _place(where: str) -> str:

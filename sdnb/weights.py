@@ -78,6 +78,25 @@ def _read(filename: Any, dtype: torch.dtype) -> dict[str, torch.Tensor] | None:
     return tensors
 
 
+def trace(*modules: torch.nn.Module) -> tuple[Any, ...]:
+    """What of the weights changes when they are changed, by whatever way, or when some are added.
+
+    Their number of changes, which torch counts, and a number of each: LoRAs are merged into
+    `weight.data`, where torch does not count.
+
+    Example:
+        >>> import torch
+        >>> layer = torch.nn.Linear(3, 2)
+        >>> before = trace(layer)
+        >>> layer.weight.data += 1
+        >>> trace(layer) == before
+        False
+    """
+    weights = [p.detach() for m in modules for p in m.parameters()]
+    numbers = [w[(0,) * w.ndim].item() for w in weights if w.numel() and not w.is_meta]
+    return sum(w._version for w in weights), len(weights), numbers
+
+
 def to_channels_last(module: torch.nn.Module) -> None:
     """Lays the weights of convolutions out with the channels last, one after another.
 

@@ -75,11 +75,24 @@ def test_other_families_and_sizes(family, fresh, monkeypatch, tmp_path, heard):
         a, b = (
             sdnb.generate("a fox", **asked, width=size, height=64, pipe=p) for p in (fast, plain)
         )
+        assert "backend" in a.facts
         assert psnr(a, b) > 60
     alone(loading.denoiser_of(fast), monkeypatch)
     again = sdnb.generate("a fox", **asked, width=64, height=64, pipe=fast)
     assert psnr(again, sdnb.generate("a fox", **asked, width=64, height=64, pipe=plain)) > 60
-    assert not any("torch makes its steps" in said for said in heard())
+    assert not any("torch's" in said for said in heard())
+
+
+def test_latents_that_do_not_halve_evenly(cache):
+    torch.manual_seed(0)
+    unet = toys.unet().eval()
+    ours.take_over(unet)
+    with torch.no_grad():
+        for side in (8, 9, 11):
+            inputs = torch.randn(2, 4, side, 8), 5, torch.randn(2, 77, 32)
+            made = unet(*inputs, return_dict=False)[0]
+            assert torch.allclose(made, unet.backend.plain(*inputs).sample, atol=1e-4)
+    assert unet.backend.calls == 3
 
 
 def test_from_a_picture_and_a_part_of_it(pipe, fast):
@@ -122,8 +135,8 @@ def test_a_model_is_converted_once(fresh, monkeypatch):
 
 def test_a_damaged_file_is_made_anew(fresh, cache):
     one = sdnb.generate("a fox", seed=1, steps=2, pipe=fresh(), store=False)
-    newest = max(cache.glob("*.xml"), key=lambda file: file.stat().st_mtime)
-    for damaged in (newest, newest.with_suffix(".bin")):
+    newest = max(cache.iterdir(), key=lambda folder: folder.stat().st_mtime)
+    for damaged in sorted(newest.iterdir()):
         size = damaged.stat().st_size
         os.truncate(damaged, size // 2)
         sdnb.clear()
@@ -134,18 +147,18 @@ def test_a_damaged_file_is_made_anew(fresh, cache):
 
 def test_other_weights_are_another_model_on_the_disk(fresh, cache):
     pipe = fresh()
-    rows = {"sample": torch.zeros(2, 16, 8, 8)}
-    before = ours._key(pipe.unet, rows)
+    layout = pipe.unet.forward._layout({"sample": torch.zeros(2, 16, 8, 8)})
+    before = ours._key(pipe.unet, layout)
     with torch.no_grad():
         pipe.unet.conv_out.bias[0] += 0.5
-    assert ours._key(pipe.unet, rows) != before
+    assert ours._key(pipe.unet, layout) != before
 
 
 def test_changed_weights_count_at_once(fresh):
     changed = fresh()
     before = sdnb.generate("a fox", seed=1, steps=2, pipe=changed, store=False)
-    with torch.no_grad():
-        changed.unet.conv_out.bias += 0.5
+    changed.unet.conv_out.bias.data += 0.5  # as a LoRA is merged; torch does not count it
+    assert not loading.is_as_loaded(changed)
     after = sdnb.generate("a fox", seed=1, steps=2, pipe=changed, store=False)
     del changed.unet.forward  # torch's is below it
     torchs = sdnb.generate("a fox", seed=1, steps=2, pipe=changed, store=False)
@@ -181,15 +194,43 @@ def test_a_copy_of_the_denoiser_is_torchs_and_has_weights_of_its_own(fast):
     assert torch.equal(fast.unet.conv_out.bias, fast_bias)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_denoiser_that_gives_back_its_noise_is_not_near_enough(dtype):
+    """Of SD 1's noisiest step, where the prediction is nearly the input."""
+    alphas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000).square().neg().add(1).cumprod(0)
+    noise, picture = torch.randn(2, 2, 4, 64, 64)
+    latents = alphas[981] ** 0.5 * picture + (1 - alphas[981]) ** 0.5 * noise
+    assert not ours._near(latents, noise.to(getattr(torch, dtype)))
+    assert ours._near(noise + 0.001 * picture, noise.to(getattr(torch, dtype)))
+
+
+def test_a_call_that_fails_is_torchs(pipe, fresh, monkeypatch, heard):
+    failing = fresh()
+    monkeypatch.setattr(ours, "_compiled", lambda *_: lambda inputs: 1 / 0)
+    a, b = (sdnb.generate("a fox", seed=1, steps=3, pipe=p, store=False) for p in (pipe, failing))
+    assert a.image.tobytes() == b.image.tobytes()
+    assert "it cannot make them (division by zero)" in heard()[-1]
+
+
+def test_other_denoisers_are_torchs_and_it_is_said(heard):
+    class Other(torch.nn.Module):
+        pass
+
+    assert ours.take_over(Other()) == ""
+    assert heard() == [
+        "OpenVINO has not been tried with the class Other, so torch makes its steps."
+    ]
+
+
 def test_what_openvino_gets_wrong_torch_makes_and_it_is_said(pipe, fresh, monkeypatch, heard):
     wrong = fresh()
     monkeypatch.setattr(ours.Forward, "_made", lambda self, inputs: inputs["sample"] * 2)
     a, b = (sdnb.generate("a fox", seed=1, steps=3, pipe=p, store=False) for p in (pipe, wrong))
     assert a.image.tobytes() == b.image.tobytes()
     assert heard() == [
-        "OpenVINO does not give what torch gives for this model at this size, so torch makes its "
-        "steps."
+        "Not all steps are OpenVINO's, but torch's: it does not give what torch gives."
     ]
+    assert "backend" not in b.facts
 
 
 def test_what_openvino_cannot_convert_torch_makes_and_it_is_said(pipe, fresh, monkeypatch, heard):
@@ -200,8 +241,9 @@ def test_what_openvino_cannot_convert_torch_makes_and_it_is_said(pipe, fresh, mo
     a, b = (sdnb.generate("a fox", seed=1, steps=3, pipe=p, store=False) for p in (pipe, fresh()))
     assert a.image.tobytes() == b.image.tobytes()
     assert heard() == [
-        "OpenVINO cannot take this model, so torch makes its steps: no such operation"
+        "Not all steps are OpenVINO's, but torch's: it cannot make them (no such operation)."
     ]
+    assert "backend" not in b.facts
 
 
 def test_a_folder_that_cannot_be_written_is_said_and_the_picture_is_made(
@@ -223,11 +265,14 @@ def test_only_the_last_used_models_stay_on_the_disk(monkeypatch, tmp_path):
 
     for i in range(4):
         model = openvino.convert_model(Tiny(), example_input=torch.ones(1))
-        ours._save(model, tmp_path / f"{i}.xml", half=False)
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["2.bin", "2.xml", "3.bin", "3.xml"]
+        ours._save(model, tmp_path / str(i) / ours.FILE, half=False)
+        (tmp_path / f".sdnb-{i}").mkdir()  # as a killed process leaves it
+    kept = {f.name for f in tmp_path.iterdir() if f.name != ".sdnb-3"}
+    assert "3" in kept
+    assert len(kept) == 2
     monkeypatch.setattr(ours, "folder", lambda: tmp_path)
     ours.clear()
-    assert not list(tmp_path.iterdir())
+    assert not tmp_path.exists()
 
 
 @pytest.mark.parametrize(

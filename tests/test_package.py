@@ -47,7 +47,7 @@ BELOW = {
     "weights": {"device"},
     "projections": set(),
     "room": {"device", "hub"},
-    "openvino": {"decoding", "merging", "notices"},
+    "openvino": {"decoding", "merging", "notices", "weights"},
     "loading": {
         "code", "device", "emoji", "failures", "hub", "notices", "openvino", "projections", "room",
         "weights",
