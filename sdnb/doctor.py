@@ -118,6 +118,7 @@ def _disk() -> Iterator[Finding]:
 
 def _hub() -> Iterator[Finding]:
     import huggingface_hub
+    from huggingface_hub.utils import get_session, hf_raise_for_status
 
     token = huggingface_hub.get_token()
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
@@ -126,7 +127,8 @@ def _hub() -> Iterator[Finding]:
         return
     api = huggingface_hub.HfApi()
     try:
-        next(iter(api.list_models(limit=1, token=False)), None)
+        # not by list_models, which goes on trying for half a minute
+        hf_raise_for_status(get_session().get(f"{api.endpoint}/api/models?limit=1", timeout=20))
     except failures.library_errors() as error:
         status = failures.status_of(error)
         value = f"answers with status {status}" if status else "cannot be reached"
