@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from sdnb import device, generation, loading, merging
+from sdnb import device, generation, merging, pipelines
 from sdnb.merging import Call
 from sdnb.runs import Run, ask
 from sdnb.sample import Sample
@@ -152,7 +152,7 @@ class Batcher:
             for part, numbers in NUMBERS.items()
         }
         self._rows = {DENOISER: math.inf, DECODER: room[DECODER]}
-        if getattr(loading.denoiser_of(self.pipe), "is_cache_enabled", False):
+        if getattr(pipelines.denoiser_of(self.pipe), "is_cache_enabled", False):
             self._why = dict.fromkeys(range(len(jobs)), "the denoiser keeps a cache between steps")
             return 1
         return self.most or room[DENOISER]
@@ -173,9 +173,7 @@ class Batcher:
                 view.vae = _twin(module, module.forward)
                 view.vae.decoder = _twin(module.decoder, self._waiting(DECODER, module.decoder))
         view._all_hooks = []  # offloading: the modules go back when all runs have ended, not each
-        loading._origins[view] = loading.origin_of(self.pipe)
-        if not loading.takes_safetensors_only(self.pipe):
-            loading._pickled.add(view)
+        pipelines.inherit(view, self.pipe)
         return view
 
     def _waiting(self, part: str, module: Any) -> Callable[..., Any]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from sdnb import device, generation, loading, pictures
+from sdnb import device, generation, pictures, pipelines
 from sdnb.notices import notice
 from sdnb.sample import Sample
 from sdnb.settings import Settings
@@ -239,7 +239,7 @@ class Remote:
 
         A machine without a GPU that drives a cluster can only load models on its CPU.
         """
-        own = loading.origin_of(pipe).device.partition(":")[0]
+        own = pipelines.origin_of(pipe).device.partition(":")[0]
         if own == "cpu" and device.best() == "cpu":
             return "cuda" if self._connect().cluster_resources().get("GPU") else own
         return own

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sdnb import decoding, emoji, loading, pictures, previews, schedulers, tokens
+from sdnb import decoding, emoji, pictures, pipelines, previews, schedulers, tokens, views
 from sdnb.notices import notice
 from sdnb.sample import Sample
 from sdnb.settings import Settings, check_multiple
@@ -36,7 +36,7 @@ def pipeline_for(pipe: DiffusionPipeline, start: pictures.Start | None) -> Diffu
     """
     if start is None or "prompt" not in inspect.signature(pipe.__call__).parameters:
         return pipe
-    return loading.for_task(pipe, "Img2Img" if start.mask is None else "Inpaint")
+    return views.for_task(pipe, "Img2Img" if start.mask is None else "Inpaint")
 
 
 def resolve(
@@ -108,7 +108,7 @@ def size_multiple(pipe: DiffusionPipeline) -> int:
         32
     """
     scale = pipe.vae_scale_factor
-    blocks = loading.denoiser_of(pipe).config.get("up_block_types") or ()
+    blocks = pipelines.denoiser_of(pipe).config.get("up_block_types") or ()
     if any("SimpleCrossAttn" in block for block in blocks):
         # these blocks only double: what is halved at each level must come out even
         scale *= 2 ** (len(blocks) - 1)
@@ -125,7 +125,7 @@ def native_size(pipe: DiffusionPipeline) -> tuple[int, int] | tuple[None, None]:
         >>> native_size(sdnb.load("emoji"))
         (128, 128)
     """
-    own = loading.denoiser_of(pipe).config.get("sample_size")
+    own = pipelines.denoiser_of(pipe).config.get("sample_size")
     size = getattr(pipe, "default_sample_size", None) or own
     if size is None:
         return None, None
@@ -181,7 +181,7 @@ def run(
     Returns:
         The sample.
     """
-    origin = loading.origin_of(pipe)
+    origin = pipelines.origin_of(pipe)
     if origin.model == emoji.NAME:
         _name_unknown(settings)
     view = copy.copy(pipe)
@@ -189,9 +189,9 @@ def run(
     view.set_progress_bar_config(disable=True)
     in_pieces = settings.long_prompt == "chunk" and not settings.prompt_syntax
     pieces = tokens.pieces_of(pipe, settings) if in_pieces else None
-    started, before = time.perf_counter(), loading.backend_of(pipe)
+    started, before = time.perf_counter(), pipelines.backend_of(pipe)
     with (
-        _counted(loading.denoiser_of(view), on_call) as calls,
+        _counted(pipelines.denoiser_of(view), on_call) as calls,
         decoding.watched(view) as seen,
         previews.watching(view, on_step) if on_step else nullcontext(),
     ):
@@ -202,10 +202,10 @@ def run(
             f"The denoiser gave no numbers (NaN) in {dtype}, so the picture is made again "
             "in float32. sdnb.load(..., dtype='float32') does so from the start."
         )
-        dtype, before = "float32", loading.backend_of(pipe)
+        dtype, before = "float32", pipelines.backend_of(pipe)
         with (
             decoding.in_float32(view),
-            _counted(loading.denoiser_of(view), on_call) as calls,
+            _counted(pipelines.denoiser_of(view), on_call) as calls,
             decoding.watched(view) as seen,
         ):
             result = view(**_arguments(settings, view, start, pieces))
@@ -229,11 +229,11 @@ def run(
         "broken": seen.broken or seen.decoder_broken,
         "decoder_broken": seen.decoder_broken,
         "decoder_upcast": seen.upcast,
-        "channels_last": loading.is_channels_last(pipe),
-        "backend": before[0] if loading.backend_of(pipe) != before else "",
+        "channels_last": pipelines.is_channels_last(pipe),
+        "backend": before[0] if pipelines.backend_of(pipe) != before else "",
         "start": start.facts() if start else None,
-        "as_four_channels": loading.is_for_inpainting(pipe),
-        "pickled": not loading.takes_safetensors_only(pipe),
+        "as_four_channels": views.is_for_inpainting(pipe),
+        "pickled": not pipelines.takes_safetensors_only(pipe),
         "pieces": pieces,
     }
     facts |= {k: v for k, v in unusual.items() if v}
@@ -288,16 +288,16 @@ def made_by(
         None where that is not known: the pipeline is not as `load` made it (a LoRA was added,
         weights were changed), or it was not made by `load` at all.
     """
-    if not loading.is_as_loaded(pipe):
+    if not pipelines.is_as_loaded(pipe):
         return None
-    origin = asdict(loading.origin_of(pipe))
+    origin = asdict(pipelines.origin_of(pipe))
     if not origin["backend"]:
         del origin["backend"]  # torch, as ever
     config = _scheduler(settings.scheduler, pipe).config
     return origin | {
         "pipeline": type(pipe).__name__,
         "scheduler": {k: repr(v) for k, v in sorted(config.items()) if not k.startswith("_")},
-        "channels_last": loading.is_channels_last(pipe),
+        "channels_last": pipelines.is_channels_last(pipe),
         "checker": getattr(pipe, "safety_checker", None) is not None,
         "start": {k: v for k, v in start.facts().items() if "file" not in k} if start else None,
         "versions": {name: version_of(name) for name in ("diffusers", "transformers", "torch")},

@@ -1,67 +1,27 @@
-"""Pipelines: which model, loaded how, kept for the next call, and seen as image to image."""
+"""Loading: which model, with what, and the pipelines that are kept for the next call."""
 
 from __future__ import annotations
 
-import copy
 import gc
-import inspect
 import os
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet, ref
+from typing import TYPE_CHECKING
+from weakref import ref
 
-from sdnb import code, device, emoji, failures, hub, room, weights
+from sdnb import device, emoji, hub, pipelines, pretrained
 from sdnb.notices import notice
+from sdnb.pretrained import Request
 
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
 STABLE_DIFFUSION = "CompVis/stable-diffusion-v1-4"  # the article's
-# The backends, and how many times its weights a model takes with each: OpenVINO has its own.
-TIMES = {"torch": 1, "openvino": 2.5}
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked of `load`, worked out as far as that goes without the hub: the cache's key."""
-
-    source: str  # a folder or a hub id
-    revision: str | None
-    variant: str | None
-    dtype: str
-    device: str
-    use_safetensors: bool
-    backend: str
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a pipeline came from, as a picture's facts say it.
-
-    `model` is "emoji", a folder's full path or a hub id; `revision` is the commit where the hub
-    gave one; `dtype` is torch's name without the prefix, such as "float16"; `backend` is empty for
-    torch itself, else a name and a version.
-    """
-
-    model: str
-    revision: str | None
-    dtype: str
-    device: str
-    variant: str | None
-    backend: str = ""
-
 
 _loaded: dict[Request, DiffusionPipeline] = {}  # the least recently used first
-_origins: WeakKeyDictionary[DiffusionPipeline, Origin] = WeakKeyDictionary()
-_prints: WeakKeyDictionary[DiffusionPipeline, tuple[Any, ...]] = WeakKeyDictionary()
-_pickled: WeakSet[DiffusionPipeline] = WeakSet()  # loaded where pickled weights were allowed
 _last: list[DiffusionPipeline] = []  # none or one: what `load` last returned
 _turn = threading.RLock()  # a panel's thread and a cell may load at once
 
@@ -126,11 +86,9 @@ def load(
         else:
             if why:
                 notice(why)
-            pipe, origin = _from_pretrained(request)
-            _loaded[request], _origins[pipe] = pipe, origin
-            _prints[pipe] = _print(pipe)
-            if not use_safetensors:
-                _pickled.add(pipe)
+            pipe, origin = pretrained.load(request, _loaded, _forget)
+            pipelines.remember(pipe, origin, pickled=not use_safetensors)
+            _loaded[request] = pipe
         _last[:] = [_loaded[request]]
         return _loaded[request]
 
@@ -156,7 +114,7 @@ def _check_backend(backend: str, where: str) -> str:
         ValueError: there is no such backend, or not for that device.
         ModuleNotFoundError: it is not installed.
     """
-    if backend not in TIMES:
+    if backend not in pretrained.TIMES:
         raise ValueError(f"There is no backend {backend!r}: give 'torch' or 'openvino'.")
     if backend == "torch":
         return where
@@ -224,199 +182,6 @@ def locate(model: str | os.PathLike[str]) -> str:
     ) from wrong
 
 
-# ---------------------------------------------------------------- from files to a pipeline
-
-
-def _from_pretrained(request: Request) -> tuple[DiffusionPipeline, Origin]:
-    import diffusers
-    import torch
-
-    half = request.dtype != "float32"
-    found = hub.listing(
-        request.source, request.revision, request.variant, half, request.use_safetensors
-    )
-    with _quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
-        _check_class(found)
-    times = TIMES[request.backend]
-    there = room.make(found, request.dtype, request.device, _loaded, _forget, times)
-    folder = hub.download(found, request.revision, there)
-    embedded = request.source == str(emoji.FOLDER)
-    try:
-        dtype = getattr(torch, request.dtype)
-        with _quiet(warnings=embedded), weights.read_as(dtype, _classes(found)):
-            pipe = diffusers.DiffusionPipeline.from_pretrained(
-                folder,
-                variant=found.variant,
-                use_safetensors=request.use_safetensors or None,  # None takes either
-                **{code.dtype_keyword(diffusers.__version__): dtype},
-            )
-    except Exception as error:  # a damaged file gives any: tokenizers raise a bare Exception
-        raise _failed(folder, found, error) from error
-    try:
-        if there.whole:
-            pipe.to(request.device)
-        else:
-            notice(
-                f"{found.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
-                "are free on the GPU: its parts are kept in main memory and take turns on the GPU."
-            )
-            pipe.enable_model_cpu_offload(device=request.device)
-    except torch.OutOfMemoryError as error:
-        del pipe
-        raise MemoryError(
-            f"{found.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and the "
-            f"GPU had too little left: end other programs that use it, or take a smaller model."
-        ) from error
-    if half and hasattr(pipe, "unet"):  # convolutions are a fifth faster so, on CPU and GPU
-        weights.to_channels_last(pipe.unet)
-    if embedded:
-        _lean(pipe.unet)
-    backend = ""
-    if request.backend == "openvino":
-        from sdnb import openvino
-
-        backend = openvino.take_over(denoiser_of(pipe))
-    name = emoji.NAME if embedded else found.model
-    return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant, backend)
-
-
-def _lean(unet: Any) -> None:
-    """Spares the embedded model's denoiser what would be done at each step to no effect."""
-    import torch
-
-    from sdnb import projections
-
-    projections.keep(unet)
-    if unet.device.type == "cpu" and unet.dtype == torch.float32:
-        side, channels, width = (
-            unet.config[key] for key in ("sample_size", "in_channels", "cross_attention_dim")
-        )
-        latents, text = torch.zeros(2, channels, side, side), torch.zeros(2, 1, width)
-        weights.match_layouts(unet, latents, torch.tensor(1), text)
-
-
-def _check_class(found: hub.Listing) -> None:
-    """Raises ValueError unless the repository's pipeline makes pictures from text or a picture."""
-    import diffusers
-
-    named = found.index.get("_class_name")
-    if isinstance(named, list) and named:
-        raise ValueError(
-            f"{found.model} needs program code of its own ({named[0]}), which sdnb does not run."
-        )
-    if not isinstance(named, str):
-        raise ValueError(
-            f"{found.model} is no diffusers pipeline: its model_index.json names no class."
-        )
-    made = getattr(diffusers, named, None)
-    if made is None:
-        raise ValueError(
-            f"{found.model} is a {named}, which diffusers {diffusers.__version__} does not have: "
-            "a newer one may."
-        )
-    if lacking := [name for name in getattr(made, "_backends", []) if not find_spec(name)]:
-        raise ValueError(
-            f"{found.model} is a {named}, which needs {' and '.join(lacking)}: "
-            f"pip install {' '.join(lacking)}, then start Python anew."
-        )
-    if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
-        raise ValueError(f"{found.model} is a {named}, which is no pipeline of diffusers.")
-    if not makes_pictures(made):
-        raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
-
-
-def makes_pictures(made: type[DiffusionPipeline]) -> bool:
-    """Whether `generate` can use pipelines of that class: for text, a picture, or variations.
-
-    Example:
-        >>> import diffusers
-        >>> makes_pictures(diffusers.FluxPipeline), makes_pictures(diffusers.ShapEPipeline)
-        (True, False)
-    """
-    parts = set(inspect.signature(made.__init__).parameters)
-    takes = inspect.signature(made.__call__).parameters
-    asked = {
-        n for n, p in takes.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
-    }
-    asked.discard("self")
-    other = ("num_frames", "frames", "video", "audio", "control_", "reference_image")
-    return (
-        {"num_inference_steps", "generator"} <= set(takes)
-        and "scheduler" in parts
-        and bool(parts & {"unet", "transformer"})
-        and bool(parts & {"vae", "vqvae", "movq"})
-        and not parts & {"controlnet", "adapter", "depth_estimator", "vocoder"}
-        and asked <= {"prompt", "image", "mask_image"}  # it would have to be given more
-        and not any(name.startswith(other) for name in takes)
-        and not re.search("Audio|Video|3D|Edit|Pix2Pix", made.__name__)
-        and ("prompt" in takes or "ImageVariation" in made.__name__)
-        and ("image" not in takes or "strength" in takes or "prompt" not in takes)
-    )
-
-
-def _classes(found: hub.Listing) -> list[type]:
-    """The classes of the pipeline's parts, as far as they are diffusers'."""
-    import diffusers
-
-    named = (made for made in found.index.values() if isinstance(made, list) and len(made) == 2)
-    ours = (str(name) for library, name in named if library == "diffusers")
-    there = (getattr(diffusers, name, None) for name in ours)
-    return [made for made in there if made is not None]
-
-
-def _safetensor_error() -> type[BaseException]:
-    from safetensors import SafetensorError
-
-    return SafetensorError
-
-
-def _failed(folder: Path, found: hub.Listing, error: Exception) -> Exception:
-    """Names the file that cannot be read; a downloaded one is removed, so that it comes anew."""
-    from safetensors import safe_open
-
-    downloaded = found.commit is not None
-    for name in found.files:
-        if name.endswith(".json"):
-            try:
-                hub.read_json(folder / name, found.model, downloaded)
-            except OSError as damaged:
-                return damaged
-        elif name.endswith(".safetensors"):
-            try:
-                with safe_open(folder / name, "pt"):
-                    pass
-            except (_safetensor_error(), OSError):
-                return hub.damaged(folder / name, found.model, downloaded)
-    return OSError(f"{found.model} could not be loaded: {failures.reason(error)}")
-
-
-@contextmanager
-def _quiet(warnings: bool) -> Iterator[None]:
-    """Keeps the libraries from speaking of what is known and concerns nobody.
-
-    Loading from disk takes seconds and needs no bars. With `warnings` no warnings are shown
-    either: of the embedded model it is known that its VAE is a small one and that torchvision is
-    not needed.
-    """
-    import diffusers
-    import transformers
-
-    logs = [diffusers.utils.logging, transformers.utils.logging]
-    levels = [each.get_verbosity() for each in logs]
-    shown = [each for each in logs if each.is_progress_bar_enabled()]
-    for each in shown:
-        each.disable_progress_bar()
-    for each in logs if warnings else []:
-        each.set_verbosity_error()
-    try:
-        yield
-    finally:
-        for each, level in zip(logs, levels):
-            each.set_verbosity(level)
-        for each in shown:
-            each.enable_progress_bar()
-
-
 # ---------------------------------------------------------------- the cache
 
 
@@ -446,60 +211,9 @@ def current(pipe: DiffusionPipeline | None = None) -> DiffusionPipeline:
     return _last[0] if _last else load()
 
 
-def origin_of(pipe: DiffusionPipeline) -> Origin:
-    """Where a pipeline came from, also one that `load` did not make; dtype and device as now."""
-    path = str(pipe.config.get("_name_or_path") or type(pipe).__name__)
-    name = emoji.NAME if path == str(emoji.FOLDER) else path
-    known = _origins.get(pipe, Origin(name, None, "", "", None))
-    dtype, where = str(pipe.dtype).removeprefix("torch."), str(pipe._execution_device)
-    return replace(known, dtype=dtype, device=where)
-
-
-def denoiser_of(pipe: DiffusionPipeline) -> Any:
-    """The pipeline's UNet or transformer."""
-    unet = getattr(pipe, "unet", None)
-    return pipe.transformer if unet is None else unet
-
-
-def backend_of(pipe: DiffusionPipeline) -> tuple[str, int]:
-    """What makes denoiser calls in torch's place, and how many it has made; else "" and 0."""
-    backend = getattr(denoiser_of(pipe), "backend", None)
-    return (backend.name, backend.calls) if backend else ("", 0)
-
-
-def takes_safetensors_only(pipe: DiffusionPipeline) -> bool:
-    """Whether the pipeline was loaded as a rule: without pickled weights."""
-    return pipe not in _pickled
-
-
-def is_channels_last(pipe: DiffusionPipeline) -> bool:
-    """Whether the UNet's weights lie in the channels-last order, which changes the last digits."""
-    import torch
-
-    first = getattr(getattr(pipe, "unet", None), "conv_in", None)
-    if first is None or first.weight.shape[1] == 1:
-        return False
-    return first.weight.is_contiguous(memory_format=torch.channels_last)
-
-
-def is_as_loaded(pipe: DiffusionPipeline) -> bool:
-    """Whether a pipeline's parts and weights are those that `load` gave it."""
-    return pipe in _prints and _prints[pipe] == _print(pipe)
-
-
-def _print(pipe: DiffusionPipeline) -> tuple[Any, ...]:
-    """What changes where parts are replaced, adapters added, or weights changed in their place."""
-    import torch
-
-    modules = [m for m in pipe.components.values() if isinstance(m, torch.nn.Module)]
-    free_u = [getattr(b, "s1", None) for m in modules for b in getattr(m, "up_blocks", [])]
-    attention = [type(p) for m in modules for p in getattr(m, "attn_processors", {}).values()]
-    return list(map(id, modules)), weights.trace(*modules), free_u, attention
-
-
-def loaded() -> list[Origin]:
+def loaded() -> list[pipelines.Origin]:
     """Where the pipelines in the cache came from, the least recently used first."""
-    return [origin_of(pipe) for pipe in _loaded.values()]
+    return [pipelines.origin_of(pipe) for pipe in _loaded.values()]
 
 
 def clear() -> None:
@@ -523,77 +237,3 @@ def collect() -> None:
         import torch
 
         torch.cuda.empty_cache()
-
-
-# ---------------------------------------------------------------- other ways in
-
-
-# pipeline -> task -> the view, and the parts that the pipeline had when it was made
-_views: WeakKeyDictionary[DiffusionPipeline, dict[str, tuple[DiffusionPipeline, dict[str, Any]]]]
-_views = WeakKeyDictionary()
-
-
-def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
-    """The same model as another of diffusers' pipelines; the weights are shared, not copied.
-
-    Arguments:
-        pipe: a text-to-image pipeline; one that is for the task already is given back.
-        task: "Img2Img" or "Inpaint", as diffusers names its classes.
-
-    Raises:
-        ValueError: diffusers has no such pipeline for this model.
-
-    Example:
-        >>> type(for_task(load("emoji", device="cpu"), "Img2Img")).__name__
-        'StableDiffusionImg2ImgPipeline'
-    """
-    import diffusers
-
-    name = type(pipe).__name__
-    if task in name:
-        return pipe
-    views = _views.setdefault(pipe, {})
-    now = dict(pipe.components)
-    view, then = views.get(task, (None, {}))
-    if view is not None and all(then.get(k) is now.get(k) for k in then | now):
-        return view
-    wanted = re.sub(r"(Img2Img|Inpaint)?Pipeline$", f"{task}Pipeline", name)
-    made = getattr(diffusers, wanted, None)
-    if made is None:
-        kind = {"Img2Img": "image to image", "Inpaint": "inpainting"}[task]
-        raise ValueError(f"diffusers has no {kind} for this model (a {name}).")
-    takes = inspect.signature(made.__init__).parameters
-    parts: dict[str, Any] = {k: v for k, v in now.items() if k in takes}
-    parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
-    if "requires_safety_checker" in takes:
-        parts["requires_safety_checker"] = pipe.config.get("requires_safety_checker", True)
-    if task == "Inpaint" and "unet" in parts:
-        parts["unet"] = for_inpainting(parts["unet"])
-    with _quiet(warnings=True):
-        view = made(**parts)
-    views[task] = view, now
-    _origins[view] = origin_of(pipe)
-    if pipe in _pickled:
-        _pickled.add(view)
-    if is_as_loaded(pipe):
-        _prints[view] = _print(view)
-    return view
-
-
-def is_for_inpainting(pipe: DiffusionPipeline) -> bool:
-    """Whether the pipeline's UNet went through `for_inpainting`, and was changed by it."""
-    unet = getattr(pipe, "unet", None)
-    return unet is not None and unet.config.in_channels == 4 != unet.conv_in.in_channels
-
-
-def for_inpainting(unet: Any) -> Any:
-    """The UNet as diffusers' inpainting pipelines take it, its weights shared.
-
-    They refuse one whose latents have more than 4 channels. What they mean by 4 is: the mask is
-    not among the inputs; they then mix the latents by the mask after each step.
-    """
-    if unet.config.in_channels in (4, 9):
-        return unet
-    twin = copy.copy(unet)
-    twin.register_to_config(in_channels=4)
-    return twin

@@ -1,9 +1,11 @@
-"""What the user should know: sentences, through the `sdnb` log."""
+"""What the user should know: sentences, through the `sdnb` log; and the libraries kept quiet."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 log = logging.getLogger("sdnb")
 
@@ -21,3 +23,30 @@ def notice(text: str) -> None:
     if log.level == logging.NOTSET:
         log.setLevel(logging.INFO)
     log.info(text)
+
+
+@contextmanager
+def quiet(warnings: bool) -> Iterator[None]:
+    """Keeps the libraries from speaking of what is known and concerns nobody.
+
+    Loading from disk takes seconds and needs no bars. With `warnings` no warnings are shown
+    either: of the embedded model it is known that its VAE is a small one and that torchvision is
+    not needed.
+    """
+    import diffusers
+    import transformers
+
+    logs = [diffusers.utils.logging, transformers.utils.logging]
+    levels = [each.get_verbosity() for each in logs]
+    shown = [each for each in logs if each.is_progress_bar_enabled()]
+    for each in shown:
+        each.disable_progress_bar()
+    for each in logs if warnings else []:
+        each.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for each, level in zip(logs, levels):
+            each.set_verbosity(level)
+        for each in shown:
+            each.enable_progress_bar()

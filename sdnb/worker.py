@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdnb import generation, loading, pictures, schedulers
+from sdnb import generation, loading, pictures, pipelines, schedulers
 from sdnb.batching import Batcher
 from sdnb.notices import log
 from sdnb.sample import Sample
@@ -39,10 +39,10 @@ class Recipe:
     @classmethod
     def of(cls, pipe: DiffusionPipeline, device: str) -> Recipe:
         """The recipe of a pipeline that is as `load` made it."""
-        known = loading.origin_of(pipe)
+        known = pipelines.origin_of(pipe)
         return cls(
             known.model, known.revision, known.variant, known.dtype, device,
-            loading.takes_safetensors_only(pipe), known.backend.partition(" ")[0] or "torch",
+            pipelines.takes_safetensors_only(pipe), known.backend.partition(" ")[0] or "torch",
             schedulers.copy_of(pipe.scheduler),
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from greenlet import getcurrent
 from PIL import Image
 
 import sdnb
-from sdnb import Settings, device, generation, loading, merging, pictures, schedulers
+from sdnb import Settings, device, generation, merging, pictures, pipelines, schedulers
 from sdnb.batching import Batcher
 from tests import toys
 
@@ -372,8 +372,8 @@ def test_offloaded_modules_go_back_when_all_runs_have_ended(monkeypatch, tmp_pat
 
 
 def test_facts_tell_where_the_pipeline_came_from(pipe, monkeypatch):
-    origin = replace(loading.origin_of(pipe), revision="abc", variant="fp16")
-    monkeypatch.setitem(loading._origins, pipe, origin)
+    origin = replace(pipelines.origin_of(pipe), revision="abc", variant="fp16")
+    monkeypatch.setitem(pipelines._origins, pipe, origin)
     facts = batched(plan(pipe, steps=1), Batcher(pipe))[0].facts
     assert (facts["revision"], facts["variant"]) == ("abc", "fp16")
 

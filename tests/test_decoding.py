@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb import decoding, loading
+from sdnb import decoding, pipelines
 from sdnb.sample import Sample
 from tests import toys
 
@@ -124,7 +124,7 @@ def test_a_decoder_that_gives_nan_in_float32_too_is_said_under_the_picture_which
     broken.vae = copy.deepcopy(broken.vae)
     next(broken.vae.decoder.parameters()).data.fill_(torch.nan)
     kept = sdnb.Store(tmp_path / "store")
-    with patch.object(loading, "is_as_loaded", lambda pipe: True):  # only NaN is in the way
+    with patch.object(pipelines, "is_as_loaded", lambda pipe: True):  # only NaN is in the way
         sample = sdnb.generate("a fox", steps=2, seed=1, pipe=broken, store=kept)
         sheet = sdnb.compare("a fox", seed=[1, 2], steps=2, pipe=broken, store=kept)
     assert len(kept) == 0

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import sdnb
-from sdnb import emoji, failures, hub, loading, login
+from sdnb import emoji, failures, hub, loading, login, pipelines
 from tests import toys
 from tests.hub_server import COMMIT, Hub, Repository
 
@@ -158,7 +158,7 @@ def test_an_id_that_has_moved_is_followed(server, small, heard):
     new = hub.MOVED["runwayml/stable-diffusion-v1-5"]
     server.repositories[new] = Repository(small)
     pipe = sdnb.load("runwayml/stable-diffusion-v1-5", device="cpu")
-    assert loading.origin_of(pipe).model == new
+    assert pipelines.origin_of(pipe).model == new
     assert (
         f"runwayml/stable-diffusion-v1-5 is no longer on the hub; the same weights are at {new}."
         in heard()
@@ -173,7 +173,7 @@ def test_an_id_that_has_moved_is_found_under_its_old_name_where_there_is_no_netw
     fetch(old)
     server.stop()
     pipe = sdnb.load(old, device="cpu", dtype="float32")
-    assert loading.origin_of(pipe).model == old
+    assert pipelines.origin_of(pipe).model == old
     assert heard()[-1] == f"The hub cannot be reached, so {old} is taken from the cache."
 
 

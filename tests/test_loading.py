@@ -13,7 +13,7 @@ import torch
 from huggingface_hub.errors import HFValidationError
 
 import sdnb
-from sdnb import device, loading
+from sdnb import device, loading, pipelines, pretrained
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,9 @@ def test_of_diffusers_pipelines_those_that_make_pictures_as_generate_does_are_ta
         if name.endswith("Pipeline") and isinstance(each := getattr(diffusers, name), type)
         and issubclass(each, diffusers.DiffusionPipeline)
     }  # fmt: skip
-    taken = {name.removesuffix("Pipeline") for name in made if loading.makes_pictures(made[name])}
+    taken = {
+        name.removesuffix("Pipeline") for name in made if pretrained.makes_pictures(made[name])
+    }
     assert set(TAKEN.split()) <= taken
     assert not set(REFUSED.split()) & taken
     assert all(f"{name}Pipeline" in made for name in REFUSED.split())
@@ -154,7 +156,7 @@ def test_the_default_model_is_embedded_without_a_gpu_and_the_environments_where_
     monkeypatch.setattr(device, "best", lambda: "cpu")
     monkeypatch.delenv("SDNB_MODEL", raising=False)
     sdnb.clear()
-    assert loading.origin_of(sdnb.load()).model == "emoji"
+    assert pipelines.origin_of(sdnb.load()).model == "emoji"
     assert any("No GPU here" in s for s in heard())
     monkeypatch.setattr(device, "best", lambda: "cuda")
     assert loading.default_model() == "CompVis/stable-diffusion-v1-4"
@@ -177,7 +179,7 @@ def test_a_notice_is_shown_also_where_logging_is_already_set_up():
 
 def test_the_facts_follow_a_pipeline_that_was_moved():
     moved = sdnb.load("emoji", dtype="float16", device="cpu").to(torch.float32)
-    assert loading.origin_of(moved).dtype == "float32"
+    assert pipelines.origin_of(moved).dtype == "float32"
 
 
 # ---------------------------------------------------------------- dtype and memory
@@ -188,9 +190,9 @@ def test_a_cpu_gets_the_dtype_that_a_probe_finds_faster(gain, dtype, monkeypatch
     monkeypatch.setattr(device, "bfloat16_gain", lambda: gain)
     copy = shutil.copytree(sdnb.emoji.FOLDER, tmp_path / "copy")
     pipe = sdnb.load(copy, device="cpu")
-    assert loading.origin_of(pipe).dtype == dtype
-    assert loading.is_channels_last(pipe) == (dtype == "bfloat16")
-    assert loading.origin_of(sdnb.load("emoji", device="cpu")).dtype == "float32"
+    assert pipelines.origin_of(pipe).dtype == dtype
+    assert pipelines.is_channels_last(pipe) == (dtype == "bfloat16")
+    assert pipelines.origin_of(sdnb.load("emoji", device="cpu")).dtype == "float32"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +219,7 @@ def heavy(tmp_path_factory):
 
 RESIDENT = """
 import gc, psutil, sdnb
-from sdnb import device, loading
+from sdnb import device, loading, pipelines
 one, two, weights = {one!r}, {two!r}, {weights!r}
 def resident():
     gc.collect()
@@ -232,7 +234,7 @@ first = resident() - before
 # enough is free once the first has gone
 device.free_memory = lambda _: int((2.9 - len(loading.loaded())) * weights * 1e6)
 sdnb.load(two, device="cpu", dtype="bfloat16")
-assert loading.loaded()[0] == loading.origin_of(emoji), loading.loaded()
+assert loading.loaded()[0] == pipelines.origin_of(emoji), loading.loaded()
 print(first, resident() - before, len(loading.loaded()))
 """
 
@@ -311,7 +313,7 @@ def test_for_a_gpu_nothing_leaves_the_main_memory(gpu, heavy, heard):
     kept = sdnb.load(heavy[0], device="cpu", dtype="float32")
     free["cuda"] = 160 * 10**6
     sdnb.load(heavy[1], device="cuda", dtype="float16")
-    assert loading.loaded()[0] == loading.origin_of(kept)
+    assert loading.loaded()[0] == pipelines.origin_of(kept)
     assert not any("Making room" in s or "still held" in s for s in heard())
 
 

@@ -9,7 +9,7 @@ import torch
 from diffusers.models.attention_processor import AttnAddedKVProcessor
 
 import sdnb
-from sdnb import device, generation, loading
+from sdnb import device, generation, loading, pipelines
 from tests import toys
 
 openvino = pytest.importorskip("openvino", reason="pip install 'sdnb[openvino]'")
@@ -99,7 +99,7 @@ def test_other_families_and_sizes(family, fresh, monkeypatch, tmp_path, heard):
         )
         assert "backend" in a.facts
         assert psnr(a, b) > 60
-    alone(loading.denoiser_of(fast), monkeypatch)
+    alone(pipelines.denoiser_of(fast), monkeypatch)
     again = sdnb.generate("a fox", **asked, width=64, height=64, pipe=fast)
     assert psnr(again, sdnb.generate("a fox", **asked, width=64, height=64, pipe=plain)) > 60
     assert not any("torch's" in said for said in heard())
@@ -172,7 +172,7 @@ def test_changed_weights_count_at_once(fresh):
     changed = fresh()
     before = sdnb.generate("a fox", seed=1, steps=2, pipe=changed, store=False)
     changed.unet.conv_out.bias.data += 0.5  # as a LoRA is merged; torch does not count it
-    assert not loading.is_as_loaded(changed)
+    assert not pipelines.is_as_loaded(changed)
     after = sdnb.generate("a fox", seed=1, steps=2, pipe=changed, store=False)
     del changed.unet.forward  # torch's is below it
     torchs = sdnb.generate("a fox", seed=1, steps=2, pipe=changed, store=False)

@@ -48,30 +48,33 @@ BELOW = {
     "projections": set(),
     "room": {"device", "hub"},
     "openvino": {"decoding", "merging", "notices", "weights"},
-    "loading": {
-        "code", "device", "emoji", "failures", "hub", "notices", "openvino", "projections", "room",
-        "weights",
+    "pipelines": {"emoji", "weights"},
+    "views": {"notices", "pipelines"},
+    "pretrained": {
+        "code", "emoji", "failures", "hub", "notices", "openvino", "pipelines", "projections",
+        "room", "weights",
     },
+    "loading": {"device", "emoji", "hub", "notices", "pipelines", "pretrained"},
     "login": {"account", "emoji", "failures", "loading", "notices"},
     "generation": {
-        "decoding", "emoji", "loading", "notices", "pictures", "previews", "sample", "schedulers",
-        "settings", "tokens",
+        "decoding", "emoji", "notices", "pictures", "pipelines", "previews", "sample",
+        "schedulers", "settings", "tokens", "views",
     },
     "batching": {
-        "device", "generation", "loading", "merging", "runs", "sample", "settings",
+        "device", "generation", "merging", "pipelines", "runs", "sample", "settings",
     },
     "live": {"login"},
     "worker": {
-        "batching", "generation", "loading", "notices", "pictures", "sample", "schedulers",
-        "settings", "store",
+        "batching", "generation", "loading", "notices", "pictures", "pipelines", "sample",
+        "schedulers", "settings", "store",
     },
     "cluster": {
-        "device", "generation", "loading", "notices", "pictures", "sample", "settings", "store",
+        "device", "generation", "notices", "pictures", "pipelines", "sample", "settings", "store",
         "worker",
     },
     "plans": {
         "axes", "batching", "cluster", "generation", "live", "loading", "notices", "pictures",
-        "previews", "sample", "settings", "store", "turns",
+        "sample", "settings", "store", "turns",
     },
     "sweep": {
         "axes", "cluster", "generation", "loading", "metadata", "notices", "pictures", "plans",
@@ -79,11 +82,11 @@ BELOW = {
     },
     "board": {
         "axes", "emoji", "files", "generation", "grid", "loading", "login", "metadata", "notices",
-        "pictures", "plans", "previews", "sample", "schedulers", "settings", "slider", "sweep",
-        "tokens", "turns",
+        "pictures", "pipelines", "plans", "previews", "sample", "schedulers", "settings",
+        "slider", "sweep", "tokens", "turns", "views",
     },
     "nbtest": {"files", "grid"},
-    "prompts": {"emoji", "loading"},
+    "prompts": {"emoji", "loading", "pipelines"},
     "counting": set(),
     "doctor": {"account", "device", "emoji", "failures", "loading"},
     "__main__": {"axes", "doctor", "files", "loading", "metadata", "sweep"},

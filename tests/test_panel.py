@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import sdnb
-from sdnb import loading, previews, turns
+from sdnb import pipelines, previews, turns
 from sdnb.board import Panel, frontend, values
 from sdnb.board.abilities import Abilities, models
 from sdnb.board.worker import Stopped, Worker
@@ -230,7 +230,7 @@ def calls(pipe):
         Calls.count += 1
         Calls.at(Calls.count)
 
-    hook = loading.denoiser_of(pipe).register_forward_hook(after)
+    hook = pipelines.denoiser_of(pipe).register_forward_hook(after)
     yield Calls
     hook.remove()
 

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 import sdnb
-from sdnb import loading, pictures
+from sdnb import pictures, views
 
 
 @pytest.fixture(scope="module")
@@ -78,27 +78,27 @@ def test_more_strength_leaves_less_of_the_picture_and_strength_is_an_axis(pipe, 
 
 
 def test_the_views_share_the_weights_but_not_the_scheduler(pipe):
-    view = loading.for_task(pipe, "Img2Img")
-    assert view is loading.for_task(pipe, "Img2Img")
+    view = views.for_task(pipe, "Img2Img")
+    assert view is views.for_task(pipe, "Img2Img")
     assert view.unet is pipe.unet
     assert view.scheduler is not pipe.scheduler
     half = sdnb.load("emoji", dtype="float16", device="cpu")
-    assert loading.for_task(half, "Inpaint").unet.dtype == torch.float16
+    assert views.for_task(half, "Inpaint").unet.dtype == torch.float16
 
 
 @pytest.mark.parametrize("task", ["Img2Img", "Inpaint"])
 def test_a_view_follows_parts_that_were_replaced(task):
     own = diffusers.StableDiffusionPipeline.from_pretrained(sdnb.emoji.FOLDER)
-    first = loading.for_task(own, task)
-    assert loading.for_task(own, task) is first
+    first = views.for_task(own, task)
+    assert views.for_task(own, task) is first
     own.scheduler = diffusers.EulerDiscreteScheduler.from_config(own.scheduler.config)
-    assert type(loading.for_task(own, task).scheduler) is diffusers.EulerDiscreteScheduler
+    assert type(views.for_task(own, task).scheduler) is diffusers.EulerDiscreteScheduler
     own.unet = copy.deepcopy(own.unet)
-    assert loading.for_task(own, task).unet.conv_in is own.unet.conv_in
+    assert views.for_task(own, task).unet.conv_in is own.unet.conv_in
     own.feature_extractor, own.safety_checker = CLIPImageProcessor(), copy.deepcopy(own.vae)
-    assert loading.for_task(own, task).safety_checker is own.safety_checker
+    assert views.for_task(own, task).safety_checker is own.safety_checker
     own.safety_checker = None
-    assert loading.for_task(own, task).safety_checker is None
+    assert views.for_task(own, task).safety_checker is None
 
 
 def test_a_file_its_turn_and_its_transparency_are_heeded(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb import loading, tokens
+from sdnb import pipelines, tokens, views
 from tests import toys
 
 
@@ -56,9 +56,9 @@ def test_a_negative_prompt_is_taken_where_the_model_takes_one(toy, family):
 
 def test_image_to_image_and_inpainting_are_the_families_own(toy):
     for task in ("Img2Img", "Inpaint"):
-        view = loading.for_task(toy, task)
+        view = views.for_task(toy, task)
         assert task in type(view).__name__
-        assert loading.denoiser_of(view) is loading.denoiser_of(toy)
+        assert pipelines.denoiser_of(view) is pipelines.denoiser_of(toy)
         assert view.dtype == toy.dtype
         mask = {"mask": Image.new("L", (64, 64), 255)} if task == "Inpaint" else {}
         ours = sdnb.generate("a fox", image=START, **mask, strength=0.5, steps=4, guidance=3,

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 import sdnb
-from sdnb import Store, cluster, generation, loading, worker
+from sdnb import Store, cluster, generation, pipelines, worker
 
 ROOT = Path(__file__).parent.parent
 PROMPT = "a fox on a blue background"
@@ -100,7 +100,7 @@ def swept(ray, pipe, tmp_path_factory):
 
 def emoji(plan, sheet):
     """The part of the sheet whose model is there."""
-    return [s for s, pipe in zip(sheet, plan.pipes) if loading.origin_of(pipe).model == "emoji"]
+    return [s for s, pipe in zip(sheet, plan.pipes) if pipelines.origin_of(pipe).model == "emoji"]
 
 
 def test_the_pictures_are_those_of_a_run_without_ray(swept):
@@ -128,7 +128,7 @@ def test_a_row_that_fails_is_a_grey_cell_with_the_sentence(swept):
 
 def test_where_every_row_fails_the_first_error_is_raised(swept):
     plan, kept, _ = swept
-    [fox] = {id(p): p for p in plan.pipes if loading.origin_of(p).model != "emoji"}.values()
+    [fox] = {id(p): p for p in plan.pipes if pipelines.origin_of(p).model != "emoji"}.values()
     gone = sdnb.plan(PROMPT, pipe=fox, steps=2, seed=[1, 2])
     with pytest.raises(ValueError, match="is no model: give 'emoji', a folder that exists"):
         gone.run(store=kept, engine=cluster.Ray(1, 1))
@@ -385,11 +385,9 @@ def test_without_ray_one_sentence_says_how_to_get_it(pipe, monkeypatch):
 
 
 def test_a_pipeline_that_was_changed_is_refused_before_anything_runs(ray):
-    pipe = loading._from_pretrained(
-        loading._request("emoji", None, None, "auto", "cpu", True, "torch")[0]
-    )
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(ROOT / "sdnb" / "emoji")
     with pytest.raises(ValueError, match=r"is not as sdnb\.load made it, and workers on Ray load"):
-        sdnb.compare(PROMPT, steps=[1, 2], pipe=pipe[0], engine=TWO)
+        sdnb.compare(PROMPT, steps=[1, 2], pipe=pipe, engine=TWO)
     assert workers() == []
 
 

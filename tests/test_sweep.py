@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb import Settings, axes, generation, live, loading, previews, schedulers
+from sdnb import Settings, axes, generation, live, pipelines, previews, schedulers
 
 PROMPT = "a fox on a blue background"
 
@@ -213,7 +213,8 @@ def test_what_a_person_did_to_the_pipeline_is_never_mixed_up_with_what_is_stored
 
 def test_a_scheduler_that_a_person_configured_has_pictures_of_its_own(pipe, store):
     view = copy.copy(pipe)
-    loading._origins[view], loading._prints[view] = loading._origins[pipe], loading._prints[pipe]
+    pipelines.inherit(view, pipe)
+    pipelines.seal(view, pipe)
     one = sdnb.generate(PROMPT, steps=4, seed=1, store=store, pipe=view)
     view.scheduler = type(pipe.scheduler).from_config(
         pipe.scheduler.config, timestep_spacing="trailing"

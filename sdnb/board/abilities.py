@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdnb import emoji, generation, loading, schedulers, tokens
+from sdnb import emoji, generation, pipelines, schedulers, tokens, views
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -49,7 +49,7 @@ class Abilities:
         taken = inspect.signature(pipe.__call__).parameters
         # "true" guidance is beside the one that is distilled into the model, which some lack
         distilled = "true_cfg_scale" in taken
-        config = loading.denoiser_of(pipe).config
+        config = pipelines.denoiser_of(pipe).config
         embeds = config.get("guidance_embeds", True)
         # a UNet that was taught its guidance (LCM) is called once a step: nothing is pushed away
         taught = config.get("time_cond_proj_dim") is not None
@@ -87,7 +87,7 @@ def _sizes(pipe: DiffusionPipeline) -> list[int]:
 
 def _has_image_to_image(pipe: DiffusionPipeline) -> bool:
     try:
-        loading.for_task(pipe, "Img2Img")
+        views.for_task(pipe, "Img2Img")
     except ValueError:
         return False
     return True

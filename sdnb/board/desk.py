@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from sdnb import axes, generation, loading, metadata, sweep, turns
+from sdnb import axes, generation, loading, metadata, pipelines, sweep, turns
 from sdnb.axes import Cell
 from sdnb.board import frontend, look, texts, values
 from sdnb.board.form import Form, uploads
@@ -427,7 +427,7 @@ def _heard(say: Callable[[str], object]) -> Iterator[None]:
 
 
 def _model(pipe: DiffusionPipeline) -> str:
-    return loading.origin_of(pipe).model
+    return pipelines.origin_of(pipe).model
 
 
 def _words(error: Exception) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from PIL import Image, ImageOps
 
-from sdnb import emoji, loading, metadata, pictures, schedulers, tokens
+from sdnb import emoji, metadata, pictures, pipelines, schedulers, tokens
 from sdnb.board import abilities, texts, values
 from sdnb.board.abilities import Abilities
 from sdnb.pictures import Start
@@ -121,7 +121,7 @@ class Form:
         )  # fmt: skip
         self.draw()
         self.fit(pipe)
-        self.model.value = loading.origin_of(pipe).model
+        self.model.value = pipelines.origin_of(pipe).model
         self._watch()
 
     def fit(self, pipe: DiffusionPipeline) -> None:
@@ -133,7 +133,7 @@ class Form:
     def _fit(self, pipe: DiffusionPipeline, can: Abilities, reader: DiffusionPipeline) -> None:
         self.can, self.reader = can, reader
         self._own = own = schedulers.name_of(pipe.scheduler)
-        self._embedded = loading.origin_of(pipe).model == emoji.NAME
+        self._embedded = pipelines.origin_of(pipe).model == emoji.NAME
         with self.filling():
             _choices(self.scheduler, [(name, name) for name in can.schedulers], own)
             _choices(self.long, LONG if can.pieces else LONG[:2], "error")
