@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 SETUP = 'find_spec("sdnb")'
 DOCS = re.compile(r"\]\((?:https://github\.com/[\w.-]+/[\w.-]+/blob/main|\.\.)/docs/")
+ABOUT = re.compile(r"^- \[.*?\]\((notebooks/.*?)\) \[!\[.*?\]\(.*?\)\]\(.*?\)(.*)$", re.MULTILINE)
 START, END = "<!-- notebooks, written by docs/stamp.py -->\n", "<!-- end -->\n"
 
 
@@ -71,8 +72,12 @@ def stamped_notebook(text, repository, path):
 
 
 def stamped_readme(text, repository, titles):
-    """The README with its list of notebooks, {path: title}."""
-    lines = [f"- [{title}]({path}) {badge(repository, path)}\n" for path, title in titles.items()]
+    """The README with its list of notebooks, {path: title}; what follows a badge there stays."""
+    about = dict(ABOUT.findall(text))
+    lines = [
+        f"- [{title}]({path}) {badge(repository, path)}{about.get(path, '')}\n"
+        for path, title in titles.items()
+    ]
     listed = "\n".join([START, "".join(lines), END])
     pattern = re.escape(START) + ".*?" + re.escape(END)
     new, times = re.subn(pattern, lambda _: listed, text, flags=re.DOTALL)

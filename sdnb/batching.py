@@ -70,7 +70,7 @@ class Batcher:
 
     def __init__(self, pipe: DiffusionPipeline, most: int | None = None) -> None:
         if most is not None and most < 1:
-            raise ValueError(f"most is {most}: give at least 1 picture at once.")
+            raise ValueError(f"{most} pictures at once cannot be made: give 1 or more.")
         self.pipe = pipe
         self.most = most
         self.calls: Counter[str] = Counter()

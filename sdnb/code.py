@@ -82,6 +82,11 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     if facts.get("backend"):
         lines.append("# made by OpenVINO; by torch, as here, it is the same to the eye")
 
+    if facts.get("adapters"):
+        lines.append("# made with adapters (LoRA) in the pipeline, which have to be loaded here")
+    if facts.get("decoder_upcast"):
+        lines.append("# decoded in float32, since in this dtype the decoder gave no numbers (NaN)")
+
     known = schedulers.SCHEDULERS.get(settings.scheduler or "")
     if known:
         classes.add(known.cls)
@@ -152,6 +157,12 @@ def _embedded(
         f"    parts = [encode(part) for part in {pieces[0]!r}]",
         f"    negative_parts = [encode(part) for part in {pieces[1]!r}]",
     ]
+    if "XL" in pipeline and not any(pieces[1]):
+        lines += [
+            "if pipe.config.force_zeros_for_empty_prompt:  # so the pipeline takes an empty one",
+            "    nothing = [x if x is None else torch.zeros_like(x) for x in negative_parts[0]]",
+            "    negative_parts = [nothing] * len(negative_parts)",
+        ]
     arguments = {}
     for prefix in ("", "negative_"):
         joined = f"torch.cat([part[0] for part in {prefix}parts], dim=1)"

@@ -79,11 +79,12 @@ def in_float32(pipe: DiffusionPipeline) -> Iterator[None]:
 
 @contextmanager
 def as_float32(*modules: Any) -> Iterator[None]:
+    """These modules' weights in float32 while the block runs, then as before."""
     kept = [(p, p.dtype) for m in modules for p in [*m.parameters(), *m.buffers()]]
-    for p, dtype in kept:
-        if dtype.is_floating_point:
-            p.data = p.data.float()
-    try:
+    try:  # the memory may not suffice
+        for p, dtype in kept:
+            if dtype.is_floating_point:
+                p.data = p.data.float()
         yield
     finally:
         for p, dtype in kept:

@@ -36,12 +36,14 @@ def check(device: str) -> str:
     import torch
 
     try:
-        kind = torch.device(device).type
+        kind, number = torch.device(device).type, torch.device(device).index
         there = kind == "cpu" or getattr(torch, kind).is_available()
     except (RuntimeError, AttributeError) as error:
         raise ValueError(f"There is no device {device!r}: give 'cpu' or 'cuda'.") from error
     if not there:
         raise ValueError(f"There is no {kind} device on this machine: give 'cpu' or 'auto'.")
+    if kind == "cuda" and number and number >= (count := torch.cuda.device_count()):
+        raise ValueError(f"There is no {device}: the last GPU of this machine is cuda:{count - 1}.")
     return device
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sdnb.schedulers import SCHEDULERS
+from sdnb.schedulers import FLAGS
 
 
 def check(facts: Mapping[str, Any]) -> None:
@@ -69,7 +69,7 @@ def _name(value: object) -> bool:
 def _flags(value: object) -> bool:
     """A scheduler's: names we know, and values that mean the same when they are written as code."""
     return isinstance(value, Mapping) and all(
-        k in _FLAGS and (v is None or isinstance(v, (bool, str)) or _number(v))
+        k in FLAGS and (v is None or isinstance(v, (bool, str)) or _number(v))
         for k, v in value.items()
     )
 
@@ -91,7 +91,6 @@ def _pieces(value: object) -> bool:
     )
 
 
-_FLAGS = {flag for known in SCHEDULERS.values() for flag in known.flags}
 _DTYPE = re.compile(r"(b?float|u?int|complex)\d\w{0,12}", re.ASCII)
 _SWITCH = ("true or false", _flag)
 _MAYBE = ("a text or nothing", _text_or_none)
@@ -115,6 +114,7 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "backend": ("a text", _text),
     "as_four_channels": _SWITCH,
     "pickled": _SWITCH,
+    "adapters": _SWITCH,
     "scheduler_flags": ("a list of a scheduler's flags", _flags),
     "versions": ("a list of versions", _versions),
     "start": ("a list of texts", _start),

@@ -134,13 +134,16 @@ def native_size(pipe: DiffusionPipeline) -> tuple[int, int] | tuple[None, None]:
 
 
 def progress(settings: Sequence[Settings]) -> Any:
-    """A progress bar over all denoiser calls of these settings; none where TQDM_DISABLE is set."""
+    """A progress bar over all denoiser calls of these settings; none where TQDM_DISABLE is set.
+
+    Nor where there are no settings, as all pictures were made before.
+    """
     from tqdm.auto import tqdm
 
     total = sum(map(calls_of, settings))
     what = f"{len(settings)} picture" + "s" * (len(settings) > 1)
-    # tqdm itself heeds the variable in terminals, not in notebooks
-    return tqdm(total=total, unit="call", desc=what, disable="TQDM_DISABLE" in os.environ)
+    off = not total or "TQDM_DISABLE" in os.environ  # tqdm heeds it in terminals, not in notebooks
+    return tqdm(total=total, unit="call", desc=what, disable=off)
 
 
 def calls_of(settings: Settings) -> int:
@@ -207,6 +210,7 @@ def run(
             decoding.in_float32(view),
             _counted(pipelines.denoiser_of(view), on_call) as calls,
             decoding.watched(view) as seen,
+            previews.watching(view, on_step) if on_step else nullcontext(),
         ):
             result = view(**_arguments(settings, view, start, pieces))
     unsafe = getattr(result, "nsfw_content_detected", None)
@@ -222,7 +226,7 @@ def run(
         "denoiser_calls": len(calls),
         "seconds": round(time.perf_counter() - started, 3),
         "flagged": bool(unsafe and unsafe[0]),
-        "scheduler_flags": schedulers.needed_flags(name, pipe.scheduler) if known else {},
+        "scheduler_flags": pipelines.scheduler_flags(view, pipe) if known else {},
         "versions": {n: version_of(n) for n in ("sdnb", "diffusers", "transformers", "torch")},
     }
     unusual = {
@@ -235,6 +239,7 @@ def run(
         "as_four_channels": views.is_for_inpainting(pipe),
         "pickled": not pipelines.takes_safetensors_only(pipe),
         "pieces": pieces,
+        "adapters": pipelines.has_adapters(pipe),
     }
     facts |= {k: v for k, v in unusual.items() if v}
     image = result.images[0].convert("RGB")
@@ -294,13 +299,14 @@ def made_by(
     if not origin["backend"]:
         del origin["backend"]  # torch, as ever
     config = _scheduler(settings.scheduler, pipe).config
+    used = ["diffusers", "transformers", "torch"] + ["compel"] * bool(settings.prompt_syntax)
     return origin | {
         "pipeline": type(pipe).__name__,
         "scheduler": {k: repr(v) for k, v in sorted(config.items()) if not k.startswith("_")},
         "channels_last": pipelines.is_channels_last(pipe),
         "checker": getattr(pipe, "safety_checker", None) is not None,
         "start": {k: v for k, v in start.facts().items() if "file" not in k} if start else None,
-        "versions": {name: version_of(name) for name in ("diffusers", "transformers", "torch")},
+        "versions": {name: version_of(name) for name in used},
     }
 
 

@@ -156,6 +156,8 @@ def locate(model: str | os.PathLike[str]) -> str:
 
     if model == emoji.NAME:
         return str(emoji.FOLDER)
+    if not str(model).strip():  # as a path it would be this folder
+        raise ValueError(f"No model is named: give 'emoji', or such as {STABLE_DIFFUSION!r}.")
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "model_index.json").is_file():
@@ -200,7 +202,7 @@ def _forget(request: Request) -> bool:
     _loaded.clear()
     _loaded.update({request: pipe, **others})
     _last.extend([pipe] if was_last else [])
-    notice(f"{request.source} is still held by a variable: del it, and its memory is free.")
+    notice(f"{request.source} is still held by a variable, so it stays: del it, then sdnb.clear().")
     return False
 
 
@@ -208,12 +210,14 @@ def current(pipe: DiffusionPipeline | None = None) -> DiffusionPipeline:
     """The given pipeline, or the one that `load` last returned, or the default one."""
     if pipe is not None:
         return pipe
-    return _last[0] if _last else load()
+    with _turn:
+        return _last[0] if _last else load()
 
 
 def loaded() -> list[pipelines.Origin]:
     """Where the pipelines in the cache came from, the least recently used first."""
-    return [pipelines.origin_of(pipe) for pipe in _loaded.values()]
+    with _turn:
+        return [pipelines.origin_of(pipe) for pipe in _loaded.values()]
 
 
 def clear() -> None:
@@ -224,9 +228,10 @@ def clear() -> None:
         >>> loaded()
         []
     """
-    _loaded.clear()
-    _last.clear()
-    collect()
+    with _turn:
+        _loaded.clear()
+        _last.clear()
+        collect()
 
 
 def collect() -> None:

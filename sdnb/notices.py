@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 log = logging.getLogger("sdnb")
+_turn = threading.RLock()  # what one thread has quieted, another is not to take for usual
 
 
 def notice(text: str) -> None:
@@ -36,17 +38,18 @@ def quiet(warnings: bool) -> Iterator[None]:
     import diffusers
     import transformers
 
-    logs = [diffusers.utils.logging, transformers.utils.logging]
-    levels = [each.get_verbosity() for each in logs]
-    shown = [each for each in logs if each.is_progress_bar_enabled()]
-    for each in shown:
-        each.disable_progress_bar()
-    for each in logs if warnings else []:
-        each.set_verbosity_error()
-    try:
-        yield
-    finally:
-        for each, level in zip(logs, levels):
-            each.set_verbosity(level)
+    with _turn:
+        logs = [diffusers.utils.logging, transformers.utils.logging]
+        levels = [each.get_verbosity() for each in logs]
+        shown = [each for each in logs if each.is_progress_bar_enabled()]
         for each in shown:
-            each.enable_progress_bar()
+            each.disable_progress_bar()
+        for each in logs if warnings else []:
+            each.set_verbosity_error()
+        try:
+            yield
+        finally:
+            for each, level in zip(logs, levels):
+                each.set_verbosity(level)
+            for each in shown:
+                each.enable_progress_bar()

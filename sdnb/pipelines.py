@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from sdnb import emoji, weights
+from sdnb import emoji, schedulers, weights
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -31,12 +31,13 @@ class Origin:
 
 _origins: WeakKeyDictionary[DiffusionPipeline, Origin] = WeakKeyDictionary()
 _prints: WeakKeyDictionary[DiffusionPipeline, tuple[Any, ...]] = WeakKeyDictionary()
+_schedulers: WeakKeyDictionary[DiffusionPipeline, Any] = WeakKeyDictionary()  # config as loaded
 _pickled: WeakSet[DiffusionPipeline] = WeakSet()  # loaded where pickled weights were allowed
 
 
 def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool) -> None:
-    """Notes where a pipeline came from, whether pickled weights were allowed, and its weights."""
-    _origins[pipe], _prints[pipe] = origin, _print(pipe)
+    """Notes where a pipeline came from, whether pickled weights were allowed, and how it is now."""
+    _origins[pipe], _prints[pipe], _schedulers[pipe] = origin, _print(pipe), pipe.scheduler.config
     if pickled:
         _pickled.add(pipe)
 
@@ -44,6 +45,7 @@ def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool) -> None:
 def inherit(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
     """Notes that a pipeline came from where another did, whose weights it shares."""
     _origins[view] = origin_of(pipe)
+    _schedulers[view] = _schedulers.get(pipe, pipe.scheduler.config)
     if pipe in _pickled:
         _pickled.add(view)
 
@@ -78,6 +80,16 @@ def backend_of(pipe: DiffusionPipeline) -> tuple[str, int]:
 def takes_safetensors_only(pipe: DiffusionPipeline) -> bool:
     """Whether the pipeline was loaded as a rule: without pickled weights."""
     return pipe not in _pickled
+
+
+def scheduler_flags(pipe: DiffusionPipeline, own: DiffusionPipeline) -> dict[str, Any]:
+    """The flags that its scheduler needs beside the config that the model was loaded with."""
+    return schedulers.needed_flags(pipe.scheduler, _schedulers.get(own, own.scheduler.config))
+
+
+def has_adapters(pipe: DiffusionPipeline) -> bool:
+    """Whether LoRAs or other adapters are loaded into a part of it."""
+    return any(getattr(part, "peft_config", None) for part in pipe.components.values())
 
 
 def is_channels_last(pipe: DiffusionPipeline) -> bool:

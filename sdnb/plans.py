@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from PIL import Image
 
 from sdnb import cluster, generation, loading, pictures, turns
 from sdnb.axes import Cell
-from sdnb.batching import Batcher
+from sdnb.batching import DENOISER, MOST, Batcher
 from sdnb.live import Live
 from sdnb.notices import notice
 from sdnb.sample import Sample, Sheet
@@ -69,28 +71,36 @@ class Plan:
         return len(self.settings)
 
     @property
+    def differing(self) -> dict[str, list[Any]]:
+        """The settings that not all pictures share, each with its values."""
+        values = [settings.to_dict() for settings in self.settings]
+        columns = {name: [each[name] for each in values] for name in values[0]}
+        return {name: column for name, column in columns.items() if len(set(column)) > 1}
+
+    @property
     def calls(self) -> int:
         """Denoiser calls of all pictures, one by one."""
         return sum(map(generation.calls_of, self.settings))
 
     @property
     def merged_calls(self) -> int:
-        """Denoiser calls that are left where all that can be merged is: the longest run's."""
-        longest: dict[tuple[Any, ...], int] = {}
+        """Denoiser calls that are left where all that can be merged is, 16 at most."""
+        runs: dict[tuple[Any, ...], list[int]] = {}
         for settings, pipe in zip(self.settings, self.pipes):
             group = (id(pipe), settings.width, settings.height)
-            longest[group] = max(longest.get(group, 0), generation.calls_of(settings))
-        return sum(longest.values())
+            runs.setdefault(group, []).append(generation.calls_of(settings))
+        return sum(max(*calls, math.ceil(sum(calls) / MOST[DENOISER])) for calls in runs.values())
 
     def seconds(self) -> float:
-        """An estimate for all pictures one by one: one denoiser call of each model is timed."""
+        """An estimate for all pictures one by one: a run of two steps of each model is timed."""
         took: dict[tuple[Any, ...], float] = {}
         total = 0.0
         for settings, pipe in zip(self.settings, self.pipes):
             group = (id(pipe), settings.width, settings.height, settings.guidance > 1)
             if group not in took:
                 short = settings.but(steps=max(2, int(2 / (settings.strength or 1))))
-                sample = generation.run(short, pipe, start=self.start)
+                with turns.lock(pipe):
+                    sample = generation.run(short, pipe, start=self.start)
                 took[group] = sample.facts["seconds"] / sample.facts["denoiser_calls"]
             total += took[group] * generation.calls_of(settings)
         return total
@@ -134,8 +144,9 @@ class Plan:
                     made = making.far(remote, batch, bar.update)
                 else:
                     made = making.go_on(batch, bar.update)
-                for _ in made:
-                    live.update()
+                with contextlib.closing(made):  # a traceback would keep it, and the model's lock
+                    for _ in made:
+                        live.update()
         return making.finished()
 
     def _made_by(
@@ -202,7 +213,7 @@ class Making:
         batch: int | None = None,
         on_call: Callable[[], object] = lambda: None,
         on_step: OnStep | None = None,
-    ) -> Iterator[int]:
+    ) -> Generator[int, None, None]:
         """Makes what is still to be made, in one thread; gives each index when it is there.
 
         Arguments:
@@ -233,7 +244,7 @@ class Making:
 
     def far(
         self, remote: cluster.Remote, batch: int | None, on_calls: Callable[[int], object]
-    ) -> Iterator[int]:
+    ) -> Generator[int, None, None]:
         """Has the workers make what is still to be made; gives each index when it is there.
 
         Arguments:

@@ -17,6 +17,7 @@ from sdnb.settings import Settings, check_names, label
 try:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
+    from matplotlib.transforms import ScaledTranslation
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("Plots need matplotlib: pip install matplotlib") from error
 
@@ -145,9 +146,11 @@ def accuracy(
         bounds = [counting.interval(sum(hits[v]), len(hits[v])) for v in values]
         below = [max(0, share - 100 * low) for share, (low, _) in zip(shares, bounds)]
         above = [max(0, 100 * high - share) for share, (_, high) in zip(shares, bounds)]
+        aside = (number - (len(samples) - 1) / 2) * 5 / 72  # inches, so that no bar hides another
         axis.errorbar(
             values,
             shares,
+            transform=axis.transData + ScaledTranslation(aside, 0, figure.dpi_scale_trans),
             yerr=[below, above],
             marker=MARKERS[number % len(MARKERS)],
             color=f"C{number % 10}",

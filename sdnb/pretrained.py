@@ -166,11 +166,11 @@ def makes_pictures(made: type[DiffusionPipeline]) -> bool:
         {"num_inference_steps", "generator"} <= set(takes)
         and "scheduler" in parts
         and bool(parts & {"unet", "transformer"})
-        and bool(parts & {"vae", "vqvae", "movq"})
+        and "vae" in parts
         and not parts & {"controlnet", "adapter", "depth_estimator", "vocoder"}
         and asked <= {"prompt", "image", "mask_image"}  # it would have to be given more
         and not any(name.startswith(other) for name in takes)
-        and not re.search("Audio|Video|3D|Edit|Pix2Pix", made.__name__)
+        and not re.search("Audio|Video|3D|Edit|Pix2Pix|Cosmos|Kandinsky", made.__name__)
         and ("prompt" in takes or "ImageVariation" in made.__name__)
         and ("image" not in takes or "strength" in takes or "prompt" not in takes)
     )
@@ -186,15 +186,9 @@ def _classes(found: hub.Listing) -> list[type]:
     return [made for made in there if made is not None]
 
 
-def _safetensor_error() -> type[BaseException]:
-    from safetensors import SafetensorError
-
-    return SafetensorError
-
-
 def _failed(folder: Path, found: hub.Listing, error: Exception) -> Exception:
     """Names the file that cannot be read; a downloaded one is removed, so that it comes anew."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     downloaded = found.commit is not None
     for name in found.files:
@@ -207,6 +201,6 @@ def _failed(folder: Path, found: hub.Listing, error: Exception) -> Exception:
             try:
                 with safe_open(folder / name, "pt"):
                     pass
-            except (_safetensor_error(), OSError):
+            except (SafetensorError, OSError):
                 return hub.damaged(folder / name, found.model, downloaded)
     return OSError(f"{found.model} could not be loaded: {failures.reason(error)}")

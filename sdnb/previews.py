@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from sdnb import schedulers
+from sdnb import decoding, schedulers
 
 if TYPE_CHECKING:
     import torch
@@ -105,16 +105,37 @@ def decoded(
         pipe: SD 1 and 2, SDXL, SD3, Flux, or others that scale their latents the same way.
         latents: (B, …); or the error for which there are none, which is then raised.
         size: (width, height) in pixels, which Flux's packed latents do not tell.
+
+    Raises:
+        ValueError: the pipeline scales its latents in a way of its own.
     """
     import torch
 
+    check(pipe)
     if isinstance(latents, Exception):
         raise latents
-    with torch.no_grad():
-        final: Any = latents
+    vae = pipe.vae
+    # SDXL's overflows in half precision, so its pipeline decodes in float32
+    overflows = vae.dtype == torch.float16 and vae.config.get("force_upcast")
+    widened = decoding.as_float32(vae) if overflows and hasattr(pipe, "upcast_vae") else None
+    with torch.no_grad(), widened or nullcontext():
+        final: Any = latents.to(vae.dtype)
         if hasattr(pipe, "_unpack_latents"):
             final = pipe._unpack_latents(final, size[1], size[0], pipe.vae_scale_factor)
-        config = pipe.vae.config
-        final = final / config.scaling_factor + (config.get("shift_factor") or 0.0)
-        pictures = pipe.vae.decode(final.to(pipe.vae.dtype), return_dict=False)[0]
+        mean, spread = (vae.config.get(f"latents_{name}") for name in ("mean", "std"))
+        if mean and spread:  # one number a channel
+            mean, spread = (final.new_tensor(each).view(1, -1, 1, 1) for each in (mean, spread))
+        else:
+            mean, spread = vae.config.get("shift_factor") or 0.0, 1.0
+        final = final * spread / vae.config.scaling_factor + mean
+        pictures = vae.decode(final, return_dict=False)[0]
         return pipe.image_processor.postprocess(pictures.float(), output_type="pil")
+
+
+def check(pipe: DiffusionPipeline) -> None:
+    """Raises ValueError where `decoded` does not know how the pipeline scales its latents."""
+    if pipe.vae.config.get("scaling_factor") is None:
+        raise ValueError(
+            f"A run of {type(pipe).__name__} cannot be looked at on its way: its latents are "
+            "scaled in a way of its own. sdnb.generate makes its pictures."
+        )

@@ -55,6 +55,13 @@ SCHEDULERS: dict[str, Known] = {
     "DEIS": Known("DEISMultistepScheduler", {"algorithm_type": "deis", **_PLAIN}),
     "LCM": Known("LCMScheduler", {"clip_sample": False}, most=50),
 }
+# what else of a scheduler's config people change
+_TUNED = (
+    "timestep_spacing", "steps_offset", "prediction_type", "beta_start", "beta_end",
+    "beta_schedule", "rescale_betas_zero_snr", "final_sigmas_type", "euler_at_final",
+    "lower_order_final", "solver_type", "use_lu_lambdas", "thresholding", "shift",
+)  # fmt: skip
+FLAGS = (*dict.fromkeys(flag for known in SCHEDULERS.values() for flag in known.flags), *_TUNED)
 
 
 def names() -> list[str]:
@@ -183,19 +190,25 @@ def make(name: str, own: SchedulerMixin) -> SchedulerMixin:
     return getattr(diffusers, known.cls).from_config(own.config, **known.flags)
 
 
-def needed_flags(name: str, own: SchedulerMixin) -> dict[str, Any]:
+def needed_flags(scheduler: SchedulerMixin, own: Any) -> dict[str, Any]:
     """The flags without which the model's own config would give another scheduler.
+
+    Arguments:
+        scheduler: the one that is meant.
+        own: the config of the model's own (`pipe.scheduler.config`).
 
     Example:
         >>> from diffusers import PNDMScheduler
-        >>> needed_flags("DPM++ 2M Karras", PNDMScheduler())
+        >>> own = PNDMScheduler()
+        >>> needed_flags(make("DPM++ 2M Karras", own), own.config)
         {'use_karras_sigmas': True}
     """
-    import diffusers
-
-    known = SCHEDULERS[name]
-    bare = getattr(diffusers, known.cls).from_config(own.config).config
-    return {flag: value for flag, value in known.flags.items() if bare.get(flag) != value}
+    bare = type(scheduler).from_config(own).config
+    return {
+        flag: scheduler.config[flag]
+        for flag in FLAGS
+        if flag in scheduler.config and scheduler.config[flag] != bare.get(flag)
+    }
 
 
 def copy_of(scheduler: SchedulerMixin) -> SchedulerMixin:
@@ -261,6 +274,6 @@ def _squeezed(name: str) -> str:
 
 
 __all__ = [
-    "SCHEDULERS", "Known", "calls", "check_steps", "copy_of", "find", "from_a1111", "is_flow",
-    "make", "name_of", "names", "needed_flags", "steps_for", "to_a1111",
+    "FLAGS", "SCHEDULERS", "Known", "calls", "check_steps", "copy_of", "find", "from_a1111",
+    "is_flow", "make", "name_of", "names", "needed_flags", "steps_for", "to_a1111",
 ]  # fmt: skip

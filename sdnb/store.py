@@ -101,7 +101,8 @@ class Store:
     def get(self, key: str) -> Sample | None:
         """The sample of that key, just as it was put; None where it is not there.
 
-        A file that is damaged, or is not the one that was put, is removed.
+        A file that is damaged, or is not the one that was put, is removed; one that cannot be
+        read just now (no memory, a network drive) stays.
         """
         path = self._path(key)
         try:
@@ -112,9 +113,12 @@ class Store:
                 raise ValueError(f"{path} is not the picture that was put there.")
         except FileNotFoundError:
             return None
-        except ValueError:
-            with suppress(OSError):
-                path.unlink()
+        except ValueError as error:
+            why = error.__cause__
+            passing = isinstance(why, MemoryError) or (isinstance(why, OSError) and why.errno)
+            if not passing:  # Pillow's own errors have no errno
+                with suppress(OSError):
+                    path.unlink()
             return None
         self._touch(path)
         return sample

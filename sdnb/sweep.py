@@ -199,7 +199,7 @@ def plan(
     return replace(
         made, rows=len(rows) or 1, cols=len(cols) or 1, col_labels=cols, row_labels=rows,
         page_labels=pages,
-        title=axes.title(made.settings[0], lists | ({"steps": []} if calls else {})),
+        title=axes.title(made.settings[0], lists | made.differing),
     )  # fmt: skip
 
 
@@ -268,9 +268,9 @@ def evolution(
     at: Iterable[int] = (12, 24, 38, 50),
     *,
     pipe: DiffusionPipeline | None = None,
-    negative_prompt: str = "",
+    negative_prompt: str | None = None,
     steps: int | None = None,
-    guidance: float = 7.5,
+    guidance: float | None = None,
     scheduler: str | None = None,
     seed: int | None = None,
 ) -> Sheet:
@@ -280,51 +280,61 @@ def evolution(
     this looks at one path at four places.
 
     Arguments:
-        prompt: what the picture shows.
-        at: after how many steps to look; the last is the whole run where `steps` is not given.
+        prompt: what the picture shows; or whole `Settings`, which the other arguments change.
+        at: after how many steps to look.
         pipe, negative_prompt, guidance, scheduler, seed: as for `generate`.
-        steps: of the whole run; 50, or the largest of `at` where that is more.
+        steps: of the whole run; where not given those of the `Settings`, or 50, or the largest
+            of `at` where that is more.
 
     Returns:
         A sheet of one row, a picture for each of `at`; the settings are those of the whole run,
         and each sample's fact `step` says where it was.
 
     Raises:
-        ValueError: a step is outside the run.
+        ValueError: a step is outside the run, a setting does not fit, or the model's latents
+            cannot be decoded on the way; before anything runs.
 
     Example:
         >>> import sdnb
         >>> evolution("a fox", [2, 4], steps=4, seed=1, pipe=sdnb.load("emoji")).col_labels
         ['after 2 of 4 steps', 'after 4 of 4 steps']
     """
-    places = list(at)
-    whole = max([50, *places]) if steps is None else steps
-    if not places or not all(1 <= place <= whole for place in places):
-        raise ValueError(f"at is {places}: give steps from 1 to {whole}.")
+    asked = list(at)
+    places = [int(place) for place in asked]
+    given = {
+        "negative_prompt": negative_prompt, "guidance": guidance, "scheduler": scheduler,
+        "seed": seed,
+    }  # fmt: skip
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    draft = prompt if isinstance(prompt, Settings) else Settings(prompt)
+    whole = max([draft.steps, *places]) if steps is None else steps
+    if not places or places != asked or not all(1 <= place <= whole for place in places):
+        raise ValueError(f"at is {asked}: give steps from 1 to {whole}.")
     pipe = loading.current(pipe)
-    draft = prompt if isinstance(prompt, Settings) else Settings(
-        prompt, negative_prompt, whole, guidance, scheduler, seed
-    )  # fmt: skip
-    settings = generation.resolve(draft.but(steps=whole), pipe)
-    per_step = generation.calls_of(settings) / whole
+    previews.check(pipe)
+    settings = generation.resolve(draft.but(steps=whole, **changes), pipe)
     seen: dict[int, Any] = {}
-    wanted = {place: round(place * per_step) for place in places}
+    # a step ends where the next one's first call would come
+    wanted = {whole: generation.calls_of(settings)} | {
+        place: generation.calls_of(settings.but(steps=place + 1)) - 1
+        for place in places if place < whole
+    }  # fmt: skip
 
     def look(call: int, latents: Any) -> None:
         for place, number in wanted.items():
             if number == call:
                 seen[place] = latents
 
-    with turns.lock(pipe), generation.progress([settings]) as bar:
-        last = generation.run(settings, pipe, bar.update, on_step=look)
     samples = []
-    for place in places:
-        image = last.image
-        if place < whole:
-            size = last.image.size
-            image = previews.decoded(pipe, seen[place], size)[0].convert("RGB")
-        facts = last.facts | {"step": place, "denoiser_calls": wanted[place]}
-        samples.append(Sample(image, last.settings, facts))
+    with turns.lock(pipe):
+        with generation.progress([settings]) as bar:
+            last = generation.run(settings, pipe, bar.update, on_step=look)
+        for place in places:
+            image = last.image
+            if place < whole:
+                image = previews.decoded(pipe, seen[place], image.size)[0].convert("RGB")
+            facts = last.facts | {"step": place, "denoiser_calls": wanted[place]}
+            samples.append(Sample(image, last.settings, facts))
     return Sheet(
         samples, 1, len(places), col_labels=[f"after {p} of {whole} steps" for p in places],
         title=axes.title(last.settings, {"steps": []}),

@@ -178,6 +178,8 @@ def embeddings(
     for prefix, parts in zip(("", "negative_"), both):
         with torch.no_grad():
             encoded = [_encoded(pipe, part) for part in parts]
+            if prefix and not any(parts) and pipe.config.get("force_zeros_for_empty_prompt"):
+                encoded = [(e * 0, None if p is None else p * 0) for e, p in encoded]
         arguments[f"{prefix}prompt_embeds"] = torch.cat([e for e, _ in encoded], 1)
         if encoded[0][1] is not None:
             arguments[f"{prefix}pooled_prompt_embeds"] = encoded[0][1]

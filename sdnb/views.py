@@ -36,7 +36,8 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
     import diffusers
 
     name = type(pipe).__name__
-    if task in name:
+    takes_mask = "mask_image" in inspect.signature(pipe.__call__).parameters
+    if task in name or (task == "Inpaint" and takes_mask):
         return pipe
     views = _views.setdefault(pipe, {})
     now = dict(pipe.components)
@@ -51,8 +52,7 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
     takes = inspect.signature(made.__init__).parameters
     parts: dict[str, Any] = {k: v for k, v in now.items() if k in takes}
     parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
-    if "requires_safety_checker" in takes:
-        parts["requires_safety_checker"] = pipe.config.get("requires_safety_checker", True)
+    parts |= {k: pipe.config[k] for k in takes if k not in parts and k in pipe.config}  # options
     if task == "Inpaint" and "unet" in parts:
         parts["unet"] = for_inpainting(parts["unet"])
     with notices.quiet(warnings=True):

@@ -62,6 +62,31 @@ def test_a_denoiser_that_overflows_runs_again_in_float32_once(half, pipe, heard)
     assert half.unet.dtype == torch.bfloat16
 
 
+def test_weights_that_find_no_room_in_float32_are_as_before(half, monkeypatch):
+    before, widen, done = half.vae.state_dict(), torch.Tensor.float, []
+
+    def float_(tensor):
+        done.append(tensor)
+        if len(done) > 5:
+            raise torch.OutOfMemoryError("no room")
+        return widen(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "float", float_)
+    with pytest.raises(torch.OutOfMemoryError), decoding.in_float32(half):
+        pass
+    assert {p.dtype for p in half.vae.parameters()} == {torch.bfloat16}
+    assert all(torch.equal(v, before[k]) for k, v in half.vae.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_evolution_shows_the_run_that_was_made_again_not_the_broken_one(half, pipe):
+    overflows(half.unet)
+    sheet = sdnb.evolution("a fox", [2, 4], steps=4, seed=1, pipe=half)
+    full = sdnb.evolution("a fox", [2, 4], steps=4, seed=1, pipe=pipe)
+    for ours, theirs in zip(sheet, full):
+        assert np.abs(np.asarray(ours.image, int) - np.asarray(theirs.image, int)).mean() < 4
+
+
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_a_denoiser_that_gives_nan_in_float32_too_is_said_under_the_picture(pipe):
     broken = copy.copy(pipe)

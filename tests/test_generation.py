@@ -1,5 +1,6 @@
 """generate, against the plain pipeline called as a person would call it."""
 
+import copy
 import subprocess
 import sys
 
@@ -7,9 +8,10 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import sdnb
-from sdnb import schedulers
+from sdnb import pipelines, schedulers
 
 PROMPT = "two red squares on a blue background"
 
@@ -144,8 +146,6 @@ def test_the_code_of_a_sample_makes_the_same_pixels_with_diffusers_alone(pipe, t
     assert "import sdnb" not in code  # only the folder of the weights is asked for
     program = f"{code}\n.save({str(tmp_path / 'again.png')!r})".replace("\nimage\n.", "\nimage.")
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-    from PIL import Image
-
     assert np.array_equal(pixels(sample.image), pixels(Image.open(tmp_path / "again.png")))
 
 
@@ -156,11 +156,33 @@ def test_the_code_makes_the_same_pixels_with_every_scheduler(pipe, tmp_path):
     }
     code = "\n".join(f"{s.code()}\nimage.save({str(tmp_path / n)!r})" for n, s in made.items())
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    from PIL import Image
-
     for name, sample in made.items():
         again = pixels(Image.open(tmp_path / name))
         assert np.array_equal(pixels(sample.image), again), sample.settings.scheduler
+
+
+@pytest.mark.parametrize("start", [None, Image.new("RGB", (128, 128), "red")], ids=["", "image"])
+def test_the_code_says_what_a_person_changed_in_the_scheduler(pipe, tmp_path, start):
+    mine = copy.copy(pipe)
+    pipelines.inherit(mine, pipe)
+    mine.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+        pipe.scheduler.config, use_karras_sigmas=True, timestep_spacing="trailing"
+    )
+    if start:
+        start.save(tmp_path / "start.png")
+        start = tmp_path / "start.png"
+    sample = sdnb.generate("a fox", image=start, steps=4, seed=3, pipe=mine)
+    code = f"{sample.code()}\nimage.save({str(tmp_path / 'again.png')!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert np.array_equal(pixels(sample.image), pixels(Image.open(tmp_path / "again.png")))
+
+
+def test_the_code_says_that_adapters_are_missing_in_it(pipe):
+    mine = copy.copy(pipe)
+    mine.unet = copy.copy(pipe.unet)
+    mine.unet.peft_config = {"default": "a LoRA"}
+    assert "# made with adapters" in sdnb.generate("a fox", steps=1, seed=3, pipe=mine).code()
+    assert "adapters" not in sdnb.generate("a fox", steps=1, seed=3, pipe=pipe).code()
 
 
 def test_a_sample_shows_a_small_picture_and_text_that_does_not_change_from_run_to_run(pipe):

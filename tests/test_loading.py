@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import diffusers
 import numpy as np
@@ -89,6 +90,7 @@ def test_generate_takes_the_pipeline_that_load_last_returned():
     [
         ({"model": "no such model"}, "'no such model' is no model: give 'emoji', a folder"),
         ({"model": "./missing/folder"}, "is no model"),
+        ({"model": " "}, "No model is named: give 'emoji'"),
         ({"model": "emoji", "dtype": "float8"}, "dtype is 'float8': give 'float32'"),
         ({"model": "emoji", "device": "abacus"}, "There is no device 'abacus'"),
         ({"model": "emoji", "device": "xpu"}, "There is no xpu device on this machine"),
@@ -109,16 +111,17 @@ def test_what_the_hub_takes_for_no_id_is_told_so_with_its_reason(name):
 TAKEN = """StableDiffusion StableDiffusionImg2Img StableDiffusionInpaint
 StableDiffusionImageVariation StableDiffusionXL StableDiffusionXLImg2Img StableDiffusionXLInpaint
 StableDiffusion3 StableDiffusion3Img2Img StableDiffusion3Inpaint Flux FluxImg2Img FluxInpaint
-FluxFill PixArtAlpha PixArtSigma Sana SanaSprint HunyuanDiT Kandinsky3 LatentConsistencyModel
+FluxFill PixArtAlpha PixArtSigma Sana SanaSprint HunyuanDiT LatentConsistencyModel
 AuraFlow Chroma CogView3Plus CogView4 HiDreamImage Lumina Lumina2 QwenImage AltDiffusion
-Kandinsky5T2I StableDiffusionPAG StableDiffusionXLPAG Amused KandinskyV22Combined"""
+StableDiffusionPAG StableDiffusionXLPAG"""
 
 REFUSED = """AudioLDM AudioLDM2 MusicLDM StableAudio DanceDiffusion StableVideoDiffusion
 AnimateDiff TextToVideoSD Wan LTX Mochi HunyuanVideo CogVideoX Allegro Latte I2VGenXL
 KandinskyPrior KandinskyV22Prior StableCascadePrior WuerstchenPrior StableDiffusionUpscale
 StableDiffusionLatentUpscale LDMSuperResolution StableDiffusionDepth2Img MarigoldDepth
 MarigoldNormals FluxPriorRedux ShapE ShapEImg2Img StableDiffusionControlNet
-StableDiffusionInstructPix2Pix StableDiffusionAttendAndExcite DDPM DiT UnCLIP Diffusion"""
+StableDiffusionInstructPix2Pix StableDiffusionAttendAndExcite DDPM DiT UnCLIP Diffusion
+Kandinsky3 KandinskyV22Combined Kandinsky5T2I Amused VQDiffusion Cosmos2TextToImage"""
 
 OTHER = "Audio|Video|Music|Prior|Upscale|SuperRes|Depth|Redux|ShapE|ControlNet|Adapter|Edit|3D|V2A"
 
@@ -268,7 +271,9 @@ def test_what_a_variable_holds_is_not_said_to_be_given_back(heavy, monkeypatch, 
     monkeypatch.setattr(device, "free_memory", lambda _: 10**6)
     with pytest.raises(MemoryError):
         sdnb.load("emoji", device="cpu", dtype="float32")
-    assert heard() == [f"{heavy[0]} is still held by a variable: del it, and its memory is free."]
+    assert heard() == [
+        f"{heavy[0]} is still held by a variable, so it stays: del it, then sdnb.clear()."
+    ]
     assert sdnb.load(heavy[0], device="cpu", dtype="bfloat16") is mine
     assert loading.current() is mine
 
@@ -333,3 +338,36 @@ def test_a_model_that_can_not_fit_is_refused_with_both_numbers(heavy, monkeypatc
     monkeypatch.setattr(device, "free_memory", lambda _: 10**6)
     with pytest.raises(MemoryError, match=r"needs \d+ MB of memory in float32, 1 MB are free"):
         sdnb.load(heavy[0], device="cpu", dtype="float32")
+
+
+def test_nobody_finds_the_cache_half_way(monkeypatch):
+    """While a model is loaded in one thread, another waits: it does not load the default one."""
+    sdnb.load("emoji", dtype="float32", device="cpu")
+    monkeypatch.setenv("SDNB_MODEL", "no such model")  # the default one
+    began, found = threading.Event(), []
+
+    def ask():
+        began.set()
+        found.extend([loading.current(), len(loading.loaded())])
+
+    with loading._turn:  # as `load` has it
+        last, kept = list(loading._last), dict(loading._loaded)
+        loading._last.clear()
+        loading._loaded.clear()
+        thread = threading.Thread(target=ask)
+        thread.start()
+        began.wait()
+        time.sleep(0.1)
+        loading._last[:] = last
+        loading._loaded.update(kept)
+    thread.join()
+    assert found == [last[0], len(kept)]
+
+
+def test_a_gpu_that_is_not_there_is_told_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device.check("cuda") == "cuda"
+    assert device.check("cuda:0") == "cuda:0"
+    with pytest.raises(ValueError, match=r"no cuda:5: the last GPU of this machine is cuda:0\."):
+        device.check("cuda:5")

@@ -37,7 +37,7 @@ BELOW = {
     "axes": {"schedulers", "settings"},
     "tokens": {"settings"},
     "decoding": {"notices"},
-    "previews": {"schedulers"},
+    "previews": {"decoding", "schedulers"},
     "code": {"emoji", "facts", "schedulers", "settings"},
     "metadata": {"facts", "files", "schedulers", "settings"},
     "sample": {"animation", "code", "grid", "metadata", "plots", "settings", "slider"},
@@ -48,7 +48,7 @@ BELOW = {
     "projections": set(),
     "room": {"device", "hub"},
     "openvino": {"decoding", "merging", "notices", "weights"},
-    "pipelines": {"emoji", "weights"},
+    "pipelines": {"emoji", "schedulers", "weights"},
     "views": {"notices", "pipelines"},
     "pretrained": {
         "code", "emoji", "failures", "hub", "notices", "openvino", "pipelines", "projections",

@@ -1,5 +1,6 @@
 """Other pipelines than Stable Diffusion 1: small ones with random weights, from a folder."""
 
+import copy
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb import pipelines, tokens, views
+from sdnb import pipelines, previews, tokens, views
 from tests import toys
 
 
@@ -118,3 +119,62 @@ def test_what_the_longest_reader_reads_is_not_lost(toy, family):
     if family in ("SD3", "Flux"):
         with pytest.raises(ValueError, match="cannot read a prompt in pieces: shorten it"):
             sdnb.generate(long * 7, steps=1, long_prompt="chunk", pipe=toy)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["scaled by one number", "by one a channel"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_a_run_on_its_way_is_decoded_as_sdxl_decodes_it(tmp_path, own, dtype):
+    """Truth from outside: the pipeline's own picture of the same latents."""
+    pipe = sdnb.load(toys.saved("SDXL", tmp_path), device="cpu", dtype=dtype)
+    pipe.set_progress_bar_config(disable=True)
+    if own:
+        pipe.vae.register_to_config(latents_mean=[1, 0, 0, -1], latents_std=[2, 1, 1, 0.5])
+    seen = []
+    decode = pipe.vae.decode
+    pipe.vae.decode = lambda z, **how: seen.append(z.dtype) or decode(z, **how)
+
+    def made(kind):
+        noise = torch.Generator("cpu").manual_seed(1)
+        return pipe("a fox", num_inference_steps=2, generator=noise, output_type=kind).images[0]
+
+    latents, theirs = made("latent"), made("pil")
+    [ours] = previews.decoded(pipe, latents[None], theirs.size)
+    assert np.abs(np.asarray(ours, int) - np.asarray(theirs, int)).max() <= 2
+    assert seen == [torch.float32] * 2  # in half precision SDXL's decoder overflows
+    assert pipe.vae.dtype == dtype
+
+
+def test_a_model_whose_latents_nobody_can_look_at_is_told_before_the_run(tmp_path, monkeypatch):
+    pipe = copy.copy(sdnb.load(toys.saved("SD 2", tmp_path), device="cpu"))
+    pipe.vae = copy.deepcopy(pipe.vae)
+    pipe.vae._internal_dict = {k: v for k, v in pipe.vae.config.items() if k != "scaling_factor"}
+    monkeypatch.setattr(type(pipe.unet), "forward", lambda *_: pytest.fail("it ran"))
+    with pytest.raises(ValueError, match="StableDiffusionPipeline cannot be looked at on its way"):
+        sdnb.evolution("a fox", [1, 2], steps=2, pipe=pipe)
+
+
+def test_another_pipeline_of_the_model_has_its_options(tmp_path):
+    pipe = sdnb.load(toys.saved("SDXL", tmp_path), device="cpu")
+    pipe.register_to_config(force_zeros_for_empty_prompt=False)
+    for task in ("Img2Img", "Inpaint"):
+        assert views.for_task(pipe, task).config.force_zeros_for_empty_prompt is False
+
+
+def test_a_pipeline_that_takes_a_mask_already_is_taken_for_inpainting_as_it_is():
+    class FluxFillPipeline:
+        def __call__(self, prompt, image, mask_image): ...
+
+    fill = FluxFillPipeline()
+    assert views.for_task(fill, "Inpaint") is fill
+
+
+@pytest.mark.parametrize("kind", ["SD 2", "SDXL"])
+def test_the_empty_negative_of_a_long_prompt_is_what_the_pipeline_takes_for_none(kind, tmp_path):
+    toy = sdnb.load(toys.saved(kind, tmp_path), device="cpu", dtype="float32")
+    made = tokens.embeddings(toy, (["a fox", "an owl"], ["", ""]))
+    theirs = toy.encode_prompt("a fox", device="cpu", num_images_per_prompt=1,
+                               do_classifier_free_guidance=True)  # fmt: skip
+    with torch.no_grad():
+        assert torch.equal(made["negative_prompt_embeds"], torch.cat([theirs[1]] * 2, 1))
+    if kind == "SDXL":
+        assert torch.equal(made["negative_pooled_prompt_embeds"], theirs[3])

@@ -114,6 +114,15 @@ def test_accuracy_is_the_share_of_right_ones_at_each_value_with_its_interval():
     assert [text.get_text() for text in plot.legends[0].get_texts()] == ["dark", "all"]
 
 
+def test_bars_of_equal_shares_stand_beside_one_another():
+    samples = [sample(0, 12, guidance=g) for g in (1, 7.5)]
+    plot = accuracy(dict.fromkeys("abc", samples), bool, "guidance")
+    plot.savefig(io.BytesIO())
+    drawn = [container.lines[2][0] for container in plot.axes[0].containers]
+    at = [bars.get_transform().transform(bars.get_segments()[0])[0, 0] for bars in drawn]
+    assert np.diff(at).min() > 4  # pixels
+
+
 def dark(sample):
     return sample.image.getpixel((0, 0))[0]
 

@@ -73,6 +73,17 @@ def test_a_link_to_the_docs_works_on_colab_too(link):
     assert first["source"][-1] == f"[a]({ELSEWHERE}/blob/main/docs/a.md)"
 
 
+def test_what_the_readme_says_of_a_notebook_stays():
+    readme = (
+        f"{stamp['START']}\n- [Old](notebooks/a.ipynb) [![O](b)](c) what it shows\n\n{stamp['END']}"
+    )
+    new = stamp["stamped_readme"](readme, ELSEWHERE, {"notebooks/a.ipynb": "New", "b.ipynb": "B"})
+    first, second = (line for line in new.splitlines() if line.startswith("- "))
+    assert first.startswith("- [New](notebooks/a.ipynb)")
+    assert first.endswith(") what it shows")
+    assert second.endswith("/b.ipynb)")
+
+
 def test_a_notebook_without_a_title_is_told():
     text = json.dumps({"cells": [{"cell_type": "markdown", "source": ["Hello"]}]})
     with pytest.raises(ValueError, match=r"^new\.ipynb does not begin with a title\.$"):

@@ -1,5 +1,6 @@
 """The store: what comes back, what is dropped, and what cannot harm it."""
 
+import errno
 import hashlib
 import os
 import random
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image, ImageChops
@@ -166,6 +168,16 @@ def test_a_file_cut_off_anywhere_counts_as_absent_and_is_removed(kept):
         path.write_bytes(whole[:length])
         assert kept.get(key) is None, length
         assert not path.exists(), length
+
+
+def test_a_picture_that_cannot_be_read_just_now_stays(kept, monkeypatch):
+    """A network drive that is away for a moment, too many open files, no memory."""
+    key = put(kept)
+    for error in (OSError(errno.EIO, "away"), OSError(errno.EMFILE, "too many"), MemoryError()):
+        with monkeypatch.context() as patch:
+            patch.setattr(Image, "open", Mock(side_effect=error))
+            assert kept.get(key) is None
+    assert kept.get(key) is not None
 
 
 def test_a_picture_under_another_name_counts_as_absent(kept):

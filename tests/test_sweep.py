@@ -1,9 +1,11 @@
 import copy
 import io
+import json
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import diffusers
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb import Settings, axes, generation, live, pipelines, previews, schedulers
+from sdnb import Settings, axes, generation, live, pipelines, previews, schedulers, turns
 
 PROMPT = "a fox on a blue background"
 
@@ -143,6 +145,8 @@ def test_a_plan_says_what_it_costs_and_runs_later(pipe):
     sheet = sdnb.plan(PROMPT, steps=[1, 2], seed=1, pipe=pipe).run()
     assert [s.facts["denoiser_calls"] for s in sheet] == [1, 2]
     assert plan.seconds() > 0
+    many = sdnb.plan(PROMPT, steps=50, seed=range(100), pipe=pipe)
+    assert many.merged_calls == 313  # 16 at once
 
 
 def test_equal_cost_gives_each_scheduler_its_own_number_of_steps(pipe):
@@ -162,6 +166,16 @@ def test_models_can_be_compared(pipe, tmp_path):
     assert [s.facts["model"] for s in sheet] == ["emoji", str(other)] * 2 or [
         s.facts["model"] for s in sheet
     ] == ["emoji", "emoji", str(other), str(other)]
+    config = json.loads((other / "scheduler" / "scheduler_config.json").read_text())
+    config["_class_name"] = "EulerDiscreteScheduler"
+    (other / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+    index = json.loads((other / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", "EulerDiscreteScheduler"]
+    (other / "model_index.json").write_text(json.dumps(index))
+    sdnb.clear()
+    plan = sdnb.plan(PROMPT, model=["emoji", str(other)], steps=2, seed=1)
+    assert [s.scheduler for s in plan.settings] == ["DDIM", "Euler"]
+    assert "DDIM" not in plan.title
     with pytest.raises(ValueError, match="Give pipe or model"):
         sdnb.compare(PROMPT, model="emoji", pipe=pipe)
 
@@ -395,6 +409,27 @@ def test_evolution_looks_at_one_run(pipe, calls):
     assert same(sheet[2], sdnb.generate(PROMPT, steps=6, seed=1, pipe=pipe))
     with pytest.raises(ValueError, match=r"at is \[9\]: give steps from 1 to 6"):
         sdnb.evolution(PROMPT, [9], steps=6, pipe=pipe)
+    with pytest.raises(ValueError, match=r"at is \[2\.5\]: give steps from 1 to 6"):
+        sdnb.evolution(PROMPT, [2.5], steps=6, pipe=pipe)
+
+
+def test_evolution_takes_settings_which_the_other_arguments_change(pipe, tmp_path):
+    given = Settings(PROMPT, "an owl", 6, 3.0, "Euler", 5)
+    sheet = sdnb.evolution(given, np.array([2, 6]), guidance=1.5, seed=1, pipe=pipe)
+    assert sheet[0].settings == given.but(guidance=1.5, seed=1, width=128, height=128)
+    assert sdnb.read(sheet[0].save(tmp_path / "way.png")).facts["step"] == 2
+
+
+@pytest.mark.parametrize(("name", "calls"), [("DDIM", 3), ("PNDM", 4), ("Heun", 6), ("LCM", 3)])
+def test_evolution_counts_the_calls_of_the_steps_that_were_made(pipe, name, calls):
+    """Truth from outside: how many calls there were when diffusers began its fourth step."""
+    scheduler = schedulers.make(name, pipe.scheduler)
+    scheduler.set_timesteps(8)
+    times = scheduler.timesteps.tolist()
+    fourth = list(dict.fromkeys(times))[3]  # Heun's third step ends there, its fourth begins
+    assert max(i for i, time in enumerate(times) if time == fourth) == calls
+    sheet = sdnb.evolution(PROMPT, [3, 8], steps=8, scheduler=name, seed=1, pipe=pipe)
+    assert [s.facts["denoiser_calls"] for s in sheet] == [calls, len(times)]
 
 
 # ---------------------------------------------------------------- while it is made
@@ -427,6 +462,34 @@ def test_a_sheet_fills_in_while_a_person_looks_and_leaves_one_result(pipe, monke
     assert [sum("denoiser_calls" in s.facts for s in p) for p in partial] == [1, 2, 3]
     assert same(partial[-1][2], sheet[2])
     assert last == {"text/plain": ""}
+
+
+def test_ctrl_c_while_the_sheet_is_drawn_frees_the_model(pipe, monkeypatch):
+    def update(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(live.Live, "update", update)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        sdnb.compare(PROMPT, steps=[1, 2], seed=1, batch=1, pipe=pipe)
+    free, lock = [], turns.lock(pipe)
+
+    def ask():
+        free.append(lock.acquire(blocking=False))
+        if free[0]:
+            lock.release()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert free == [True]
+    assert caught.traceback  # which would have kept the run
+
+
+def test_where_all_comes_from_the_store_there_is_no_bar(pipe, store, monkeypatch, capsys):
+    monkeypatch.delenv("TQDM_DISABLE")
+    for bar in (True, False):
+        sdnb.generate(PROMPT, steps=1, seed=1, pipe=pipe, store=store)
+        assert bool(capsys.readouterr().err) == bar
 
 
 def test_a_sheet_that_takes_long_to_draw_is_drawn_seldom(monkeypatch):
