@@ -146,11 +146,9 @@ def accuracy(
         bounds = [counting.interval(sum(hits[v]), len(hits[v])) for v in values]
         below = [max(0, share - 100 * low) for share, (low, _) in zip(shares, bounds)]
         above = [max(0, 100 * high - share) for share, (_, high) in zip(shares, bounds)]
-        aside = (number - (len(samples) - 1) / 2) * 5 / 72  # inches, so that no bar hides another
-        axis.errorbar(
+        drawn = axis.errorbar(
             values,
             shares,
-            transform=axis.transData + ScaledTranslation(aside, 0, figure.dpi_scale_trans),
             yerr=[below, above],
             marker=MARKERS[number % len(MARKERS)],
             color=f"C{number % 10}",
@@ -158,6 +156,10 @@ def accuracy(
             clip_on=False,
             label=shorten(name, 60, placeholder=" …").replace("$", r"\$"),
         )
+        aside = (number - (len(samples) - 1) / 2) * 5 / 72  # inches, so that no bar hides another
+        for artist in drawn.get_children():  # now that their numbers have set the limits
+            moved = ScaledTranslation(aside, 0, figure.dpi_scale_trans)
+            artist.set_transform(axis.transData + moved)
     axis.set(xlabel=against.replace("_", " "), ylabel="right, %", ylim=(0, 100))
     if not axis.xaxis.have_units():  # numbers, not names
         axis.set_xlim(left=0)

@@ -121,6 +121,7 @@ def test_bars_of_equal_shares_stand_beside_one_another():
     drawn = [container.lines[2][0] for container in plot.axes[0].containers]
     at = [bars.get_transform().transform(bars.get_segments()[0])[0, 0] for bars in drawn]
     assert np.diff(at).min() > 4  # pixels
+    assert 7.5 < plot.axes[0].get_xlim()[1] < 8.5
 
 
 def dark(sample):
