@@ -253,7 +253,7 @@ def test_free_memory_decides_how_many_go_at_once(pipe, monkeypatch, free, expect
 
 
 def test_at_least_one_picture_must_be_made_at_once(pipe):
-    with pytest.raises(ValueError, match="most is 0: give at least 1"):
+    with pytest.raises(ValueError, match="0 pictures at once cannot be made"):
         Batcher(pipe, most=0)
 
 

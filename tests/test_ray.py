@@ -153,14 +153,14 @@ def test_the_workers_keep_to_the_size_of_your_store(ray, pipe, tmp_path, monkeyp
     large = tmp_path / f"{'0' * 64}.png"
     with large.open("wb") as file:
         file.truncate(3_000_000_000)
-    plan = sdnb.plan(PROMPT, steps=1, seed=range(6), pipe=pipe)
-    plan.run(store=Store(tmp_path, most_bytes=10**12), engine=TWO)
+    plan, one = sdnb.plan(PROMPT, steps=1, seed=range(6), pipe=pipe), cluster.Ray(1, 1)
+    plan.run(store=Store(tmp_path, most_bytes=10**12), engine=one)
     assert large.exists()
     assert len(Store(tmp_path)) == 7
     large.unlink()
     size = Store(tmp_path).size()
     plan = sdnb.plan(PROMPT, steps=1, seed=range(6, 12), pipe=pipe)
-    plan.run(store=Store(tmp_path, most_bytes=size), engine=TWO)
+    plan.run(store=Store(tmp_path, most_bytes=size), engine=one)
     assert Store(tmp_path).size() <= size * 1.1
 
 
@@ -183,7 +183,7 @@ def story(ray, pipe, tmp_path_factory):
     """A sweep that Ctrl-C ends; then the same again, one of whose workers is killed."""
     start = sdnb.generate("a cat", seed=1, steps=4, pipe=pipe).image
     plan = sdnb.plan(
-        PROMPT, image=start, strength=0.8, steps=20, seed=range(16), guidance=[3, 7.5], pipe=pipe
+        PROMPT, image=start, strength=0.8, steps=20, seed=range(10), guidance=[3, 7.5], pipe=pipe
     )
     kept = Store(tmp_path_factory.mktemp("story"))
     told = {}
@@ -216,13 +216,13 @@ def story(ray, pipe, tmp_path_factory):
 def test_ctrl_c_leaves_ray_but_no_worker_and_what_is_finished(story, ray):
     _, _, told, _ = story
     assert told["busy"] == 2
-    assert 4 <= len(told["first"]) < 32
+    assert 4 <= len(told["first"]) < 20
     assert ray.is_initialized(), "it was there before"
 
 
 def test_the_same_again_makes_only_what_is_missing(story):
     _, kept, told, sheet = story
-    assert len(kept) == len(sheet) == 32
+    assert len(kept) == len(sheet) == 20
     for name, data in told["first"].items():
         assert (kept.folder / name).read_bytes() == data
 

@@ -13,9 +13,9 @@ GO_ON = """
 import torch
 from training import denoiser
 
-few = dict(steps=4, decay=2, batch=4, count=80)
+few = dict(steps=3, decay=2, batch=4, count=80)
 denoiser.train(name="whole", **few)
-for _ in range(4):
+for _ in range(3):
     denoiser.train(name="stopped", minutes=0, **few)
 whole, stopped = (denoiser.load(name).state_dict() for name in ("whole", "stopped"))
 assert all(torch.equal(whole[key], stopped[key]) for key in whole)

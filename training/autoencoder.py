@@ -103,7 +103,7 @@ def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0
         model.load_state_dict(state["model"])
         optimiser.load(state["optimiser"])
         average.values, first = state["average"], state["step"]
-    test = pictures(islice(world.scenes(5), 64))
+    test = pictures(islice(world.scenes(5), 2 * batch))
     started = time.monotonic()
     for step in range(first, steps):
         torch.manual_seed(step)
@@ -120,7 +120,7 @@ def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0
             model.eval()
             with torch.no_grad(), autocast():
                 quality = psnr(model(test, torch.zeros(())), test)
-                noisy = psnr(model(test, 0.3 * torch.randn(64, CHANNELS, 8, 8)), test)
+                noisy = psnr(model(test, 0.3 * torch.randn(2 * batch, CHANNELS, 8, 8)), test)
             model.train()
             run.log(step=step, loss=loss.item(), psnr=quality, psnr_noisy=noisy,
                     seconds=time.monotonic() - started)  # fmt: skip

@@ -30,7 +30,7 @@ def train(steps: int = 800, batch: int = 32, lr: float = 1.5e-3, noise: float = 
         decoder.load_state_dict(state["decoder"])
         optimiser.load(state["optimiser"])
         average.values, first = state["average"], state["step"]
-    test = autoencoder.pictures(islice(world.scenes(5), 64))
+    test = autoencoder.pictures(islice(world.scenes(5), 2 * batch))
     with torch.no_grad():
         test_latents = vae.encode(test).latents
     started = time.monotonic()

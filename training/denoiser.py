@@ -64,7 +64,7 @@ def examples(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     stream = world.scenes(seed)
     latents, texts = [], []
     while sum(map(len, latents)) < count:
-        scenes = list(islice(stream, 250))
+        scenes = list(islice(stream, min(250, count)))
         with autocast():
             latents.append(vae.encode(autoencoder.pictures(scenes)).latents.bfloat16())
             ids = text.tokens(tokenizer, [s.caption for s in scenes])

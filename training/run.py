@@ -23,10 +23,15 @@ def cosine(step: int, steps: int, warm: int = 100, floor: float = 0.02) -> float
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * t))
 
 
+def dtype() -> torch.dtype:
+    """Of what tolerates it: bfloat16 on a CPU that is faster in it, else float32."""
+    faster = device.why_dtype("cpu")[0] == "bfloat16"
+    return torch.bfloat16 if faster else torch.float32
+
+
 def autocast() -> torch.autocast:
     """bfloat16 for what tolerates it, on a CPU that is faster in it; else all in float32."""
-    faster = device.why_dtype("cpu")[0] == "bfloat16"
-    return torch.autocast("cpu", torch.bfloat16, enabled=faster)
+    return torch.autocast("cpu", torch.bfloat16, enabled=dtype() == torch.bfloat16)
 
 
 class Run:

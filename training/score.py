@@ -173,9 +173,9 @@ def main(
         row = rows[title]
         print(f"{title:30} {row['score']:6.1%} ± {interval(row['score'], len(scenes)):.1%}"
               f"   upper bound {row['upper bound']:.1%}", flush=True)  # fmt: skip
-    same = tensor(sheet.pictures(pipe, ["a fox"] * 50, steps, guidance))
+    same = tensor(sheet.pictures(pipe, ["a fox"] * min(50, count), steps, guidance))
     differ = [float((a - b).abs().mean() / 2) for a, b in pairwise(same)]
-    print(f"50 seeds of 'a fox' differ by {np.mean(differ):.3f} of 1.0 on average, "
+    print(f"{len(same)} seeds of 'a fox' differ by {np.mean(differ):.3f} of 1.0 on average, "
           f"at least {min(differ):.3f}")  # fmt: skip
     drawn, real = (np.concatenate(each) for each in seen.values())
     other = np.random.default_rng(0).permutation(len(real))
