@@ -12,6 +12,9 @@ os.environ["SDNB_TIMES"] = "off"
 # torch would start as many threads in each process as there are cores
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The notebooks' stored outputs are of a CPU; whoever names a model wants it on their GPU.
+if "SDNB_MODEL" not in os.environ:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["SDNB_STORE"] = "off"  # a picture from an earlier run would prove nothing
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs the network
 

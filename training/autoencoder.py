@@ -11,6 +11,7 @@ nearly its latents: what the denoiser makes is always only nearly right.
 from __future__ import annotations
 
 import time
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import nn
 
 from training import world
 from training.optimiser import Average, Optimiser
-from training.run import Run, autocast, cosine
+from training.run import DEVICE, Run, ahead, autocast, cosine
 
 CHANNELS, WIDTH = 16, 64
 
@@ -59,7 +60,7 @@ class Trained(nn.Module):
     @torch.no_grad()
     def folded(self) -> AutoencoderTiny:
         """The autoencoder with the normalisation folded into the encoder's last convolution."""
-        vae = new()
+        vae = new().to(DEVICE)
         vae.load_state_dict(self.vae.state_dict())
         last = vae.encoder.layers[-1]
         scale = (self.norm.running_var + self.norm.eps).rsqrt()
@@ -93,7 +94,7 @@ def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0
     """Trains, or goes on from the checkpoint; the last one holds the folded autoencoder."""
     torch.manual_seed(0)
     run = Run("autoencoder")
-    model = Trained().to(memory_format=torch.channels_last)
+    model = Trained().to(DEVICE, memory_format=torch.channels_last)
     optimiser = Optimiser(model, lr=lr, muon_lr=lr)
     average = Average(model, horizon=300)
     first = 0
@@ -103,13 +104,13 @@ def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0
         model.load_state_dict(state["model"])
         optimiser.load(state["optimiser"])
         average.values, first = state["average"], state["step"]
-    test = pictures(islice(world.scenes(5), 2 * batch))
+    test = pictures(islice(world.scenes(5), 2 * batch)).to(DEVICE)
     started = time.monotonic()
-    for step in range(first, steps):
+    for step, x in enumerate(ahead(partial(batch_at, size=batch), first, steps), first):
         torch.manual_seed(step)
-        x = batch_at(step, batch)
-        amount = noise * torch.rand(batch, 1, 1, 1)
-        eps = amount * torch.randn(batch, CHANNELS, 8, 8)
+        x = x.to(DEVICE)
+        amount = noise * torch.rand(batch, 1, 1, 1, device=DEVICE)
+        eps = amount * torch.randn(batch, CHANNELS, 8, 8, device=DEVICE)
         with autocast():
             y = model(x, eps)
         loss = loss_of(y, x)
@@ -119,13 +120,14 @@ def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0
         if step % 50 == 0 or step == steps - 1:
             model.eval()
             with torch.no_grad(), autocast():
-                quality = psnr(model(test, torch.zeros(())), test)
-                noisy = psnr(model(test, 0.3 * torch.randn(2 * batch, CHANNELS, 8, 8)), test)
+                quality = psnr(model(test, torch.zeros((), device=DEVICE)), test)
+                z = 0.3 * torch.randn(2 * batch, CHANNELS, 8, 8, device=DEVICE)
+                noisy = psnr(model(test, z), test)
             model.train()
             run.log(step=step, loss=loss.item(), psnr=quality, psnr_noisy=noisy,
                     seconds=time.monotonic() - started)  # fmt: skip
         if run.due() or step == steps - 1:
-            shadow = Trained()
+            shadow = Trained().to(DEVICE)
             shadow.load_state_dict(model.state_dict())
             average.apply_to(shadow)
             run.save({"model": model.state_dict(), "optimiser": optimiser.state(),
@@ -138,6 +140,6 @@ def load() -> AutoencoderTiny:
     state = Run("autoencoder").load()
     if state is None:
         raise FileNotFoundError("No autoencoder yet: run `python -m training autoencoder` first.")
-    vae = new()
+    vae = new().to(DEVICE)
     vae.load_state_dict(state["vae"])
     return vae.eval()

@@ -9,13 +9,14 @@ trained on while or after the denoiser is.
 from __future__ import annotations
 
 import time
+from functools import partial
 from itertools import islice
 
 import torch
 
 from training import autoencoder, world
 from training.optimiser import Average, Optimiser
-from training.run import Run, autocast, cosine
+from training.run import DEVICE, Run, ahead, autocast, cosine
 
 
 def train(steps: int = 800, batch: int = 32, lr: float = 1.5e-3, noise: float = 0.35) -> None:
@@ -30,17 +31,19 @@ def train(steps: int = 800, batch: int = 32, lr: float = 1.5e-3, noise: float = 
         decoder.load_state_dict(state["decoder"])
         optimiser.load(state["optimiser"])
         average.values, first = state["average"], state["step"]
-    test = autoencoder.pictures(islice(world.scenes(5), 2 * batch))
+    test = autoencoder.pictures(islice(world.scenes(5), 2 * batch)).to(DEVICE)
     with torch.no_grad():
         test_latents = vae.encode(test).latents
     started = time.monotonic()
-    for step in range(first, steps):
-        torch.manual_seed(10**6 + step)
-        x = autoencoder.batch_at(10**6 + step, batch)
+    start, make = 10**6, partial(autoencoder.batch_at, size=batch)
+    for step, x in enumerate(ahead(make, start + first, start + steps), first):
+        torch.manual_seed(start + step)
+        x = x.to(DEVICE)
         with autocast():
             with torch.no_grad():
                 z = vae.encode(x).latents
-            z = z + noise * torch.rand(batch, 1, 1, 1) * torch.randn_like(z)
+            amount = noise * torch.rand(batch, 1, 1, 1, device=DEVICE)
+            z = z + amount * torch.randn_like(z)
             y = decoder(z).float()
         loss = autoencoder.loss_of(y, x)
         loss.backward()

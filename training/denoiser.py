@@ -11,6 +11,7 @@ falls only over the last `decay` steps, so that a run can be prolonged from its 
 from __future__ import annotations
 
 import time
+from functools import partial
 from itertools import islice
 
 import torch
@@ -19,7 +20,7 @@ from diffusers.models.attention_processor import AttnAddedKVProcessor
 
 from training import autoencoder, text, world
 from training.optimiser import Average, Optimiser
-from training.run import WORK, Run, autocast
+from training.run import DEVICE, WORK, Run, ahead, autocast
 
 LEVELS = (160, 256)
 PREDICTION = "v_prediction"
@@ -58,20 +59,24 @@ def examples(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Latents (N, 16, 8, 8) and text embeddings (N, 77, 192) in bfloat16, kept on disk."""
     kept = WORK / f"examples-{seed}-{count}.pt"
     if kept.exists():
-        return torch.load(kept)
+        return torch.load(kept, map_location=DEVICE)
     vae = autoencoder.load().to(memory_format=torch.channels_last)
     tokenizer, encoder = text.load()
-    stream = world.scenes(seed)
+    scenes = list(islice(world.scenes(seed), count))
+    parts = [scenes[i : i + 250] for i in range(0, count, 250)]
     latents, texts = [], []
-    while sum(map(len, latents)) < count:
-        scenes = list(islice(stream, min(250, count)))
+    for part, x in zip(parts, ahead(partial(_pictures, parts), 0, len(parts))):
         with autocast():
-            latents.append(vae.encode(autoencoder.pictures(scenes)).latents.bfloat16())
-            ids = text.tokens(tokenizer, [s.caption for s in scenes])
+            latents.append(vae.encode(x.to(DEVICE)).latents.bfloat16())
+            ids = text.tokens(tokenizer, [s.caption for s in part])
             texts.append(text.encode(encoder, ids).bfloat16())
     both = torch.cat(latents).contiguous(), torch.cat(texts)
     torch.save(both, kept)
     return both
+
+
+def _pictures(parts: list[list[world.Scene]], i: int) -> torch.Tensor:
+    return autoencoder.pictures(parts[i])
 
 
 def flat_then_down(step: int, steps: int, decay: int, warm: int = 100) -> float:
@@ -95,7 +100,7 @@ def train(
         nothing = text.encode(encoder, text.tokens(tokenizer, [""])).bfloat16()
     model = new()
     model.set_attn_processor(AttnAddedKVProcessor())  # explicit: faster backward at these sizes
-    model = model.to(memory_format=torch.channels_last).train()
+    model = model.to(DEVICE, memory_format=torch.channels_last).train()
     plain = ("conv_in", "conv_out", "time_embedding")
     optimiser = Optimiser(model, lr=lr, muon_lr=muon_lr, plain=plain)
     average = Average(model, horizon=250)
@@ -110,12 +115,14 @@ def train(
     started, recent = time.monotonic(), []
     for step in range(first, steps):
         torch.manual_seed(1000 + step)
-        pick = torch.randint(0, len(latents), (batch,))
+        pick = torch.randint(0, len(latents), (batch,), device=DEVICE)
         x = latents[pick].float().contiguous(memory_format=torch.channels_last)
-        context = torch.where(torch.rand(batch, 1, 1) < 0.1, nothing, texts[pick]).float()
+        left_out = torch.rand(batch, 1, 1, device=DEVICE) < 0.1
+        context = torch.where(left_out, nothing, texts[pick]).float()
         noise = torch.randn_like(x)
         # one timestep from each of `batch` equal slices: less variance than independent draws
-        t = ((torch.randperm(batch) + torch.rand(batch)) * 1000 / batch).long()
+        slices = torch.randperm(batch, device=DEVICE) + torch.rand(batch, device=DEVICE)
+        t = (slices * 1000 / batch).long()
         noisy = scheduler.add_noise(x, noise, t)
         target = noise if prediction == "epsilon" else scheduler.get_velocity(x, noise, t)
         with autocast():
@@ -146,7 +153,7 @@ def load(name: str = "denoiser") -> UNet2DConditionModel:
     state = Run(name).load()
     if state is None:
         raise FileNotFoundError("No denoiser yet: run `python -m training denoiser` first.")
-    model = new()
+    model = new().to(DEVICE)
     for p, v in zip(model.parameters(), state["average"]):
         p.data.copy_(v)
     return model.eval()

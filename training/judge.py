@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -19,7 +20,7 @@ from torch import nn
 
 from training import autoencoder, world
 from training.optimiser import Optimiser
-from training.run import Run, autocast, cosine
+from training.run import DEVICE, Run, ahead, autocast, cosine
 
 GRID = 16
 COLORS = [*world.BACKGROUNDS, *(c for c in dict.fromkeys(world.UNNAMED) if c != (255, 255, 255))]
@@ -103,17 +104,24 @@ def truth(scenes: list[world.Scene]) -> tuple[torch.Tensor, torch.Tensor, torch.
     return centres, names, colors
 
 
+def batch_at(step: int, size: int) -> tuple[torch.Tensor, ...]:
+    """The step's own pictures, and what `truth` says of them."""
+    scenes = list(islice(world.scenes(10**7 + step), size))
+    return autoencoder.pictures(scenes), *truth(scenes)
+
+
 def worn(x: torch.Tensor, vae: nn.Module) -> torch.Tensor:
     """The pictures as a generator might make them: half through the autoencoder, blur, noise."""
     half = len(x) // 2
     with torch.no_grad(), autocast():
         z = vae.encode(x[:half]).latents
-        z = z + torch.rand(half, 1, 1, 1) * 0.5 * torch.randn_like(z)
+        z = z + torch.rand(half, 1, 1, 1, device=DEVICE) * 0.5 * torch.randn_like(z)
         x = torch.cat([vae.decode(z).sample.float(), x[half:]])
     soft = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-    mix = torch.rand(len(x), 1, 1, 1) * (torch.rand(len(x), 1, 1, 1) < 0.5)
+    each = len(x), 1, 1, 1
+    mix = torch.rand(each, device=DEVICE) * (torch.rand(each, device=DEVICE) < 0.5)
     x = x + mix * (soft - x)
-    return (x + 0.1 * torch.rand(len(x), 1, 1, 1) * torch.randn_like(x)).clamp(-1, 1)
+    return (x + 0.1 * torch.rand(each, device=DEVICE) * torch.randn_like(x)).clamp(-1, 1)
 
 
 def train(steps: int = 480, batch: int = 64, lr: float = 2e-3) -> None:
@@ -121,7 +129,7 @@ def train(steps: int = 480, batch: int = 64, lr: float = 2e-3) -> None:
     torch.manual_seed(4)
     run = Run("judge")
     vae = autoencoder.load().to(memory_format=torch.channels_last)
-    model = Judge().to(memory_format=torch.channels_last)
+    model = Judge().to(DEVICE, memory_format=torch.channels_last)
     optimiser = Optimiser(model, lr=lr, muon_lr=lr, plain=("centre", "name", "color"))
     first = 0
     if state := run.load():
@@ -129,11 +137,10 @@ def train(steps: int = 480, batch: int = 64, lr: float = 2e-3) -> None:
         optimiser.load(state["optimiser"])
         first = state["step"]
     started = time.monotonic()
-    for step in range(first, steps):
+    for step, given in enumerate(ahead(partial(batch_at, size=batch), first, steps), first):
         torch.manual_seed(step)
-        scenes = list(islice(world.scenes(10**7 + step), batch))
-        centres, names, colors = truth(scenes)
-        x = worn(autoencoder.pictures(scenes), vae)
+        pictures, centres, names, colors = (part.to(DEVICE) for part in given)
+        x = worn(pictures, vae)
         with autocast():
             heat, logits, color = model(x)
         heat, logits, color = heat.float(), logits.float(), color.float()
@@ -165,6 +172,6 @@ def load() -> Judge:
     state = Run("judge").load()
     if state is None:
         raise FileNotFoundError("No judge yet: run `python -m training judge` first.")
-    model = Judge()
+    model = Judge().to(DEVICE)
     model.load_state_dict(state["model"])
     return model.eval()

@@ -45,7 +45,10 @@ class Optimiser:
             else:
                 rest.append(p)
         self.groups = dict(groups)
-        self.momentum = {shape: torch.zeros(len(ps), *shape) for shape, ps in self.groups.items()}
+        self.momentum = {
+            shape: torch.zeros(len(ps), *shape, device=ps[0].device)
+            for shape, ps in self.groups.items()
+        }
         self.adam = torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
         self.lr, self.muon_lr = lr, muon_lr
 

@@ -24,6 +24,7 @@ import torch
 from scipy import linalg
 
 from training import autoencoder, export, judge, sheet, world
+from training.run import DEVICE
 
 Seen = tuple[list[judge.Found], str]
 TABLE = Path(__file__).parent / "scores.json"
@@ -115,7 +116,7 @@ def asked(task: Task, count: int, seed: int = 99) -> list[world.Scene]:
 def tensor(images) -> torch.Tensor:
     """PIL pictures as (B, 3, 128, 128) in [-1, 1]."""
     array = np.stack([np.asarray(i) for i in images])
-    return torch.from_numpy(array).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    return torch.from_numpy(array).to(DEVICE).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def share(task: Task, scenes: list[world.Scene], pictures: torch.Tensor, eye: judge.Judge) -> float:
@@ -142,7 +143,7 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
 
 def features(pictures: torch.Tensor, eye: judge.Judge) -> np.ndarray:
     """What the judge makes of pictures before it names things, (N, 192): mean over places."""
-    return torch.cat([eye.features(part).mean((2, 3)) for part in pictures.split(64)]).numpy()
+    return torch.cat([eye.features(part).mean((2, 3)) for part in pictures.split(64)]).cpu().numpy()
 
 
 @torch.inference_mode()
@@ -156,8 +157,8 @@ def main(
     for title, task in TASKS.items():
         scenes = asked(task, count // task.share)
         real = torch.cat(
-            [vae.decode(vae.encode(autoencoder.pictures(scenes[i : i + 50])).latents).sample
-             for i in range(0, len(scenes), 50)]
+            [vae.decode(vae.encode(part).latents).sample
+             for part in autoencoder.pictures(scenes).to(DEVICE).split(50)]
         )  # fmt: skip
         started = time.monotonic()
         texts = [world.sentence(Random(0), s, plain=True) for s in scenes]

@@ -13,6 +13,7 @@ from diffusers import DiffusionPipeline
 
 from sdnb import image_grid, schedulers
 from training import export, world
+from training.run import DEVICE
 
 
 def prompts(count: int, seed: int, held: bool = True) -> list[str]:
@@ -25,12 +26,13 @@ def pictures(
     pipe: DiffusionPipeline, texts: list[str], steps: int = 25, guidance: float = 5.0,
     scheduler: str = "DPM++ 2M",
 ):  # fmt: skip
-    """One picture a prompt, seeds 0, 1, 2, …, in batches of 16."""
+    """One picture a prompt, seeds 0, 1, 2, …, in batches as large as the device likes."""
     pipe.scheduler = schedulers.make(scheduler, pipe.scheduler)
     pipe.set_progress_bar_config(disable=True)
     images = []
-    for i in range(0, len(texts), 16):
-        part = texts[i : i + 16]
+    size = 16 if DEVICE == "cpu" else 64
+    for i in range(0, len(texts), size):
+        part = texts[i : i + size]
         seeds = [torch.Generator().manual_seed(i + j) for j in range(len(part))]
         images += pipe(
             part, num_inference_steps=steps, guidance_scale=guidance, generator=seeds

@@ -21,7 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training import world
 from training.optimiser import Optimiser
-from training.run import WORK, Run, autocast, cosine
+from training.run import DEVICE, WORK, Run, autocast, cosine
 
 WIDTH, LENGTH = 192, 77
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -79,9 +79,10 @@ def new(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 def tokens(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
     """Token ids (B, 77), padded and cut as the pipeline does it."""
-    return tokenizer(
+    both = tokenizer(
         texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
-    ).input_ids
+    )
+    return both.input_ids.to(DEVICE)
 
 
 class Probe(nn.Module):
@@ -119,13 +120,13 @@ def train(steps: int = 700, batch: int = 128, lr: float = 2e-3) -> None:
         return
     tokenizer = make_tokenizer(WORK / "tokenizer")
     model, probe = new(tokenizer).train(), Probe()
-    both = nn.ModuleDict({"text": model, "probe": probe})
+    both = nn.ModuleDict({"text": model, "probe": probe}).to(DEVICE)
     optimiser = Optimiser(both, lr=lr, muon_lr=lr, plain=("embed", "queries", "heads"))
     stream = world.scenes(seed=2)
     started = time.monotonic()
     for step in range(steps):
         scenes = list(islice(stream, batch))
-        truth = torch.tensor([answers(s) for s in scenes])  # (B, 6)
+        truth = torch.tensor([answers(s) for s in scenes], device=DEVICE)  # (B, 6)
         with autocast():
             logits = probe(encode(model, tokens(tokenizer, [s.caption for s in scenes])))
         loss = sum(
@@ -141,7 +142,7 @@ def train(steps: int = 700, batch: int = 128, lr: float = 2e-3) -> None:
                 step=step, loss=loss.item(), worst=min(right), seconds=time.monotonic() - started
             )
     scenes = list(islice(world.scenes(seed=3, held=True), 1000))
-    truth = torch.tensor([answers(s) for s in scenes])
+    truth = torch.tensor([answers(s) for s in scenes], device=DEVICE)
     with torch.no_grad():
         logits = probe(encode(model.eval(), tokens(tokenizer, [s.caption for s in scenes])))
     for i, (question, x) in enumerate(zip(ANSWERS, logits)):
@@ -155,6 +156,6 @@ def load() -> tuple[CLIPTokenizer, CLIPTextModel]:
     if state is None:
         raise FileNotFoundError("No text encoder yet: run `python -m training text` first.")
     tokenizer = CLIPTokenizer.from_pretrained(WORK / "tokenizer")
-    model = new(tokenizer)
+    model = new(tokenizer).to(DEVICE)
     model.load_state_dict(state["text"])
     return tokenizer, model.eval()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
 FONT = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"  # Debian's fonts-noto-color-emoji
 CELLS, CELL = 8, 16  # cells a side, pixels a cell
@@ -125,6 +125,8 @@ class Scene:
 @cache
 def sprite(name: str, pixels: int) -> Image.Image:
     """The object's artwork, cropped and fitted into a square of `pixels`, RGBA."""
+    if not features.check("raqm"):
+        raise RuntimeError("Pillow draws joined emoji, such as the astronaut, only with Raqm.")
     font = ImageFont.truetype(FONT, 109)  # the only size of the font's bitmaps
     canvas = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
     ImageDraw.Draw(canvas).text((10, 10), PICTURES[name], font=font, embedded_color=True)
