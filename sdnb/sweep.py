@@ -48,7 +48,7 @@ def generate(
         guidance: classifier-free guidance scale, 0 or more; 7.5 where not given.
         scheduler: a name of `sdnb.schedulers.names()`; the model's own where not given.
         seed: of the starting noise, always drawn on the CPU; where not given one is drawn, and
-            recorded in the sample.
+            recorded in the sample. Before torch 2.12 half precision draws other noise than float32.
         width: pixels; the model's own where not given.
         height: pixels; the model's own where not given.
         image: a picture to start from (image to image): a PIL picture, a file, a `Sample`. It is
