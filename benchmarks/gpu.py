@@ -48,14 +48,12 @@ def speed(folder: str, runs: int) -> Table:
     """Loops by hand and sdnb, in turns."""
     import diffusers
 
-    by_hand, bare = timed(
-        lambda: diffusers.StableDiffusionPipeline.from_pretrained(
-            folder, dtype=torch.float16, safety_checker=None
-        ).to("cuda")
-    )
+    bare = diffusers.StableDiffusionPipeline.from_pretrained(
+        folder, dtype=torch.float16, safety_checker=None
+    ).to("cuda")
     bare.set_progress_bar_config(disable=True)
-    ours, pipe = timed(lambda: sdnb.load(folder))
-    table: Table = {"load": {"diffusers, s": by_hand, "sdnb, s": ours}}
+    pipe = sdnb.load(folder)
+    table: Table = {}
     for name, axes in {
         "one picture, 50 steps": {"steps": [50]},
         "12/24/38/50 steps": {"steps": [12, 24, 38, 50]},
@@ -75,24 +73,20 @@ def speed(folder: str, runs: int) -> Table:
             "sdnb, weights in torch's own order": by_us,
         }  # fmt: skip
         seconds: dict[str, list[float]] = {way: [] for way in ways}
-        images = {}
+        images, peaks = {}, {}
         for i in range(runs + 1):  # the first is a warm-up
             for way, run in ways.items():
                 own = way.endswith("own order")
                 pipe.unet.to(memory_format=torch.contiguous_format if own else torch.channels_last)
                 torch.cuda.reset_peak_memory_stats()
                 took, images[way] = timed(run)
+                peaks[f"{way}, peak MB"] = torch.cuda.max_memory_allocated() / 1e6
                 seconds[way] += [took] if i else []
         pairs = zip(images["diffusers"], images["sdnb"])
         off = [np.abs(np.asarray(a, int) - np.asarray(b, int)).mean() for a, b in pairs]
         row = {f"{way}, s": statistics.median(each) for way, each in seconds.items()}
         ratio = statistics.median(a / b for a, b in zip(seconds["diffusers"], seconds["sdnb"]))
-        peak = torch.cuda.max_memory_allocated() / 1e6
-        table[name] = row | {
-            "times as fast": ratio,
-            "difference": float(max(off)),
-            "peak, MB": peak,
-        }
+        table[name] = row | {"times as fast": ratio, "difference": float(max(off))} | peaks
     return table
 
 
@@ -113,33 +107,33 @@ def batches(folder: str, runs: int) -> Table:
 
 
 def memory(folder: str, runs: int) -> Table:
-    """A GPU that is nearly full."""
-    table: Table = {}
-    for free in (15_000, 8_000, 4_000, 3_000, 2_200, 1_500):
-        sdnb.clear()
-        torch.cuda.empty_cache()
-        left = torch.cuda.mem_get_info()[0]
-        ballast = torch.empty(left - free * 10**6, dtype=torch.uint8, device="cuda")
-        row = table[f"{free:,} MB free"] = {}
-        try:
-            loading, pipe = timed(lambda: sdnb.load(folder))
-            rows: list[int] = []
-            hook = pipe.unet.register_forward_hook(
-                lambda *given, rows=rows: rows.append(len(given[1][0]))
-            )
-            plan = sdnb.plan(PROMPT, steps=4, seed=range(16), pipe=pipe)
-            making, sheet = timed(lambda plan=plan: plan.run(store=False))
-            hook.remove()
-            failed = sum("error" in sample.facts for sample in sheet)
-            row |= {
-                "load, s": loading, "16 pictures, s": making, "at once": max(rows) / 2,
-                "failed": failed, "in turns": float(pipe.unet.device.type == "cpu"),
-            }  # fmt: skip
-            del plan, sheet, pipe
-        except MemoryError as error:
-            print(f"{free:,} MB free: {error}")
-        del ballast
-    return table
+    """A GPU that is nearly full; megabytes that are left."""
+    sizes = (15_000, 8_000, 4_000, 3_000, 2_200, 1_500)
+    return {f"{free:,} MB free": nearly_full(folder, free * 10**6) for free in sizes}
+
+
+def nearly_full(folder: str, free: int) -> dict[str, float]:
+    """What becomes of loading and 16 pictures where so many bytes are free."""
+    sdnb.clear()
+    torch.cuda.empty_cache()
+    if (left := torch.cuda.mem_get_info()[0]) < free:
+        return {}
+    ballast = torch.empty(left - free, dtype=torch.uint8, device="cuda")  # noqa: F841
+    rows: list[int] = []
+    try:
+        loading, pipe = timed(lambda: sdnb.load(folder))
+        hook = pipe.unet.register_forward_hook(lambda *given: rows.append(len(given[1][0])))
+        plan = sdnb.plan(PROMPT, steps=4, seed=range(16), pipe=pipe)
+        making, sheet = timed(lambda: plan.run(store=False))
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        print(f"{free / 1e6:,.0f} MB free: {error}")
+        return {"failed": 16}
+    hook.remove()
+    return {
+        "load, s": loading, "16 pictures, s": making, "at once": max(rows) / 2,
+        "failed": sum("error" in sample.facts for sample in sheet),
+        "in turns": float(pipe.unet.device.type == "cpu"),
+    }  # fmt: skip
 
 
 def stop(folder: str, runs: int) -> Table:
@@ -153,8 +147,8 @@ def stop(folder: str, runs: int) -> Table:
         def note(*_: Any, calls: list[float] = calls, asked: list[float] = asked) -> None:
             calls.append(time.perf_counter())
             if len(calls) == 20:
-                threading.Timer(0.0, lambda: signal.raise_signal(signal.SIGINT)).start()
                 asked.append(time.perf_counter())
+                threading.Timer(0.0, lambda: signal.raise_signal(signal.SIGINT)).start()
 
         hook = pipe.unet.register_forward_hook(note)
         with contextlib.suppress(KeyboardInterrupt):
@@ -185,6 +179,7 @@ def main() -> None:
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {args.runs} runs")
     whole = {}
     for part in args.only:
+        sdnb.clear()  # what one part has changed
         whole[part] = table = PARTS[part](args.folder, args.runs)
         columns = list(dict.fromkeys(c for row in table.values() for c in row))
         print(f"\n| {part:24} | " + " | ".join(columns) + " |")

@@ -1,7 +1,5 @@
 """The embedded model: its files, and that it needs nothing from sdnb."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +7,7 @@ import pytest
 from PIL import Image
 
 from sdnb import emoji
+from tests import programs
 
 FOLDER = Path(emoji.__file__).parent
 
@@ -22,9 +21,7 @@ image = pipe("a red circle on a white background", num_inference_steps=10).image
 image.save({str(tmp_path / "a.png")!r})
 print(image.size, "sdnb" in sys.modules)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    done = programs.run("-c", program, cwd=tmp_path, check=True)
     assert done.stdout.strip() == "(128, 128) False"
     assert "were not used" not in done.stderr
     assert "newly initialized" not in done.stderr

@@ -1,8 +1,6 @@
 """generate, against the plain pipeline called as a person would call it."""
 
 import copy
-import subprocess
-import sys
 
 import diffusers
 import numpy as np
@@ -12,6 +10,7 @@ from PIL import Image
 
 import sdnb
 from sdnb import pipelines, schedulers
+from tests import programs
 
 PROMPT = "two red squares on a blue background"
 
@@ -145,7 +144,7 @@ def test_the_code_of_a_sample_makes_the_same_pixels_with_diffusers_alone(pipe, t
     code = sample.code()
     assert "import sdnb" not in code  # only the folder of the weights is asked for
     program = f"{code}\n.save({str(tmp_path / 'again.png')!r})".replace("\nimage\n.", "\nimage.")
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    programs.run("-c", program, cwd=tmp_path, check=True)
     assert np.array_equal(pixels(sample.image), pixels(Image.open(tmp_path / "again.png")))
 
 
@@ -155,7 +154,7 @@ def test_the_code_makes_the_same_pixels_with_every_scheduler(pipe, tmp_path):
         for i, name in enumerate(sdnb.schedulers.names())
     }
     code = "\n".join(f"{s.code()}\nimage.save({str(tmp_path / n)!r})" for n, s in made.items())
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    programs.run("-c", code, cwd=tmp_path, check=True)
     for name, sample in made.items():
         again = pixels(Image.open(tmp_path / name))
         assert np.array_equal(pixels(sample.image), again), sample.settings.scheduler
@@ -173,7 +172,7 @@ def test_the_code_says_what_a_person_changed_in_the_scheduler(pipe, tmp_path, st
         start = tmp_path / "start.png"
     sample = sdnb.generate("a fox", image=start, steps=4, seed=3, pipe=mine)
     code = f"{sample.code()}\nimage.save({str(tmp_path / 'again.png')!r})"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    programs.run("-c", code, cwd=tmp_path, check=True)
     assert np.array_equal(pixels(sample.image), pixels(Image.open(tmp_path / "again.png")))
 
 

@@ -12,7 +12,9 @@ from PIL import Image
 import sdnb
 from sdnb import device, pipelines, schedulers
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs an NVIDIA GPU, and SDNB_MODEL=emoji to see it"
+)
 PROMPT = "two red squares on a blue background"
 
 
@@ -109,7 +111,7 @@ def test_where_the_gpus_memory_runs_out_fewer_are_decoded_at_once(gpu, monkeypat
 
 def test_a_model_that_does_not_fit_takes_turns_and_makes_the_same_picture(gpu, heard):
     half = sdnb.load("emoji", device="cuda", dtype="float16")
-    whole = sdnb.generate(PROMPT, seed=1, pipe=half, store=False).image
+    whole = sdnb.generate(PROMPT, steps=25, seed=1, pipe=half, store=False).image
     del half
     sdnb.clear()
     weights = 2 * sum(sum(p.numel() for p in m.parameters())
@@ -124,11 +126,13 @@ def test_a_model_that_does_not_fit_takes_turns_and_makes_the_same_picture(gpu, h
     assert "its parts are kept in main memory and take turns on the GPU" in heard()[-1]
     plan = sdnb.plan(PROMPT, steps=25, seed=[1, 2], pipe=turns)
     made = plan.run(store=False).samples
-    assert apart(made[0].image, whole) < 2
+    assert apart(made[0].image, whole) < 1
     assert turns.unet.device.type == "cpu"
 
 
 def test_clear_gives_the_gpus_memory_back():
+    sdnb.load("emoji", device="cuda", dtype="bfloat16")
+    sdnb.generate("a fox", steps=2, store=False)  # libraries keep some that they work in
     sdnb.clear()
     gc.collect()
     torch.cuda.empty_cache()

@@ -1,8 +1,6 @@
 """Pictures to start from: image to image, inpainting, variations."""
 
 import copy
-import subprocess
-import sys
 
 import diffusers
 import numpy as np
@@ -13,6 +11,7 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWi
 
 import sdnb
 from sdnb import pictures, views
+from tests import programs
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +143,7 @@ def test_the_code_makes_the_same_picture_in_a_fresh_process(masked, pipe, fox, h
                            scheduler="DPM++ 2M", pipe=pipe)  # fmt: skip
     again = tmp_path / "again.png"
     code = sample.code() + f"\nimage.save({str(again)!r})\n"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+    programs.run("-c", code, cwd=tmp_path, check=True)
     assert np.array_equal(np.asarray(Image.open(again)), np.asarray(sample.image))
 
 

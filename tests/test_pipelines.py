@@ -1,8 +1,6 @@
 """Other pipelines than Stable Diffusion 1: small ones with random weights, from a folder."""
 
 import copy
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ from PIL import Image
 
 import sdnb
 from sdnb import pipelines, previews, tokens, views
-from tests import toys
+from tests import programs, toys
 
 
 @pytest.fixture(scope="module", params=toys.FAMILIES)
@@ -86,7 +84,7 @@ def test_the_code_makes_the_same_picture_in_a_fresh_process(toy, family, tmp_pat
         long = "a fox on a blue background " * 14
         made["long.png"] = sdnb.generate(long, seed=1, steps=2, long_prompt="chunk", pipe=toy)
     code = "\n".join(f"{s.code()}\nimage.save({str(tmp_path / n)!r})" for n, s in made.items())
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    programs.run("-c", code, cwd=tmp_path, check=True)
     for name, sample in made.items():
         again = np.asarray(Image.open(tmp_path / name))
         assert np.array_equal(again, np.asarray(sample.image)), name

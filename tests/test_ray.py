@@ -1,6 +1,5 @@
 """Sweeps on Ray: the same pictures, whatever is killed, interrupted or broken on the way."""
 
-import contextlib
 import json
 import os
 import pickle
@@ -17,9 +16,10 @@ import diffusers
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 import sdnb
-from sdnb import Store, cluster, generation, pipelines, worker
+from sdnb import Settings, Store, cluster, generation, pipelines, worker
 
 ROOT = Path(__file__).parent.parent
 PROMPT = "a fox on a blue background"
@@ -76,6 +76,19 @@ def when(condition, act):
     return thread
 
 
+def drawing(act=lambda settings: None):
+    """A worker that loads no model, so that it starts at once: `act`, then an empty picture."""
+
+    class Drawing(worker.Worker):  # a class that has no name elsewhere is sent as it is
+        def _made(self, number, jobs):
+            for i, job in jobs.items():
+                settings = Settings.from_dict(json.loads(job["settings"]))
+                act(settings)
+                yield i, sdnb.Sample(Image.new("RGB", (8, 8)), settings, {"model": "emoji"})
+
+    return Drawing
+
+
 def difference(a, b):
     return np.abs(np.asarray(a.image, int) - np.asarray(b.image, int)).max()
 
@@ -126,12 +139,13 @@ def test_a_row_that_fails_is_a_grey_cell_with_the_sentence(swept):
         assert sample.image.getextrema() == ((208, 208), (212, 212), (216, 216))
 
 
-def test_where_every_row_fails_the_first_error_is_raised(swept):
-    plan, kept, _ = swept
-    [fox] = {id(p): p for p in plan.pipes if pipelines.origin_of(p).model != "emoji"}.values()
-    gone = sdnb.plan(PROMPT, pipe=fox, steps=2, seed=[1, 2])
-    with pytest.raises(ValueError, match="is no model: give 'emoji', a folder that exists"):
-        gone.run(store=kept, engine=cluster.Ray(1, 1))
+def test_where_every_row_fails_the_first_error_is_raised(ray, pipe, monkeypatch):
+    def fail(settings):
+        raise ValueError(f"no picture of seed {settings.seed}")
+
+    monkeypatch.setattr(cluster, "Worker", drawing(fail))
+    with pytest.raises(ValueError, match="no picture of seed 1"):
+        sdnb.compare(PROMPT, seed=[1, 2], pipe=pipe, store=False, engine=cluster.Ray(1, 1))
 
 
 def test_the_workers_keep_their_pictures_in_the_store_of_the_local_run(swept, pipe):
@@ -147,24 +161,8 @@ def test_the_workers_keep_their_pictures_in_the_store_of_the_local_run(swept, pi
     assert [s.facts for s in again] == [s.facts for s in emoji(plan, sheet)]
 
 
-def test_the_workers_keep_to_the_size_of_your_store(ray, pipe, tmp_path, monkeypatch):
-    """Not to the usual one: no small store grows, and of a large one nothing is dropped."""
-    monkeypatch.setattr(Store, "put", lambda *_: None)  # here, not where the workers are
-    large = tmp_path / f"{'0' * 64}.png"
-    with large.open("wb") as file:
-        file.truncate(3_000_000_000)
-    plan, one = sdnb.plan(PROMPT, steps=1, seed=range(6), pipe=pipe), cluster.Ray(1, 1)
-    plan.run(store=Store(tmp_path, most_bytes=10**12), engine=one)
-    assert large.exists()
-    assert len(Store(tmp_path)) == 7
-    large.unlink()
-    size = Store(tmp_path).size()
-    plan = sdnb.plan(PROMPT, steps=1, seed=range(6, 12), pipe=pipe)
-    plan.run(store=Store(tmp_path, most_bytes=size), engine=one)
-    assert Store(tmp_path).size() <= size * 1.1
-
-
-def test_of_rows_with_different_steps_the_shortest_come_first(ray, pipe):
+def test_of_rows_with_different_steps_the_shortest_come_first(ray, pipe, monkeypatch):
+    monkeypatch.setattr(cluster, "Worker", drawing())
     plan = sdnb.plan(PROMPT, steps=[40, 4, 3, 2], seed=1, pipe=pipe)
     with cluster.opened(cluster.Ray(1, 1)) as remote:
         jobs = [
@@ -237,33 +235,35 @@ def test_a_worker_killed_in_mid_sweep_costs_nothing_but_time(story):
 
 
 def test_a_row_that_kills_its_worker_does_not_end_the_others(ray, pipe, monkeypatch, tmp_path):
-    me = os.getpid()
+    def die(settings):
+        if settings.seed == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    class PoisonScheduler(
-        diffusers.DDIMScheduler
-    ):  # a class that has no name elsewhere is sent as it is
-        def set_timesteps(self, *args, **kwargs):
-            if os.getpid() != me:
-                os.kill(os.getpid(), signal.SIGKILL)
-            super().set_timesteps(*args, **kwargs)
-
-    monkeypatch.setattr(pipe, "scheduler", PoisonScheduler.from_config(pipe.scheduler.config))
+    monkeypatch.setattr(cluster, "Worker", drawing(die))
     monkeypatch.setattr(cluster, "TRIES", 1)
-    monkeypatch.setattr(cluster, "_marked", lambda _: contextlib.nullcontext())
     kept = Store(tmp_path)
-    names = ["PoisonScheduler", "LMS"]
-    sheet = sdnb.compare(
-        PROMPT, scheduler=names, steps=2, seed=1, pipe=pipe, store=kept, engine=cluster.Ray(1, 1)
-    )
+    sheet = sdnb.compare(PROMPT, seed=[1, 2], pipe=pipe, store=kept, engine=cluster.Ray(1, 1))
     assert sheet[0].facts["error"].startswith("The worker that made it died, 2 times")
     assert "error" not in sheet[1].facts
-    [path] = kept.folder.glob("*.png")  # no worker knew of the store: the driver has put it there
+    [path] = kept.folder.glob("*.png")  # these workers keep nothing: the driver has put it there
     assert sdnb.read(path).settings == sheet[1].settings
 
 
 DRIVER = """
-import sys, sdnb
-from sdnb import Store, cluster
+import json, sys, time
+import sdnb
+from PIL import Image
+from sdnb import Store, cluster, worker
+
+class Slow(worker.Worker):
+    # one that loads no model, so that it starts at once
+    def _made(self, number, jobs):
+        for i, job in jobs.items():
+            time.sleep(0.3)
+            settings = sdnb.Settings.from_dict(json.loads(job["settings"]))
+            yield i, sdnb.Sample(Image.new("RGB", (8, 8)), settings, {"model": "emoji"})
+
+cluster.Worker = Slow
 pipe = sdnb.load("emoji", device="cpu")
 plan = sdnb.plan("a fox", steps=100, seed=range(40), pipe=pipe)
 print("ready", flush=True)
@@ -332,7 +332,8 @@ GPUS = """
 import os
 import ray, sdnb
 from PIL import Image
-from sdnb import cluster, worker
+from sdnb import cluster, device, worker
+device.best = lambda: "cpu"  # the driver has no GPU
 ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
 
 class Drawn(worker.Worker):
@@ -353,7 +354,7 @@ for sample in sheet:
 
 def test_on_a_cluster_with_gpus_each_has_one_worker_that_sees_no_other(ray, tmp_path):
     """The GPUs are numbers that Ray is told: who is placed where, not what is made there."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "CUDA_"))}
     done = subprocess.run(
         [sys.executable, "-c", GPUS], cwd=ROOT, text=True, env=environment, capture_output=True
     )
@@ -396,11 +397,11 @@ def test_a_worker_that_no_machine_has_room_for_is_refused(ray, pipe):
         sdnb.compare(PROMPT, steps=[1, 2], pipe=pipe, engine=cluster.Ray(cpus=64))
 
 
-def results(pipe, rows, sdnb=None):
+def results(pipe, rows, sdnb=None, store=None):
     """What a worker, here in this process, gives for these rows: number -> result."""
     pyarrow = pytest.importorskip("pyarrow")
     here = generation.version_of("sdnb")
-    one = worker.Worker([worker.Recipe.of(pipe, "cpu")], None, None, None, None, sdnb or here)
+    one = worker.Worker([worker.Recipe.of(pipe, "cpu")], None, store, None, None, sdnb or here)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(worker, "_stop_if_told", lambda: None)  # Ray tells its own processes
@@ -421,6 +422,25 @@ def rows(ray, pipe):
         cluster._row(cluster.Job(i, settings, pipe, made_by), 0)
         for i, settings in enumerate(plan.settings)
     ]
+
+
+def test_a_worker_keeps_to_the_size_of_your_store(rows, pipe, tmp_path):
+    """Not to the usual one: no small store grows, and of a large one nothing is dropped."""
+    large = tmp_path / f"{'0' * 64}.png"
+    with large.open("wb") as file:
+        file.truncate(3_000_000_000)
+
+    def keep(rows, most_bytes):
+        with cluster._marked(Store(tmp_path, most_bytes)) as shared:
+            results(pipe, rows, store=pickle.loads(pickle.dumps(shared)))
+
+    keep(rows[:1], 10**12)
+    assert large.exists()
+    assert len(Store(tmp_path)) == 2
+    large.unlink()
+    one = Store(tmp_path).size()
+    keep(rows[1:], 2 * one)
+    assert 0 < Store(tmp_path).size() <= 2.2 * one
 
 
 def test_a_worker_with_other_versions_says_so_instead_of_making_another_picture(rows, pipe):

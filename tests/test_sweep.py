@@ -3,7 +3,6 @@ import io
 import json
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 
@@ -15,6 +14,7 @@ from PIL import Image
 
 import sdnb
 from sdnb import Settings, axes, generation, live, pipelines, previews, schedulers, turns
+from tests import programs
 
 PROMPT = "a fox on a blue background"
 
@@ -257,10 +257,7 @@ sdnb.compare("a fox", steps=[2, 3, 4, 5], seed=1, store=Store(sys.argv[1]),
 
 def test_a_sweep_that_was_killed_makes_only_what_is_missing(tmp_path):
     def run(most):
-        return subprocess.run(
-            [sys.executable, "-c", KILLED, str(tmp_path / "store"), str(most)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        return programs.run("-c", KILLED, tmp_path / "store", most, cwd=tmp_path)
 
     killed = run(2)
     assert killed.returncode == -signal.SIGKILL

@@ -12,29 +12,18 @@ from PIL import Image
 
 import sdnb
 from sdnb import __main__, device
+from tests import programs
 
 
 def sdnb_in(folder, *words):
-    shown = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
-    command = [sys.executable, "-m", "sdnb", *words]
-    return subprocess.run(command, cwd=folder, env=shown, capture_output=True, text=True)
+    return programs.run("-m", "sdnb", *words, cwd=folder)
 
 
 def test_several_steps_make_a_sheet_and_its_pictures(tmp_path):
-    done = sdnb_in(
-        tmp_path,
-        "a fox",
-        "--steps",
-        "1",
-        "2",
-        "3",
-        "--seed",
-        "510",
-        "--model",
-        "emoji",
-        "-o",
-        "s.png",
-    )
+    shown = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
+    words = "--steps 1 2 3 --seed 510 --model emoji -o s.png"
+    command = [sys.executable, "-m", "sdnb", "a fox", *words.split()]
+    done = subprocess.run(command, cwd=tmp_path, env=shown, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["s.png", "s-1.png", "s-2.png", "s-3.png"]
     assert sdnb.read(tmp_path / "s-3.png").settings == sdnb.Settings(

@@ -1,8 +1,5 @@
 """Prompts that are longer than the model reads."""
 
-import subprocess
-import sys
-
 import compel
 import numpy as np
 import pytest
@@ -11,7 +8,7 @@ from PIL import Image
 
 import sdnb
 from sdnb import tokens
-from tests import toys
+from tests import programs, toys
 
 LONG = "a fox on a blue background " * 14 + "and a cat"  # 14 * 6 + 3 = 87 tokens
 
@@ -55,7 +52,7 @@ def test_the_code_of_a_prompt_in_pieces_makes_the_same_picture(pipe, tmp_path):
     sample = sdnb.generate(LONG, negative_prompt="a dog", steps=2, seed=1, long_prompt="chunk",
                            pipe=pipe)  # fmt: skip
     code = sample.code() + "\nimage.save('again.png')\n"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+    programs.run("-c", code, cwd=tmp_path, check=True)
     again = Image.open(tmp_path / "again.png")
     assert np.array_equal(np.asarray(again), np.asarray(sample.image))
     assert sdnb.read(sample.save(tmp_path / "long.png")).settings.long_prompt == "chunk"
@@ -143,7 +140,7 @@ def test_the_code_of_weighed_prompts_makes_the_same_picture(pipe, tmp_path, way)
         **start,
     )  # fmt: skip
     code = sample.code() + "\nimage.save('again.png')\n"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+    programs.run("-c", code, cwd=tmp_path, check=True)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "again.png")), np.asarray(sample.image))
     assert sdnb.read(sample.save(tmp_path / "w.png")).settings == sample.settings
 

@@ -29,7 +29,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("training")
     run(
         folder,
-        *["-m", "training", "all", "--share", "0.001", "--batch", "4"],
+        *["-m", "training", "all", "--share", "0.001", "--batch", "4", "--steps", "4"],
         *("--folder", folder / "emoji", "--table", folder / "scores.json"),
     )
     return folder

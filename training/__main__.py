@@ -14,11 +14,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-STAGES = ["autoencoder", "text", "denoiser", "decoder", "export", "judge", "score"]
-MORE = ["adopt", "curves", "log", "sheet"]
-
-
-SHARED = ("steps", "decay", "count")  # what `--share` makes less
+# the stages in order, and what `--share` makes less of each
+STAGES = {
+    "autoencoder": ("steps",), "text": ("steps",), "denoiser": ("steps", "decay", "count"),
+    "decoder": ("steps",), "export": (), "judge": ("steps",), "score": ("count",),
+}  # fmt: skip
+MORE = ("adopt", "curves", "log", "sheet")
 
 
 def main(argv: list[str]) -> None:
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> None:
         for each in STAGES:
             print(f"# {each}", flush=True)
             function, defaults = _stage(each)
-            less = {k: max(4, round(defaults[k] * share)) for k in SHARED if k in defaults}
+            less = {k: max(4, round(defaults[k] * share)) for k in STAGES[each]}
             given = {k: type(defaults[k])(v) for k, v in options.items() if k in defaults}
             function(**(less | given))
     elif stage in [*STAGES, *MORE]:

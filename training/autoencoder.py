@@ -11,12 +11,14 @@ nearly its latents: what the denoiser makes is always only nearly right.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import partial
 from itertools import islice
 
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
+from PIL import Image
 from torch import nn
 
 from training import world
@@ -38,11 +40,20 @@ def new() -> AutoencoderTiny:
     )
 
 
-def pictures(scenes) -> torch.Tensor:
-    """Scenes as one tensor (B, 3, 128, 128) in [-1, 1], channels last."""
-    array = np.stack([np.asarray(world.render(s)) for s in scenes])
-    x = torch.from_numpy(array).permute(0, 3, 1, 2)  # NHWC memory, NCHW shape
-    return x.float().div(127.5).sub(1)
+def pixels(images: Iterable[Image.Image]) -> torch.Tensor:
+    """Pictures as bytes (B, 3, 128, 128), channels last, on the CPU."""
+    array = np.stack([np.asarray(image) for image in images])
+    return torch.from_numpy(array).permute(0, 3, 1, 2)  # NHWC memory, NCHW shape
+
+
+def drawn(scenes: Iterable[world.Scene]) -> torch.Tensor:
+    """What the scenes show, as bytes."""
+    return pixels(map(world.render, scenes))
+
+
+def scaled(x: torch.Tensor) -> torch.Tensor:
+    """Bytes as numbers in [-1, 1], on the device."""
+    return x.to(DEVICE).float().div(127.5).sub(1)
 
 
 class Trained(nn.Module):
@@ -78,10 +89,10 @@ def loss_of(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def batch_at(step: int, size: int) -> torch.Tensor:
-    """The step's own batch: half crowded pictures, half scenes as the denoiser meets them."""
+    """The step's own batch, as bytes: half crowded, half scenes as the denoiser meets them."""
     crowded = islice(world.packed(2 * step + 10**6), size // 2)
     plain = islice(world.scenes(2 * step + 1 + 10**6), size - size // 2)
-    return pictures([*crowded, *plain])
+    return drawn([*crowded, *plain])
 
 
 def psnr(y: torch.Tensor, x: torch.Tensor) -> float:
@@ -104,11 +115,12 @@ def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0
         model.load_state_dict(state["model"])
         optimiser.load(state["optimiser"])
         average.values, first = state["average"], state["step"]
-    test = pictures(islice(world.scenes(5), 2 * batch)).to(DEVICE)
+    test = scaled(drawn(islice(world.scenes(5), 2 * batch)))
     started = time.monotonic()
-    for step, x in enumerate(ahead(partial(batch_at, size=batch), first, steps), first):
+    batches = ahead(partial(batch_at, size=batch), range(first, steps))
+    for step, given in enumerate(batches, first):
         torch.manual_seed(step)
-        x = x.to(DEVICE)
+        x = scaled(given)
         amount = noise * torch.rand(batch, 1, 1, 1, device=DEVICE)
         eps = amount * torch.randn(batch, CHANNELS, 8, 8, device=DEVICE)
         with autocast():

@@ -31,14 +31,16 @@ def train(steps: int = 800, batch: int = 32, lr: float = 1.5e-3, noise: float = 
         decoder.load_state_dict(state["decoder"])
         optimiser.load(state["optimiser"])
         average.values, first = state["average"], state["step"]
-    test = autoencoder.pictures(islice(world.scenes(5), 2 * batch)).to(DEVICE)
+    test = autoencoder.scaled(autoencoder.drawn(islice(world.scenes(5), 2 * batch)))
     with torch.no_grad():
         test_latents = vae.encode(test).latents
     started = time.monotonic()
-    start, make = 10**6, partial(autoencoder.batch_at, size=batch)
-    for step, x in enumerate(ahead(make, start + first, start + steps), first):
+    start = 10**6
+    numbers = range(start + first, start + steps)
+    batches = ahead(partial(autoencoder.batch_at, size=batch), numbers)
+    for step, given in enumerate(batches, first):
         torch.manual_seed(start + step)
-        x = x.to(DEVICE)
+        x = autoencoder.scaled(given)
         with autocast():
             with torch.no_grad():
                 z = vae.encode(x).latents

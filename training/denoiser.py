@@ -11,7 +11,6 @@ falls only over the last `decay` steps, so that a run can be prolonged from its 
 from __future__ import annotations
 
 import time
-from functools import partial
 from itertools import islice
 
 import torch
@@ -65,18 +64,14 @@ def examples(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     scenes = list(islice(world.scenes(seed), count))
     parts = [scenes[i : i + 250] for i in range(0, count, 250)]
     latents, texts = [], []
-    for part, x in zip(parts, ahead(partial(_pictures, parts), 0, len(parts))):
+    for part, given in zip(parts, ahead(autoencoder.drawn, parts)):
         with autocast():
-            latents.append(vae.encode(x.to(DEVICE)).latents.bfloat16())
+            latents.append(vae.encode(autoencoder.scaled(given)).latents.bfloat16())
             ids = text.tokens(tokenizer, [s.caption for s in part])
             texts.append(text.encode(encoder, ids).bfloat16())
     both = torch.cat(latents).contiguous(), torch.cat(texts)
     torch.save(both, kept)
     return both
-
-
-def _pictures(parts: list[list[world.Scene]], i: int) -> torch.Tensor:
-    return autoencoder.pictures(parts[i])
 
 
 def flat_then_down(step: int, steps: int, decay: int, warm: int = 100) -> float:
@@ -92,12 +87,12 @@ def train(
     minutes: float = 1e9,
 ) -> None:  # fmt: skip
     """Trains, or goes on from the checkpoint; stops after `steps` or `minutes`."""
-    torch.manual_seed(3)
     run = Run(name)
     latents, texts = examples(seed, count)
     tokenizer, encoder = text.load()
     with torch.inference_mode():
         nothing = text.encode(encoder, text.tokens(tokenizer, [""])).bfloat16()
+    torch.manual_seed(3)
     model = new()
     model.set_attn_processor(AttnAddedKVProcessor())  # explicit: faster backward at these sizes
     model = model.to(DEVICE, memory_format=torch.channels_last).train()

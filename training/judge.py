@@ -105,9 +105,9 @@ def truth(scenes: list[world.Scene]) -> tuple[torch.Tensor, torch.Tensor, torch.
 
 
 def batch_at(step: int, size: int) -> tuple[torch.Tensor, ...]:
-    """The step's own pictures, and what `truth` says of them."""
+    """The step's own pictures, as bytes, and what `truth` says of them."""
     scenes = list(islice(world.scenes(10**7 + step), size))
-    return autoencoder.pictures(scenes), *truth(scenes)
+    return autoencoder.drawn(scenes), *truth(scenes)
 
 
 def worn(x: torch.Tensor, vae: nn.Module) -> torch.Tensor:
@@ -137,10 +137,11 @@ def train(steps: int = 480, batch: int = 64, lr: float = 2e-3) -> None:
         optimiser.load(state["optimiser"])
         first = state["step"]
     started = time.monotonic()
-    for step, given in enumerate(ahead(partial(batch_at, size=batch), first, steps), first):
+    batches = ahead(partial(batch_at, size=batch), range(first, steps))
+    for step, (given, *truths) in enumerate(batches, first):
         torch.manual_seed(step)
-        pictures, centres, names, colors = (part.to(DEVICE) for part in given)
-        x = worn(pictures, vae)
+        centres, names, colors = (each.to(DEVICE) for each in truths)
+        x = worn(autoencoder.scaled(given), vae)
         with autocast():
             heat, logits, color = model(x)
         heat, logits, color = heat.float(), logits.float(), color.float()

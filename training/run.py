@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,8 +30,11 @@ def cosine(step: int, steps: int, warm: int = 100, floor: float = 0.02) -> float
 
 
 def dtype() -> torch.dtype:
-    """Of what tolerates it: bfloat16 on a GPU and on a CPU that is faster in it, else float32."""
-    faster = DEVICE == "cuda" or device.why_dtype("cpu")[0] == "bfloat16"
+    """Of what tolerates it: bfloat16 where the GPU or the CPU is faster in it, else float32."""
+    if DEVICE == "cuda":
+        faster = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        faster = device.why_dtype("cpu")[0] == "bfloat16"
     return torch.bfloat16 if faster else torch.float32
 
 
@@ -40,13 +43,13 @@ def autocast() -> torch.autocast:
     return torch.autocast(DEVICE, torch.bfloat16, enabled=dtype() == torch.bfloat16)
 
 
-T = TypeVar("T")
+S, T = TypeVar("S"), TypeVar("T")
 
 
-def ahead(make: Callable[[int], T], first: int, end: int) -> Iterator[T]:
-    """make(first), …, make(end - 1), by WORKERS processes of their own; tensors of the CPU."""
-    numbers = range(first, end)
-    return iter(DataLoader(numbers, batch_size=None, num_workers=WORKERS, collate_fn=make))
+def ahead(make: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
+    """make(item) of each, in order; where there are WORKERS, they call it, so on the CPU alone."""
+    workers = min(WORKERS, len(items))
+    return iter(DataLoader(items, batch_size=None, num_workers=workers, collate_fn=make))
 
 
 class Run:

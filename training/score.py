@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -21,10 +21,10 @@ from random import Random
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy import linalg
 
 from training import autoencoder, export, judge, sheet, world
-from training.run import DEVICE
 
 Seen = tuple[list[judge.Found], str]
 TABLE = Path(__file__).parent / "scores.json"
@@ -113,10 +113,9 @@ def asked(task: Task, count: int, seed: int = 99) -> list[world.Scene]:
     return list(islice((s for s in stream if task.ask(s)), count))
 
 
-def tensor(images) -> torch.Tensor:
+def tensor(images: Iterable[Image.Image]) -> torch.Tensor:
     """PIL pictures as (B, 3, 128, 128) in [-1, 1]."""
-    array = np.stack([np.asarray(i) for i in images])
-    return torch.from_numpy(array).to(DEVICE).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    return autoencoder.scaled(autoencoder.pixels(images))
 
 
 def share(task: Task, scenes: list[world.Scene], pictures: torch.Tensor, eye: judge.Judge) -> float:
@@ -158,7 +157,7 @@ def main(
         scenes = asked(task, count // task.share)
         real = torch.cat(
             [vae.decode(vae.encode(part).latents).sample
-             for part in autoencoder.pictures(scenes).to(DEVICE).split(50)]
+             for part in tensor(map(world.render, scenes)).split(50)]
         )  # fmt: skip
         started = time.monotonic()
         texts = [world.sentence(Random(0), s, plain=True) for s in scenes]

@@ -79,10 +79,9 @@ def new(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 def tokens(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
     """Token ids (B, 77), padded and cut as the pipeline does it."""
-    both = tokenizer(
+    return tokenizer(
         texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
-    )
-    return both.input_ids.to(DEVICE)
+    ).input_ids.to(DEVICE)
 
 
 class Probe(nn.Module):

@@ -126,7 +126,10 @@ class Scene:
 def sprite(name: str, pixels: int) -> Image.Image:
     """The object's artwork, cropped and fitted into a square of `pixels`, RGBA."""
     if not features.check("raqm"):
-        raise RuntimeError("Pillow draws joined emoji, such as the astronaut, only with Raqm.")
+        raise RuntimeError(
+            "Pillow draws joined emoji, such as the astronaut, only with Raqm: its wheels have it, "
+            "and need the system's libfribidi (Debian's libfribidi0)."
+        )
     font = ImageFont.truetype(FONT, 109)  # the only size of the font's bitmaps
     canvas = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
     ImageDraw.Draw(canvas).text((10, 10), PICTURES[name], font=font, embedded_color=True)
