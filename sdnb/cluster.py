@@ -18,10 +18,12 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from sdnb import device, generation, pictures, pipelines
 from sdnb.notices import notice
@@ -225,10 +227,8 @@ class Remote:
         if not ray.is_initialized():
             self._mine = True
             try:
-                with _silent(), _uninterrupted():
-                    ray.init(
-                        include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
-                    )
+                with _silent():
+                    start(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
             except Exception as error:  # Ray raises plain ones too
                 reason = str(error).splitlines()[0]
                 raise RuntimeError(f"Ray could not be started or reached: {reason}") from error
@@ -298,6 +298,25 @@ class Remote:
         finally:
             with _uninterrupted():
                 stream.close()  # cancels what the workers do, and lets them end
+
+
+def start(**options: Any) -> None:
+    """`ray.init`, and where that times out once more: on a busy machine its 30 seconds are few."""
+    import ray
+
+    me = psutil.Process()
+    for more in (True, False):
+        there = me.children(recursive=True)
+        try:
+            with _uninterrupted():
+                ray.init(**options)
+            return
+        except Exception as error:
+            for process in set(me.children(recursive=True)) - set(there):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            if not (more and "timed out during startup" in str(error)):
+                raise
 
 
 def _row(job: Job, recipe: int) -> dict[str, Any]:

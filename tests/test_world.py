@@ -93,3 +93,9 @@ def test_the_world_has_the_objects_that_were_asked_for():
     assert set(must.split()) <= set(world.OBJECTS)
     assert len(world.OBJECTS) >= 80
     assert len(world.SHAPES) == 18
+
+
+def test_without_raqm_no_joined_emoji_is_drawn_as_half_of_itself(monkeypatch):
+    monkeypatch.setattr(world.features, "check", lambda name: name != "raqm")
+    with pytest.raises(RuntimeError, match=r"only with Raqm: .*libfribidi0"):
+        world.sprite.__wrapped__("astronaut", 16)
