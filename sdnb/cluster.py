@@ -228,7 +228,9 @@ class Remote:
             self._mine = True
             try:
                 with _silent():
-                    start(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+                    _start(
+                        include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
+                    )
             except Exception as error:  # Ray raises plain ones too
                 reason = str(error).splitlines()[0]
                 raise RuntimeError(f"Ray could not be started or reached: {reason}") from error
@@ -300,7 +302,7 @@ class Remote:
                 stream.close()  # cancels what the workers do, and lets them end
 
 
-def start(**options: Any) -> None:
+def _start(**options: Any) -> None:
     """`ray.init`, and where that times out once more: on a busy machine its 30 seconds are few."""
     import ray
 
@@ -313,8 +315,9 @@ def start(**options: Any) -> None:
             return
         except Exception as error:
             for process in set(me.children(recursive=True)) - set(there):
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+                with suppress(psutil.Error):
+                    if any("/ray/" in word for word in process.cmdline()):  # none of the user's
+                        process.kill()
             if not (more and "timed out during startup" in str(error)):
                 raise
 

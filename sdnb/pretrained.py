@@ -89,9 +89,8 @@ def load(
             f"{found.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and the "
             f"GPU had too little left: end other programs that use it, or take a smaller model."
         ) from error
-    if half and hasattr(
-        pipe, "unet"
-    ):  # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
+    # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
+    if half and hasattr(pipe, "unet"):
         weights.to_channels_last(pipe.unet)
     if embedded:
         _lean(pipe.unet)
