@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-collect_ignore = ["tests/interrupts.py"]  # a program, which a test starts
+collect_ignore = ["tests/support/interrupts.py"]  # a program, which a test starts
 
 # the notebooks are stored and checked without progress bars, which a stored page cannot move
 os.environ["TQDM_DISABLE"] = "1"

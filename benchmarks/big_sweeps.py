@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 import sdnb
-from sdnb.cluster import Ray
-from sdnb.store import Store
+from sdnb.records.store import Store
+from sdnb.sweeps.ray_engine import Ray
 
 
 def measure(plan, engine) -> tuple[dict[str, float], list[np.ndarray]]:

@@ -25,7 +25,8 @@ import torch
 from matplotlib.figure import Figure
 
 import sdnb
-from sdnb import batching, device
+from sdnb.models import device
+from sdnb.sweeps import batching
 
 AXES: dict[str, list[int]] = {
     "pictures": [1, 2, 4, 8, 16, 32],

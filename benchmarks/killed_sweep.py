@@ -24,8 +24,8 @@ import psutil
 import torch
 
 import sdnb
-from sdnb.cluster import Ray
-from sdnb.store import Store
+from sdnb.records.store import Store
+from sdnb.sweeps.ray_engine import Ray
 
 
 def workers() -> list[int]:

@@ -23,7 +23,8 @@ import diffusers
 import numpy as np
 import torch
 
-from sdnb import device, emoji
+from sdnb import emoji
+from sdnb.models import device
 
 PROMPTS = ["an astronaut riding a horse", "two cats", "a red square above a blue circle", "a fox"]
 

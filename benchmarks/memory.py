@@ -58,7 +58,7 @@ def load(way: str, folder: str) -> dict[str, float]:
 def sweep(pictures: int) -> list[tuple[int, float]]:
     """(pictures made, megabytes) on the way through a sweep."""
     import sdnb
-    from sdnb.plans import Making
+    from sdnb.sweeps.execution import Making
 
     pipe = sdnb.load("emoji", device="cpu")
     seen = []

@@ -40,7 +40,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository, for its tests
 
-from tests.test_panel_kernel import Kernel
+from tests.slow.test_panel_kernel import Kernel
 
 SETUP = """import hashlib, time, torch, sdnb
 pipe = sdnb.load('emoji')

@@ -31,7 +31,7 @@ import sdnb
 from sdnb import emoji
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests import toys
+from tests.support import toys
 
 PROMPT = "an astronaut riding a horse"
 SWEEPS = {

@@ -21,7 +21,7 @@ import sdnb
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
-from tests.lab import Lab, Notebook  # noqa: E402
+from tests.support.lab import Lab, Notebook  # noqa: E402
 
 CELLS = ("import sdnb\npipe = sdnb.load('emoji')", "sdnb.panel(seed=510)")
 

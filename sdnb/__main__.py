@@ -6,8 +6,11 @@ import argparse
 import sys
 from typing import Any
 
-from sdnb import axes, doctor, loading, metadata, sweep
+from sdnb import api, doctor
 from sdnb.files import free_name
+from sdnb.models import cache
+from sdnb.records import metadata
+from sdnb.sweeps import axes
 
 PROG = "python -m sdnb"
 
@@ -67,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         output = metadata.check_writable(args.output or free_name(args.prompt[0]))
         axes.cells(*axes.split(**settings))  # wrong values show before a model is loaded
-        sheet = sweep.compare(**settings, pipe=loading.load(args.model))
+        sheet = api.compare(**settings, pipe=cache.load(args.model))
         if len(sheet) == 1:
             print(sheet[0].save(output))
         else:

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from sdnb import account, device, emoji, failures, loading
+from sdnb import emoji
+from sdnb.hub import errors as hub_errors
+from sdnb.hub import token as hub_token
+from sdnb.models import cache, device
 
 HOME = "set HF_HOME to a folder of yours on another disk and restart the kernel"
 LATER = "ask again in a few minutes: python -m sdnb doctor"
@@ -44,7 +47,7 @@ def examine() -> Iterator[Finding]:
     yield from _disk()
     yield from _hub()
     if not _without_torch():
-        default = loading.default_model()
+        default = cache.default_model()
         yield Finding("default model", default + (" (embedded)" if default == emoji.NAME else ""))
 
 
@@ -101,14 +104,14 @@ def _disk() -> Iterator[Finding]:
     from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
-    cache = Path(constants.HF_HUB_CACHE)
+    folder = Path(constants.HF_HUB_CACHE)
     try:
-        found = scan_cache_dir(cache)
+        found = scan_cache_dir(folder)
         size, models = found.size_on_disk, len(found.repos)
     except (CacheNotFound, ValueError):
         size, models = 0, 0
-    yield Finding("model cache", f"{models} models, {size / 1e6:,.0f} MB in {cache}")
-    there = next(p for p in [cache, *cache.parents] if p.exists())
+    yield Finding("model cache", f"{models} models, {size / 1e6:,.0f} MB in {folder}")
+    there = next(p for p in [folder, *folder.parents] if p.exists())
     free = shutil.disk_usage(there).free / 1e6
     small = f"make room, or {HOME}: Stable Diffusion v1-4 takes 2,800 MB"
     yield Finding("free disk", f"{free:,.0f} MB", small if free < 4000 else "")
@@ -129,8 +132,8 @@ def _hub() -> Iterator[Finding]:
     try:
         # not by list_models, which goes on trying for half a minute
         hf_raise_for_status(get_session().get(f"{api.endpoint}/api/models?limit=1", timeout=20))
-    except failures.library_errors() as error:
-        status = failures.status_of(error)
+    except hub_errors.library_errors() as error:
+        status = hub_errors.status_of(error)
         value = f"answers with status {status}" if status else "cannot be reached"
         yield Finding("hub", f"{api.endpoint} {value}", "go online, or use sdnb.load('emoji')")
         yield Finding("token", "there" if token else "none")
@@ -143,13 +146,13 @@ def _hub() -> Iterator[Finding]:
         return
     try:
         yield Finding("token", f"of {api.whoami()['name']}")
-    except failures.library_errors() as error:
-        status = failures.status_of(error)
+    except hub_errors.library_errors() as error:
+        status = hub_errors.status_of(error)
         if status == 401:
-            found = account.source()
-            yield Finding("token", f"from {found}: not accepted", account.cure(found))
+            found = hub_token.source()
+            yield Finding("token", f"from {found}: not accepted", hub_token.cure(found))
         else:
             says = f"it answers with status {status}" if status else "it cannot be reached"
-            rights = f"see what it may do at {account.PAGE}/settings/tokens"
+            rights = f"see what it may do at {hub_token.PAGE}/settings/tokens"
             cure = rights if status == 403 else LATER
             yield Finding("token", f"there; the hub does not say whose: {says}", cure)

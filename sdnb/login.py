@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
-from sdnb import account, emoji, failures, loading
-from sdnb.notices import notice
+from sdnb import emoji, interactive
+from sdnb.hub import errors as hub_errors
+from sdnb.hub import token as hub_token
+from sdnb.log import notice
+from sdnb.models import cache
 
 
 def notebook_login(force: bool = False) -> None:
@@ -28,9 +28,9 @@ def notebook_login(force: bool = False) -> None:
     """
     import huggingface_hub
 
-    found = account.source()
+    found = hub_token.source()
     if force:
-        if found in account.VARIABLES:
+        if found in hub_token.VARIABLES:
             notice(
                 f"The environment variable {found} goes before the login: remove it and restart "
                 "the kernel, so that the new token is used."
@@ -40,17 +40,17 @@ def notebook_login(force: bool = False) -> None:
         status, name = _whose()
         if status != 401:
             notice(f"Already logged in to the Hugging Face hub{name}.")
-        elif found in account.VARIABLES or not someone_can_answer():
-            notice(f"The hub does not accept the token that is here: {account.cure(found)}.")
+        elif found in hub_token.VARIABLES or not interactive.someone_can_answer():
+            notice(f"The hub does not accept the token that is here: {hub_token.cure(found)}.")
         else:
             notice(f"The hub does not accept the token from {found}, so its login opens.")
             huggingface_hub.notebook_login(skip_if_logged_in=False)
-    elif loading.default_model() == emoji.NAME:
+    elif cache.default_model() == emoji.NAME:
         notice(
             "No login needed: sdnb's own model is used here. "
             "For models that need one: sdnb.notebook_login(force=True)."
         )
-    elif not someone_can_answer():
+    elif not interactive.someone_can_answer():
         notice(
             "Not logged in, and there is nobody here to ask. For models that need it, set "
             "HF_TOKEN, or run `hf auth login` in a terminal."
@@ -65,20 +65,8 @@ def _whose() -> tuple[int | None, str]:
 
     try:
         return None, f" as {huggingface_hub.HfApi().whoami()['name']}"
-    except failures.library_errors() as error:
-        status = failures.status_of(error)
+    except hub_errors.library_errors() as error:
+        status = hub_errors.status_of(error)
         if status:
             return status, f" (as whom, the hub does not say: it answers with status {status})"
         return None, " (the hub cannot be reached to say as whom)"
-
-
-def someone_can_answer() -> bool:
-    """Whether a person sits at the notebook or the terminal; not where a program runs it."""
-    if "CI" in os.environ:
-        return False
-    if "ipykernel" in sys.modules:
-        from IPython import get_ipython
-
-        # what a front end says with every cell: nbclient, nbval and papermill say no
-        return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
-    return sys.stdin is not None and sys.stdin.isatty()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sdnb import emoji, loading, pipelines
+from sdnb import emoji
+from sdnb.models import cache, provenance
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -60,5 +61,5 @@ def for_model(pipe: DiffusionPipeline | None = None) -> Prompts:
         >>> for_model(sdnb.load("emoji")).pilot
         'a border collie above an airplane on a yellow background'
     """
-    origin = pipelines.origin_of(loading.current(pipe))
+    origin = provenance.origin_of(cache.current(pipe))
     return EMOJI if origin.model == emoji.NAME else ARTICLE

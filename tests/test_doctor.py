@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from sdnb import doctor, failures
-from tests.hub_server import Hub
+from sdnb import doctor
+from sdnb.hub import errors as hub_errors
+from tests.support.hub_server import Hub
 
 TOKEN = "hf_" + "planted" * 5
 
@@ -89,4 +90,4 @@ def test_a_version_out_of_range_is_found(monkeypatch):
 
 
 def test_the_librarys_errors_cover_the_http_client():
-    assert any(k.__name__ == "HTTPError" for k in failures.library_errors())
+    assert any(k.__name__ == "HTTPError" for k in hub_errors.library_errors())

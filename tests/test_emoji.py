@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sdnb import emoji
-from tests import programs
+from tests.support import programs
 
 FOLDER = Path(emoji.__file__).parent
 

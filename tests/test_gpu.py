@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb import device, pipelines, schedulers
+from sdnb import schedulers
+from sdnb.models import device, provenance
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs an NVIDIA GPU, and SDNB_MODEL=emoji to see it"
@@ -37,7 +38,7 @@ def left():
 
 def test_a_gpu_is_taken_where_there_is_one(gpu):
     assert sdnb.load("emoji") is gpu
-    origin = pipelines.origin_of(gpu)
+    origin = provenance.origin_of(gpu)
     assert (origin.device, origin.dtype) == ("cuda:0", "float32")
     done = subprocess.run(
         [sys.executable, "-m", "sdnb", "doctor"], capture_output=True, text=True, check=False

@@ -3,8 +3,9 @@
 import pytest
 
 import sdnb
-from sdnb import emoji, prompts, tokens
-from tests import toys
+from sdnb import emoji, prompts
+from sdnb.generation import prompt_encoding
+from tests.support import toys
 
 
 def test_each_model_gets_the_prompts_that_it_can_draw(pipe, tmp_path):
@@ -21,7 +22,7 @@ def test_where_no_pipeline_is_given_it_is_the_one_loaded_last():
 def test_the_embedded_model_knows_every_word_of_its_prompts_and_reads_them_whole(name, pipe):
     prompt = getattr(prompts.EMOJI, name)
     assert not emoji.unknown_words(prompt)
-    assert not tokens.lost(pipe, prompt)
+    assert not prompt_encoding.lost(pipe, prompt)
 
 
 def test_the_articles_prompts_hold_words_that_it_does_not_know():

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import sdnb
-from sdnb import Sample, Settings, code, facts, metadata, schedulers
-from tests.test_fuzz import ANY_FACTS, FACTS, NAMES, SETTINGS, TEXTS, attempt, fuzzed
+from sdnb import Sample, Settings, schedulers
+from sdnb.records import diffusers_code, fact_schema, metadata
+from tests.records.test_fuzz import ANY_FACTS, FACTS, NAMES, SETTINGS, TEXTS, attempt, fuzzed
 
 ROOT = Path(sdnb.__file__).parent
 
@@ -87,7 +88,7 @@ def texts_in(value):
 @given(SETTINGS, HONEST | ANY_FACTS.map(lambda some: FACTS | some))
 @fuzzed(300, 0.004)
 def test_code_says_what_the_settings_are_and_does_nothing_that_they_say(settings, known):
-    source, problem = attempt(code.cell, settings, known)
+    source, problem = attempt(diffusers_code.cell, settings, known)
     if problem:
         assert "fact" in problem or "no pipeline" in problem or "Invalid version" in problem
         return
@@ -124,13 +125,13 @@ def test_code_says_what_the_settings_are_and_does_nothing_that_they_say(settings
 def test_a_fact_that_would_be_code_is_refused(fact):
     fox = Settings("a fox", scheduler="DDIM", seed=1, strength=0.5)
     with pytest.raises(ValueError, match=r"which is not|has no pipeline"):
-        code.cell(fox, FACTS | fact)
+        diffusers_code.cell(fox, FACTS | fact)
 
 
 def test_code_takes_safetensors_alone_or_says_that_it_does_not():
     fox = Settings("a fox", seed=1)
-    assert "use_safetensors=True" in code.cell(fox, FACTS)
-    told = code.cell(fox, FACTS | {"pickled": True})
+    assert "use_safetensors=True" in diffusers_code.cell(fox, FACTS)
+    told = diffusers_code.cell(fox, FACTS | {"pickled": True})
     assert "use_safetensors" not in told
     assert "# pickled weights, if it has any, can run any program" in told
 
@@ -146,7 +147,7 @@ def test_another_programs_text_cannot_pass_for_facts_of_ours():
     assert not sample.flagged
     with pytest.raises(ValueError, match="not made by sdnb"):
         sample.code()
-    facts.check(found)
+    fact_schema.check(found)
 
 
 # ---------------------------------------------------------------- files that claim things

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 import sdnb
-from sdnb import __main__, device
-from tests import programs
+from sdnb import __main__
+from sdnb.models import device
+from tests.support import programs
 
 
 def sdnb_in(folder, *words):

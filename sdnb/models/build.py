@@ -1,0 +1,211 @@
+"""A model's files, in a folder or on the hub, made into a pipeline."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdnb import compat, emoji
+from sdnb.hub import errors as hub_errors
+from sdnb.hub import repository
+from sdnb.log import notice, quiet
+from sdnb.models import memory, weights
+from sdnb.models.denoiser import denoiser_of
+from sdnb.models.provenance import Origin
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+# The backends, and how many times its weights a model takes with each: OpenVINO has its own.
+TIMES = {"torch": 1, "openvino": 2.5}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked of `load`, worked out as far as that goes without the hub: the cache's key."""
+
+    source: str  # a folder or a hub id
+    revision: str | None
+    variant: str | None
+    dtype: str
+    device: str
+    use_safetensors: bool
+    backend: str
+
+
+def load(
+    request: Request, loaded: Mapping[Request, DiffusionPipeline],
+    forget: Callable[[Request], bool],
+) -> tuple[DiffusionPipeline, Origin]:  # fmt: skip
+    """A new pipeline, as requested, and where it came from.
+
+    Arguments:
+        request: what to load, and how.
+        loaded: the pipelines that may have to make room for it, the first to go first.
+        forget: lets one of them go, and returns whether its memory was really given back.
+
+    Raises:
+        ValueError: there is no text-to-image pipeline in the folder or repository.
+        OSError: the hub does not give the model, or a file is damaged.
+        MemoryError: the model is larger than what is free.
+    """
+    import diffusers
+    import torch
+
+    half = request.dtype != "float32"
+    found = repository.listing(
+        request.source, request.revision, request.variant, half, request.use_safetensors
+    )
+    with quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
+        _check_class(found)
+    times = TIMES[request.backend]
+    there = memory.make(found, request.dtype, request.device, loaded, forget, times)
+    folder = repository.download(found, request.revision, there)
+    embedded = request.source == str(emoji.FOLDER)
+    try:
+        dtype = getattr(torch, request.dtype)
+        with quiet(warnings=embedded), weights.read_as(dtype, _classes(found)):
+            pipe = diffusers.DiffusionPipeline.from_pretrained(
+                folder,
+                variant=found.variant,
+                use_safetensors=request.use_safetensors or None,  # None takes either
+                **{compat.dtype_keyword(diffusers.__version__): dtype},
+            )
+    except Exception as error:  # a damaged file gives any: tokenizers raise a bare Exception
+        raise _failed(folder, found, error) from error
+    try:
+        if there.whole:
+            pipe.to(request.device)
+        else:
+            notice(
+                f"{found.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
+                "are free on the GPU: its parts are kept in main memory and take turns on the GPU."
+            )
+            pipe.enable_model_cpu_offload(device=request.device)
+    except torch.OutOfMemoryError as error:
+        del pipe
+        raise MemoryError(
+            f"{found.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and the "
+            f"GPU had too little left: end other programs that use it, or take a smaller model."
+        ) from error
+    # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
+    if half and hasattr(pipe, "unet"):
+        weights.to_channels_last(pipe.unet)
+    if embedded:
+        _lean(pipe.unet)
+    backend = ""
+    if request.backend == "openvino":
+        from sdnb.models import openvino
+
+        backend = openvino.take_over(denoiser_of(pipe))
+    name = emoji.NAME if embedded else found.model
+    return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant, backend)
+
+
+def _lean(unet: Any) -> None:
+    """Spares the embedded model's denoiser what would be done at each step to no effect."""
+    import torch
+
+    from sdnb.models import projections
+
+    projections.keep(unet)
+    if unet.device.type == "cpu" and unet.dtype == torch.float32:
+        side, channels, width = (
+            unet.config[key] for key in ("sample_size", "in_channels", "cross_attention_dim")
+        )
+        latents, text = torch.zeros(2, channels, side, side), torch.zeros(2, 1, width)
+        weights.match_layouts(unet, latents, torch.tensor(1), text)
+
+
+def _check_class(found: repository.Listing) -> None:
+    """Raises ValueError unless the repository's pipeline makes pictures from text or a picture."""
+    import diffusers
+
+    named = found.index.get("_class_name")
+    if isinstance(named, list) and named:
+        raise ValueError(
+            f"{found.model} needs program code of its own ({named[0]}), which sdnb does not run."
+        )
+    if not isinstance(named, str):
+        raise ValueError(
+            f"{found.model} is no diffusers pipeline: its model_index.json names no class."
+        )
+    made = getattr(diffusers, named, None)
+    if made is None:
+        raise ValueError(
+            f"{found.model} is a {named}, which diffusers {diffusers.__version__} does not have: "
+            "a newer one may."
+        )
+    if lacking := [name for name in getattr(made, "_backends", []) if not find_spec(name)]:
+        raise ValueError(
+            f"{found.model} is a {named}, which needs {' and '.join(lacking)}: "
+            f"pip install {' '.join(lacking)}, then start Python anew."
+        )
+    if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
+        raise ValueError(f"{found.model} is a {named}, which is no pipeline of diffusers.")
+    if not makes_pictures(made):
+        raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
+
+
+def makes_pictures(made: type[DiffusionPipeline]) -> bool:
+    """Whether `generate` can use pipelines of that class: for text, a picture, or variations.
+
+    Example:
+        >>> import diffusers
+        >>> makes_pictures(diffusers.FluxPipeline), makes_pictures(diffusers.ShapEPipeline)
+        (True, False)
+    """
+    parts = set(inspect.signature(made.__init__).parameters)
+    takes = inspect.signature(made.__call__).parameters
+    asked = {
+        n for n, p in takes.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    }
+    asked.discard("self")
+    other = ("num_frames", "frames", "video", "audio", "control_", "reference_image")
+    return (
+        {"num_inference_steps", "generator"} <= set(takes)
+        and "scheduler" in parts
+        and bool(parts & {"unet", "transformer"})
+        and "vae" in parts
+        and not parts & {"controlnet", "adapter", "depth_estimator", "vocoder"}
+        and asked <= {"prompt", "image", "mask_image"}  # it would have to be given more
+        and not any(name.startswith(other) for name in takes)
+        and not re.search("Audio|Video|3D|Edit|Pix2Pix|Cosmos|Kandinsky", made.__name__)
+        and ("prompt" in takes or "ImageVariation" in made.__name__)
+        and ("image" not in takes or "strength" in takes or "prompt" not in takes)
+    )
+
+
+def _classes(found: repository.Listing) -> list[type]:
+    """The classes of the pipeline's parts, as far as they are diffusers'."""
+    import diffusers
+
+    named = (made for made in found.index.values() if isinstance(made, list) and len(made) == 2)
+    ours = (str(name) for library, name in named if library == "diffusers")
+    there = (getattr(diffusers, name, None) for name in ours)
+    return [made for made in there if made is not None]
+
+
+def _failed(folder: Path, found: repository.Listing, error: Exception) -> Exception:
+    """Names the file that cannot be read; a downloaded one is removed, so that it comes anew."""
+    from safetensors import SafetensorError, safe_open
+
+    downloaded = found.commit is not None
+    for name in found.files:
+        if name.endswith(".json"):
+            try:
+                repository.read_json(folder / name, found.model, downloaded)
+            except OSError as damaged:
+                return damaged
+        elif name.endswith(".safetensors"):
+            try:
+                with safe_open(folder / name, "pt"):
+                    pass
+            except (SafetensorError, OSError):
+                return repository.damaged(folder / name, found.model, downloaded)
+    return OSError(f"{found.model} could not be loaded: {hub_errors.reason(error)}")

@@ -1,0 +1,246 @@
+"""Loading: which model, with what, and the pipelines that are kept for the next call."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import ref
+
+from sdnb import emoji
+from sdnb.hub import repository
+from sdnb.log import notice
+from sdnb.models import build, device, provenance
+from sdnb.models.build import Request
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+STABLE_DIFFUSION = "CompVis/stable-diffusion-v1-4"  # the article's
+
+_loaded: dict[Request, DiffusionPipeline] = {}  # the least recently used first
+_last: list[DiffusionPipeline] = []  # none or one: what `load` last returned
+_turn = threading.RLock()  # a panel's thread and a cell may load at once
+
+
+def default_model() -> str:
+    """The model where none is named: `SDNB_MODEL`, or Stable Diffusion v1-4 on a GPU, or emoji."""
+    if chosen := os.environ.get("SDNB_MODEL"):
+        return chosen
+    return emoji.NAME if device.best() == "cpu" else STABLE_DIFFUSION
+
+
+def load(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    revision: str | None = None,
+    variant: str | None = "auto",
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+    use_safetensors: bool = True,
+    backend: str = "torch",
+) -> DiffusionPipeline:
+    """Loads a pipeline, or gives back the one already loaded.
+
+    Arguments:
+        model: "emoji" for the embedded model, a folder in diffusers' layout, or a hub id such
+            as "CompVis/stable-diffusion-v1-4". None chooses: the embedded model on a machine
+            without a GPU, Stable Diffusion v1-4 with one, and says which and why.
+        revision: a branch, tag or commit of a hub repository.
+        variant: of the weight files, such as "fp16"; "auto" takes fp16 where the model has it and
+            runs in half precision, which halves the download.
+        dtype: "float32", "float16", "bfloat16", or torch's own; "auto" is float16 on a GPU, on a
+            CPU bfloat16 where that is measured to be faster, else float32. The embedded model
+            runs in float32.
+        device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes the best that is there.
+        use_safetensors: False also takes pickled weights, which can run any program when opened.
+        backend: what makes the denoiser's calls. "openvino" is Intel's runtime, for CPUs (`pip
+            install 'sdnb[openvino]'`): large models are faster with it, and take 2.5 times the
+            memory; a model is converted once, with its first picture.
+
+    The environment variable `SDNB_MODEL` names the model that None stands for.
+
+    Returns:
+        A plain diffusers pipeline. The same arguments give the same object, until `clear()` or
+        until its memory is needed for another.
+
+    Raises:
+        ValueError: the folder or repository holds no text-to-image pipeline, or model, dtype or
+            device make no sense.
+        OSError: the hub cannot be reached, or does not give the model, or the disk is full.
+        MemoryError: the model is larger than what is free.
+        ModuleNotFoundError: the backend is not installed.
+
+    Example:
+        >>> pipe = load("emoji", device="cpu")
+        >>> pipe is load("emoji", device="cpu")
+        True
+    """
+    request, why = _request(model, revision, variant, dtype, str(device), use_safetensors, backend)
+    with _turn:
+        if request in _loaded:
+            _loaded[request] = _loaded.pop(request)  # now the most recently used
+        else:
+            if why:
+                notice(why)
+            pipe, origin = build.load(request, _loaded, _forget)
+            provenance.remember(pipe, origin, pickled=not use_safetensors)
+            _loaded[request] = pipe
+        _last[:] = [_loaded[request]]
+        return _loaded[request]
+
+
+def _request(
+    model: str | os.PathLike[str] | None, revision: str | None, variant: str | None,
+    dtype: str | torch.dtype, where: str, use_safetensors: bool, backend: str,
+) -> tuple[Request, str]:  # fmt: skip
+    """The cache's key, and a sentence on what was chosen where the user left it open."""
+    where = _check_backend(backend, where)
+    where = device.best() if where == "auto" else device.check(where)
+    why = _why() if model is None else ""
+    source = locate(default_model() if model is None else model)
+    embedded = source == str(emoji.FOLDER)
+    name = "float32" if embedded and str(dtype) == "auto" else device.dtype_name(dtype, where)
+    return Request(source, revision, variant, name, where, use_safetensors, backend), why
+
+
+def _check_backend(backend: str, where: str) -> str:
+    """The device that the backend leaves: OpenVINO runs on the CPU.
+
+    Raises:
+        ValueError: there is no such backend, or not for that device.
+        ModuleNotFoundError: it is not installed.
+    """
+    if backend not in build.TIMES:
+        raise ValueError(f"There is no backend {backend!r}: give 'torch' or 'openvino'.")
+    if backend == "torch":
+        return where
+    if where not in ("auto", "cpu"):
+        raise ValueError(f"OpenVINO runs on the CPU, and device is {where!r}: leave one out.")
+    if not find_spec("openvino"):
+        raise ModuleNotFoundError(
+            "OpenVINO is not installed: pip install 'sdnb[openvino]', or leave backend= out."
+        )
+    return "cpu"
+
+
+def _why() -> str:
+    """Which model is used where none was named, and why."""
+    if chosen := os.environ.get("SDNB_MODEL"):
+        return f"The model is {chosen}: SDNB_MODEL says so."
+    if device.best() == "cpu":
+        return (
+            "No GPU here, so sdnb's own small model is used: it knows about a hundred emoji. "
+            f"sdnb.load({STABLE_DIFFUSION!r}) loads Stable Diffusion."
+        )
+    return (
+        f"There is a GPU here ({device.best()}), so {STABLE_DIFFUSION} is used. "
+        f"sdnb.load({emoji.NAME!r}) loads sdnb's own small model."
+    )
+
+
+def locate(model: str | os.PathLike[str]) -> str:
+    """The folder or hub id that a model's name stands for; one that has moved, where it is now.
+
+    Raises:
+        ValueError: it is a folder without a pipeline, or neither a folder nor a hub id.
+
+    Example:
+        >>> locate("CompVis/stable-diffusion-v1-4")
+        'CompVis/stable-diffusion-v1-4'
+    """
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    if model == emoji.NAME:
+        return str(emoji.FOLDER)
+    if not str(model).strip():  # as a path it would be this folder
+        raise ValueError(f"No model is named: give 'emoji', or such as {STABLE_DIFFUSION!r}.")
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise ValueError(
+                f"{folder} holds no pipeline: there is no model_index.json in it. "
+                "Give the folder that DiffusionPipeline.save_pretrained wrote."
+            )
+        return str(folder.resolve())
+    name = str(model)
+    if name in repository.MOVED:
+        notice(f"{name} is no longer on the hub; the same weights are at {repository.MOVED[name]}.")
+        return repository.MOVED[name]
+    wrong: ValueError | None = None
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
+        try:
+            validate_repo_id(name)
+        except HFValidationError as error:
+            wrong = error
+        else:
+            return name
+    raise ValueError(
+        f"{name!r} is no model: give 'emoji', a folder that exists, "
+        f"or a hub id such as {STABLE_DIFFUSION!r}."
+    ) from wrong
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def _forget(request: Request) -> bool:
+    """Lets a pipeline go; returns whether its memory is free now. One that is held stays."""
+    kept = ref(_loaded.pop(request))
+    was_last = bool(_last) and _last[0] is kept()
+    if was_last:
+        _last.clear()
+    collect()
+    pipe = kept()
+    if pipe is None:
+        notice(f"Making room: {request.source} leaves the memory.")
+        return True
+    others = dict(_loaded)
+    _loaded.clear()
+    _loaded.update({request: pipe, **others})
+    _last.extend([pipe] if was_last else [])
+    notice(f"{request.source} is still held by a variable, so it stays: del it, then sdnb.clear().")
+    return False
+
+
+def current(pipe: DiffusionPipeline | None = None) -> DiffusionPipeline:
+    """The given pipeline, or the one that `load` last returned, or the default one."""
+    if pipe is not None:
+        return pipe
+    with _turn:
+        return _last[0] if _last else load()
+
+
+def loaded() -> list[provenance.Origin]:
+    """Where the pipelines in the cache came from, the least recently used first."""
+    with _turn:
+        return [provenance.origin_of(pipe) for pipe in _loaded.values()]
+
+
+def clear() -> None:
+    """Forgets all loaded pipelines and gives their memory back.
+
+    Example:
+        >>> clear()
+        >>> loaded()
+        []
+    """
+    with _turn:
+        _loaded.clear()
+        _last.clear()
+        collect()
+
+
+def collect() -> None:
+    """Gives the memory of what nobody holds any more back to the system."""
+    gc.collect()  # pipelines hold reference cycles
+    device.trim()
+    if device.best() == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()

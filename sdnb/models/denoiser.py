@@ -1,0 +1,23 @@
+"""The denoiser of a pipeline: its UNet or transformer, and what computes its calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+# arguments of a denoiser that hold the timestep: one number for all rows, or one a row
+TIMESTEP_NAMES = {"timestep", "timesteps"}
+
+
+def denoiser_of(pipe: DiffusionPipeline) -> Any:
+    """The pipeline's UNet or transformer."""
+    unet = getattr(pipe, "unet", None)
+    return pipe.transformer if unet is None else unet
+
+
+def backend_of(pipe: DiffusionPipeline) -> tuple[str, int]:
+    """What makes denoiser calls in torch's place, and how many it has made; else "" and 0."""
+    backend = getattr(denoiser_of(pipe), "backend", None)
+    return (backend.name, backend.calls) if backend else ("", 0)

@@ -1,0 +1,205 @@
+"""Settings and model as a cell of plain diffusers code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from sdnb import compat, emoji, schedulers
+from sdnb.records.fact_schema import check
+from sdnb.settings import Settings, figure
+
+
+def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
+    """Code that makes the picture again with diffusers alone.
+
+    Arguments:
+        settings: of a finished sample: seed and scheduler are known.
+        facts: of the sample: model, revision, variant, dtype, device.
+
+    Returns:
+        Python source; its last line is the picture. Run on the same kind of device, with the
+        same versions and dtype, it gives the same pixels. A scheduler that is not in
+        `sdnb.schedulers.names()` is taken to be the model's own.
+
+    Raises:
+        ValueError: seed, model or dtype is not known, as in a picture from another program; or a
+            fact is not of its kind: what stands in a file is never written into code as it is.
+
+    Example:
+        >>> print(cell(Settings("a fox", seed=7), {"model": "a/b", "dtype": "float16"}))
+        import torch
+        from diffusers import DiffusionPipeline
+        <BLANKLINE>
+        pipe = DiffusionPipeline.from_pretrained(
+            "a/b", use_safetensors=True, dtype=torch.float16
+        ).to("cpu")
+        image = pipe(
+            "a fox",
+            num_inference_steps=50,
+            guidance_scale=7.5,
+            generator=torch.Generator("cpu").manual_seed(7),
+        ).images[0]
+        image
+    """
+    if settings.seed is None or not {"model", "dtype"} <= set(facts):
+        raise ValueError(
+            "This picture was not made by sdnb, so there is no code that makes it again. "
+            "sdnb.generate(sample.settings) makes one from the same settings."
+        )
+    check(facts)
+    start = facts.get("start")
+    in_parts = facts.get("pieces") or settings.prompt_syntax
+    if (start or in_parts) and "pipeline" not in facts:
+        raise ValueError("The facts of this picture do not say which pipeline made it.")
+    made = str(facts["pipeline"]) if start else "DiffusionPipeline"
+    classes, others = {made}, []
+    options = [f"{k}={_text(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
+    unsafe = bool(facts.get("pickled")) and facts["model"] != emoji.NAME
+    if not unsafe and facts["model"] != emoji.NAME:
+        options.append("use_safetensors=True")
+    keyword = compat.dtype_keyword(facts.get("versions", {}).get("diffusers", "0.40"))
+    options.append(f"{keyword}=torch.{facts['dtype']}")
+    place = _text(facts.get("device", "cpu"))
+    if facts["model"] == emoji.NAME:
+        others.append("from importlib.resources import files\n")
+        whole = ", ".join(['files("sdnb") / "emoji"', *options])
+        lines = [f"pipe = {made}.from_pretrained({whole}).to({place})"]
+    else:
+        whole = ", ".join([_text(facts["model"]), *options])
+        lines = [f"pipe = {made}.from_pretrained(", f"    {whole}", f").to({place})"]
+    if unsafe:
+        lines.insert(
+            0, "# pickled weights, if it has any, can run any program when they are opened"
+        )
+    if facts.get("as_four_channels"):
+        lines.append("pipe.unet.register_to_config(in_channels=4)  # the mask is not among them")
+    if facts.get("channels_last"):
+        lines.append("pipe.unet.to(memory_format=torch.channels_last)")
+    if facts.get("backend"):
+        lines.append("# made by OpenVINO; by torch, as here, it is the same to the eye")
+
+    if facts.get("adapters"):
+        lines.append("# made with adapters (LoRA) in the pipeline, which have to be loaded here")
+    if facts.get("decoder_upcast"):
+        lines.append("# decoded in float32, since in this dtype the decoder gave no numbers (NaN)")
+
+    known = schedulers.SCHEDULERS.get(settings.scheduler or "")
+    if known:
+        classes.add(known.cls)
+        needed = facts.get("scheduler_flags", known.flags)
+        flags = "".join(f", {k}={_text(v)}" for k, v in needed.items())
+        lines.append(f"pipe.scheduler = {known.cls}.from_config(pipe.scheduler.config{flags})")
+
+    arguments = {"num_inference_steps": settings.steps, "guidance_scale": figure(settings.guidance)}
+    arguments |= {k: v for k in ("width", "height") if (v := getattr(settings, k))}
+    pieces = facts.get("pieces")
+    if in_parts:
+        pipeline = made if start else str(facts["pipeline"])
+        before, embeds = _embedded(pipeline, pieces) if pieces else _weighted(pipeline, settings)
+        lines += before
+        arguments = embeds | arguments
+    elif settings.negative_prompt:
+        arguments = {"negative_prompt": _text(settings.negative_prompt)} | arguments
+    if start:
+        others.append("from PIL import Image")
+        before, pictures = _started(settings, start)
+        lines += before
+        arguments |= pictures | {"strength": settings.strength}
+        taken = _parameters(made)
+        arguments = {k: v for k, v in arguments.items() if k in taken}
+    arguments["generator"] = f'torch.Generator("cpu").manual_seed({settings.seed})'
+    words = [f"{name}={value}" for name, value in arguments.items()]
+    if settings.prompt and not in_parts:
+        words.insert(0, _text(settings.prompt))
+    call = ["image = pipe(", *(f"    {word}," for word in words), ").images[0]", "image"]
+    head = [*others, "import torch", f"from diffusers import {', '.join(sorted(classes))}"]
+    if start:
+        head.append("from diffusers.utils import load_image")
+    return "\n".join([*sorted(head, key=_group), "", *lines, *call])
+
+
+def _group(line: str) -> int:
+    """The standard library first, as isort has it."""
+    return 0 if "importlib" in line else 1
+
+
+def _started(settings: Settings, start: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Lines that open the picture to start from and its mask, and the arguments that take them."""
+    unknown = "  # sdnb does not know its file"
+    size = f"({settings.width}, {settings.height}), Image.Resampling.LANCZOS"
+    fit = "" if not settings.prompt and settings.strength == 1 else f".resize({size})"
+    file = start.get("image_file")
+    lines = [f"start = load_image({_text(file or 'start.png')}){fit}{'' if file else unknown}"]
+    arguments = {"image": "start"}
+    if "mask" in start:
+        file = start.get("mask_file")
+        opened = f'Image.open({_text(file or "mask.png")}).convert("L")'
+        lines.append(f"mask = {opened}.resize({size}){'' if file else unknown}")
+        arguments["mask_image"] = "mask"
+    return lines, arguments
+
+
+def _embedded(
+    pipeline: str, pieces: tuple[list[str], list[str]]
+) -> tuple[list[str], dict[str, str]]:
+    """Lines that read a long prompt in pieces, and the arguments that take the embeddings."""
+    lines = [
+        "def encode(part):  # one piece of at most 75 tokens",
+        "    return pipe.encode_prompt(",
+        "        prompt=part, device=pipe.device, num_images_per_prompt=1,",
+        "        do_classifier_free_guidance=False,",
+        "    )",
+        "with torch.no_grad():",
+        f"    parts = [encode(part) for part in {pieces[0]!r}]",
+        f"    negative_parts = [encode(part) for part in {pieces[1]!r}]",
+    ]
+    if "XL" in pipeline and not any(pieces[1]):
+        lines += [
+            "if pipe.config.force_zeros_for_empty_prompt:  # so the pipeline takes an empty one",
+            "    nothing = [x if x is None else torch.zeros_like(x) for x in negative_parts[0]]",
+            "    negative_parts = [nothing] * len(negative_parts)",
+        ]
+    arguments = {}
+    for prefix in ("", "negative_"):
+        joined = f"torch.cat([part[0] for part in {prefix}parts], dim=1)"
+        arguments[f"{prefix}prompt_embeds"] = joined
+        if "XL" in pipeline:
+            arguments[f"{prefix}pooled_prompt_embeds"] = f"{prefix}parts[0][2]"
+    return lines, arguments
+
+
+def _weighted(pipeline: str, settings: Settings) -> tuple[list[str], dict[str, str]]:
+    """Lines that read prompts with compel's weights, and the arguments that take the embeddings."""
+    kind = "CompelForSDXL" if "XL" in pipeline else "CompelForSD"
+    lines = [
+        f"from compel import {kind}",
+        "with torch.no_grad():",
+        f"    prompts = {kind}(pipe)(",
+        f"        {_text(settings.prompt)},",
+        f"        negative_prompt={_text(settings.negative_prompt)},",
+        "    )",
+    ]
+    names = ["", "negative_"]
+    arguments = {f"{name}prompt_embeds": f"prompts.{name}embeds" for name in names}
+    if "XL" in pipeline:
+        arguments |= {f"{n}pooled_prompt_embeds": f"prompts.{n}pooled_embeds" for n in names}
+    return lines, arguments
+
+
+def _parameters(pipeline: str) -> set[str]:
+    import diffusers
+
+    known: Any = getattr(diffusers, pipeline, None)
+    if not (isinstance(known, type) and issubclass(known, diffusers.DiffusionPipeline)):
+        raise ValueError(f"diffusers {diffusers.__version__} has no pipeline {pipeline}.")
+    return set(inspect.signature(known.__call__).parameters)
+
+
+def _text(value: object) -> str:
+    """A Python literal in double quotes where that needs no escapes, else as repr writes it."""
+    literal = repr(value)
+    if isinstance(value, str) and literal[0] == "'" and '"' not in literal:
+        return f'"{literal[1:-1]}"'
+    return literal

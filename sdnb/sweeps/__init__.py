@@ -1,0 +1,4 @@
+"""Many `Settings` to many `Sample`s: axes, plans, merged denoiser calls, Ray.
+
+Each picture is made as `sdnb.generation` makes it.
+"""

@@ -1,0 +1,163 @@
+"""The panel: everything by hand, seen while it happens, and out again as code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sdnb import api
+from sdnb.generation import init_image
+from sdnb.log import notice
+from sdnb.models import cache
+from sdnb.records.sample import Sample
+from sdnb.records.sheet import Sheet
+from sdnb.settings import Settings
+from sdnb.widgets import frontend
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from sdnb.widgets.controller import Desk
+
+PROMPT = "an astronaut riding a horse"
+_open: dict[str, list[tuple[str, Panel]]] = {}  # cell -> which run of it, and its panels
+
+
+def panel(
+    prompt: str | Settings = PROMPT,
+    *,
+    pipe: DiffusionPipeline | None = None,
+    negative_prompt: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    scheduler: str | None = None,
+    seed: int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    image: init_image.Source | None = None,
+    strength: float | None = None,
+    long_prompt: str | None = None,
+    prompt_syntax: str | None = None,
+) -> Panel:
+    """Makes and compares pictures by hand: sliders, a live preview, a history.
+
+    All that is done there can be done in a cell, and each picture gives the cell that makes it.
+    Where nobody can click (a script, CI, a notebook run by a program) it shows the picture that
+    it starts with.
+
+    Arguments:
+        prompt: what stands there to begin with; or whole `Settings`.
+        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
+        negative_prompt, steps, guidance, scheduler, width, height, strength, long_prompt,
+            prompt_syntax: likewise what the controls start with, as for `generate`.
+        seed: likewise, and kept until it is changed; drawn for each picture where not given.
+        image: a picture to start from.
+
+    Returns:
+        A panel, which shows itself; `sample` is the picture that stands in it.
+
+    Raises:
+        ModuleNotFoundError: ipywidgets is not installed.
+        ValueError: a value is out of its range.
+
+    Example:
+        >>> import sdnb
+        >>> panel("a fox", steps=2, seed=510, pipe=sdnb.load("emoji")).sample.image.size
+        (128, 128)
+    """
+    given = {
+        "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance,
+        "scheduler": scheduler, "seed": seed, "width": width, "height": height,
+        "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
+    }  # fmt: skip
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    settings = (
+        prompt.but(**changes) if isinstance(prompt, Settings) else Settings(prompt, **changes)
+    )
+    start = init_image.start(image, None)
+    return Panel(cache.current(pipe), settings, start)
+
+
+class Panel:
+    """What `panel` returns: widgets where somebody can click, else a picture.
+
+    Attributes:
+        sample: the picture, or the sheet, that stands there: made last, or gone back to since;
+            None before the first. Where there are no widgets, what the starting values give.
+    """
+
+    def __init__(
+        self, pipe: DiffusionPipeline, settings: Settings, start: init_image.Start | None
+    ) -> None:
+        self._pipe, self._settings, self._start = pipe, settings, start
+        self._made: Sample | Sheet | None = None
+        self._desk = _desk(pipe, settings, start) if frontend.shows_widgets() else None
+        if self._desk is not None:
+            _replace(self)
+
+    @property
+    def sample(self) -> Any:
+        if self._desk is not None:
+            return self._desk.stage.shown
+        if self._made is None:
+            image = self._start and self._start.image
+            self._made = api.generate(self._settings, pipe=self._pipe, image=image)
+        return self._made
+
+    def close(self) -> None:
+        """Stops what runs and takes the widgets away."""
+        if self._desk is not None:
+            self._desk.close()
+
+    def __repr__(self) -> str:
+        if self._desk is not None:
+            return "Panel: run this cell to use it."
+        return f"Panel, without anybody to use it: {self.sample!r}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """The widgets, and for a page without a kernel words or a picture in their place."""
+        if self._desk is None:
+            return self.sample._repr_mimebundle_() | {"text/plain": repr(self)}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._desk.box.model_id}
+        return {
+            "application/vnd.jupyter.widget-view+json": view,
+            "text/html": "<p>This was a panel. Run the cell to use it.</p>",
+            "text/plain": repr(self),
+        }
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import HTML, display
+
+        if self._desk is None:
+            notice(
+                "A panel needs somebody to use it, and nobody is here: "
+                "this is the picture that it starts with."
+            )
+        display(self._repr_mimebundle_(), raw=True)
+        if (desk := self._desk) is None:
+            return
+        # what a saved notebook shows: the last picture, which the panel hides while it is alive
+        plain = display(HTML(""), display_id=True)
+        desk.finished = lambda made: plain.update(HTML(desk.plain(made)))
+
+
+def _desk(pipe: DiffusionPipeline, settings: Settings, start: init_image.Start | None) -> Desk:
+    try:
+        from sdnb.widgets.controller import Desk
+    except ModuleNotFoundError as error:
+        if error.name != "ipywidgets":
+            raise
+        raise ModuleNotFoundError(
+            "The panel needs ipywidgets: pip install sdnb[notebook]", name="ipywidgets"
+        ) from error
+    return Desk(pipe, settings, start, keep_seed=settings.seed is not None)
+
+
+def _replace(new: Panel) -> None:
+    """Closes the panels that an earlier run of the same cell made."""
+    cell, run = frontend.cell()
+    if not cell:
+        return
+    old = [each for each in _open.get(cell, []) if each[0] != run]
+    for _, each in old:
+        each.close()
+    _open[cell] = [*(each for each in _open.get(cell, []) if each not in old), (run, new)]

@@ -1,0 +1,450 @@
+"""Desk: the panel as a whole. Its controls only say what is wanted; one thread makes it."""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from sdnb import api
+from sdnb.generation import model_lock, sampling
+from sdnb.generation.init_image import Start
+from sdnb.log import log
+from sdnb.models import cache, provenance
+from sdnb.records import metadata
+from sdnb.records.sample import Sample
+from sdnb.records.sheet import Sheet
+from sdnb.settings import Settings, label
+from sdnb.sweeps import axes
+from sdnb.sweeps.axes import Cell
+from sdnb.sweeps.execution import Making, opened
+from sdnb.sweeps.plan import Plan
+from sdnb.widgets import frontend, html, parsing, style
+from sdnb.widgets.controls import Form, uploads
+from sdnb.widgets.history import History
+from sdnb.widgets.job_thread import Check, Job, Stopped, Worker
+from sdnb.widgets.output_view import Stage
+from sdnb.widgets.progress import Watch
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+MOST = 8  # pictures at once
+SETTLE = 0.1  # seconds without a change, from a press to reading the controls
+TYPING = 0.5  # likewise from a change of a text
+CEILING = 1.0  # seconds that either takes at most
+OLD = 12  # pictures of the store in the history
+PLAIN = 512  # pixels: of the picture in a saved notebook
+_desks = itertools.count(1)
+
+
+def _answer(act: Callable[..., None]) -> Callable[..., None]:
+    """A method that answers the page: one at a time, and what goes wrong is said in the panel."""
+
+    @functools.wraps(act)
+    def answer(self: Desk, *args: Any) -> None:
+        with self._lock:
+            try:
+                act(self, *args)
+            except Exception as error:
+                self._complain(_words(error))
+
+    return answer
+
+
+class Desk:
+    """A panel's widgets and what they do.
+
+    Arguments:
+        pipe: the pipeline.
+        settings: what the controls start with.
+        start: a picture to start from.
+        keep_seed: whether the seed was given, and so is kept.
+
+    Attributes:
+        box: the widget to be shown.
+        name: no other panel of this kernel has it.
+        finished: called with each finished sample or sheet.
+    """
+
+    def __init__(
+        self,
+        pipe: DiffusionPipeline,
+        settings: Settings,
+        start: Start | None = None,
+        keep_seed: bool = False,
+    ) -> None:
+        self.pipe = pipe
+        self.name = f"{next(_desks)}-{id(self):x}"
+        self.finished: Callable[[Any], object] = lambda _: None
+        # for what is short; never held while a model is loaded or runs
+        self._lock = threading.RLock()
+        self._changed_at = 0.0  # seconds, of `time.monotonic`
+        self.worker = Worker(frontend.in_colab(), self._ended)
+        self.stage = Stage(None if self.worker.inline else self.stop)
+        self.history = History(self.choose)
+        self.form = Form(pipe, self._changed, self._complain, self._lock)
+        self.form.restore(settings, start)
+        self.form.lock.value = keep_seed
+
+        self.count = widgets.IntSlider(1, 1, MOST, description="Pictures", continuous_update=False)
+        self.live = widgets.Checkbox(description="Live: generate at each change", indent=False)
+        self.make = widgets.Button(description="Generate", button_style="primary")
+        self.axis = widgets.Dropdown(description="Compare", options=self._axes())
+        self.among = widgets.Textarea(
+            parsing.AXES["steps"], description="Values", rows=2, continuous_update=False
+        )
+        self.set_out = widgets.Button(description="Compare", button_style="primary")
+        self.modes = widgets.Tab(
+            [
+                widgets.VBox([self.count, self.live, self.make]),
+                widgets.VBox([self.axis, self.among, self.set_out]),
+            ]
+        )
+        self.modes.set_title(0, "Generate")
+        self.modes.set_title(1, "Compare")
+        self.modes.add_class("sdnb-modes")
+        if self.worker.inline:  # each change would wait for the one before
+            self.live.layout.display = "none"
+        self.restore = widgets.FileUpload(
+            accept="image/png", multiple=False, description="Settings from a PNG",
+            tooltip="Choose or drop a PNG of sdnb or AUTOMATIC1111 to get its settings",
+        )  # fmt: skip
+        self.restore.add_class("sdnb-restore")
+        self.box = self._laid_out()
+
+        self.make.on_click(lambda _: self._pressed(self._generate))
+        self.set_out.on_click(lambda _: self._pressed(self._compare))
+        self.axis.observe(lambda change: self._new_axis(change["new"]), "value")
+        self.form.load.on_click(lambda _: self._pressed(self._load, lasting=True))
+        self.restore.observe(lambda _: self._restored(), "value")
+        for control in _all(self.box):
+            if control.has_trait("value") and not isinstance(control, _TELLING):
+                control.observe(lambda _: self._note_change(), "value")
+        if store := opened(True):
+            self.history.extend(store.newest(OLD))
+        self._from_store()
+
+    # ---------------------------------------------------------------- what a person asks for
+
+    def generate(self) -> None:
+        """Makes the picture, or as many as are wanted, with the seeds that follow."""
+        self.worker.submit(self._generate)
+
+    def compare(self) -> None:
+        """Makes the sheet of the chosen axis."""
+        self.worker.submit(self._compare)
+
+    @_answer
+    def stop(self) -> None:
+        """Ends what runs, within one denoiser step; a model that is being loaded is not taken."""
+        if self.worker.stop():
+            self.stage.say("Stopped.")  # what only waited cannot say so itself
+
+    def load(self, model: str) -> None:
+        """Changes the model."""
+        self.form.model.value = model
+        self.worker.submit(self._load, lasting=True)
+
+    @_answer
+    def choose(self, made: Sample, start: Start | None = None) -> None:
+        """Goes back to a picture: shows it, and sets all controls to what made it."""
+        lacks = self.form.restore(made.settings, start)
+        self.stage.show(made, html.code_of(made))
+        mine = _model(self.pipe)
+        model = self.form.model.value = made.facts.get("model") or mine
+        if model != mine:
+            lacks.insert(0, f"{model} made it, here is {mine}")
+        self.stage.say(f"Restored, but: {'; '.join(lacks)}." if lacks else "")
+
+    def plain(self, made: Sample | Sheet) -> str:
+        """A picture for a page where the panel is not alive."""
+        image = made.image if isinstance(made, Sample) else made.grid()
+        about = html.caption(made) if isinstance(made, Sample) else ""
+        return html.plain(html.jpeg(image, PLAIN), about, self.name)
+
+    def close(self) -> None:
+        """Ends the thread, and takes the widgets away."""
+        self.worker.close()
+        for widget in _all(self.box):
+            widget.close()
+
+    def _pressed(self, job: Job, typing: bool = False, lasting: bool = False) -> None:
+        """Does a button's job a moment later, with what stands in the page by then.
+
+        A press can overtake the changes before it: the page holds one back while the one before it
+        is on its way, and a kernel with subshells reads the two in different threads.
+        """
+        pressed = time.monotonic()
+        quiet = TYPING if typing else SETTLE
+
+        def settled(check: Check) -> None:
+            ends = pressed + CEILING
+            while time.monotonic() < min(ends, max(pressed, self._changed_at) + quiet):
+                check()
+                time.sleep(0.01)
+            check()
+            job(check)
+
+        # a change that comes inline would have to wait for the press to end
+        self.worker.submit(job if self.worker.inline else settled, lasting)
+
+    # ---------------------------------------------------------------- controls that changed
+
+    def _note_change(self) -> None:
+        self._changed_at = time.monotonic()
+
+    @_answer
+    def _changed(self, typing: bool = False) -> None:
+        if not self.live.value:
+            self._from_store()
+        elif typing:
+            self._pressed(self._generate_live, typing)
+        else:
+            self.worker.submit(self._generate_live)
+
+    @_answer
+    def _from_store(self) -> None:
+        """Shows what the store has of the present settings; what runs goes on, without previews."""
+        store = opened(True)
+        if store is None:
+            return
+        start = self.form.start
+        try:
+            reader = sampling.pipeline_for(self.form.reader, start)
+            settings = sampling.resolve(self.form.settings(), reader, start)
+        except ValueError:
+            return  # it is said when the person asks for the picture
+        made_by = sampling.made_by(settings, sampling.pipeline_for(self.pipe, start), start)
+        made = store.get(store.key(settings, made_by)) if made_by else None
+        if made is not None:
+            self.stage.show(made, html.code_of(made))
+            self.stage.say("")
+
+    @_answer
+    def _new_axis(self, axis: str) -> None:
+        self.among.value = parsing.AXES[axis] or getattr(self.form, _FIELDS[axis]).value
+
+    @_answer
+    def _restored(self) -> None:
+        for name, content in uploads(self.restore):
+            image, records = metadata.read_png(io.BytesIO(content), name)
+            settings, facts = records[0]
+            self.choose(Sample(image, settings, facts))
+            if len(records) > 1:
+                self.stage.say(f"A sheet of {len(records)}: these settings are its first's.")
+
+    def _complain(self, words: str) -> None:
+        self.stage.say(words, wrong=True)
+
+    # ---------------------------------------------------------------- in the worker's thread
+
+    def _generate(self, check: Check) -> None:
+        self._make(self._drafted(self.count.value, drawn=True), check)
+
+    def _generate_live(self, check: Check) -> None:
+        self._make(self._drafted(1, drawn=False), check)
+
+    def _drafted(self, count: int, drawn: bool) -> _Draft:
+        with self._lock:
+            self.form.take_seed(drawn)
+            settings, start, pipe = self.form.settings(), self.form.start, self.pipe
+        first = settings.seed or 0
+        seeds = range(first, first + count)
+        drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
+        code = ""
+        if count > 1:
+            code = html.comparison(settings, "seed", seeds, _model(pipe), start is not None)
+        return _Draft(pipe, start, lambda: _tabled(Plan.of(drafts, pipe, start)), code)
+
+    def _compare(self, check: Check) -> None:
+        with self._lock:
+            axis = self.axis.value
+            among = parsing.read(axis, self.among.value)
+            settings, start, pipe = self.form.settings(), self.form.start, self.pipe
+        if axis == "strength" and start is None:
+            raise ValueError("strength is for image to image: choose a picture to start from.")
+        given = settings.to_dict() | {axis: among}
+        code = html.comparison(settings, axis, among, _model(pipe), start is not None)
+
+        def plan() -> Plan:
+            return api.plan(**given, pipe=pipe, image=start and start.image)
+
+        self._make(_Draft(pipe, start, plan, code), check)
+
+    def _make(self, draft: _Draft, check: Check) -> None:
+        making = watch = None
+        with self._lock:
+            self.stage.begin()
+            self.stage.say("")
+        try:
+            with _heard(self.stage.say), self._turn(draft.pipe, check):
+                self.stage.waiting("Preparing …")
+                making = Making(draft.plan())
+                for made in making.made.values():
+                    self.history.add(made, draft.start)
+                watch = Watch(making, check, self.stage.busy, self._preview)
+                if making.todo:
+                    self.stage.busy(0, watch.total)
+                for i in making.go_on(on_call=watch.on_call, on_step=watch.on_step):
+                    if i in making.made:
+                        self.history.add(making.made[i], draft.start)
+                sheet = making.finished()
+            self._present(sheet, draft.code)
+        except (Stopped, KeyboardInterrupt) as stopped:
+            if making is None or watch is None or getattr(stopped, "newer", False):
+                raise
+            self._stopped(making, watch, draft.code)
+
+    def _preview(self, jpeg: bytes) -> None:
+        with self._lock:
+            self.stage.preview(jpeg)
+
+    def _present(self, sheet: Sheet, code: str) -> None:
+        made = sheet if len(sheet) > 1 else sheet[0]
+        with self._lock:
+            self.stage.show(made, code or html.code_of(sheet[0]))
+            self.finished(made)
+
+    def _stopped(self, making: Making, watch: Watch, code: str) -> None:
+        if making.made:
+            sheet = making.sheet()
+            self._present(sheet, code)
+            self.stage.say(f"Stopped: {len(making.made)} of {len(sheet)} pictures are finished.")
+        else:
+            self.stage.say(f"Stopped after {watch.done} of {watch.total} denoiser calls.")
+
+    def _load(self, check: Check) -> None:
+        asked = self.form.model.value
+        self.stage.waiting(f"Loading {asked} …")
+        try:
+            with _heard(self.stage.say):
+                pipe = cache.load(asked.strip())
+            check()
+            with self._lock:
+                self.form.fit(pipe)
+                self.pipe = pipe
+                self.axis.options = self._axes()
+                self.stage.say(f"{_model(pipe)} is loaded.")
+        finally:
+            with self._lock:
+                if self.form.model.value == asked:  # else the next is typed already
+                    self.form.model.value = _model(self.pipe)
+
+    def _ended(self, error: BaseException | None) -> None:
+        """After each job: nothing half-made stays, and what became of it is said."""
+        with self._lock:
+            for clear in (self.stage.back, self.stage.idle):
+                try:
+                    clear()
+                except Exception as wrong:
+                    error = wrong
+            if isinstance(error, Exception):
+                self._complain(_words(error))
+            elif error is not None and not getattr(error, "newer", False):
+                self.stage.say("Stopped.")
+
+    @contextmanager
+    def _turn(self, pipe: DiffusionPipeline, check: Check) -> Iterator[None]:
+        """Waits until no other panel or cell runs the model."""
+        lock = model_lock.lock(pipe)
+        if not lock.acquire(blocking=False):
+            self.stage.waiting("Waiting for another run of this model …")
+            while not lock.acquire(timeout=0.1):
+                check()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # ---------------------------------------------------------------- how it is set out
+
+    def _axes(self) -> list[tuple[str, str]]:
+        can = self.form.can
+        lacking = {
+            "guidance": can.guidance, "negative_prompt": can.negative_prompt,
+            "prompt": can.prompt, "strength": can.picture, "scheduler": len(can.schedulers) > 1,
+        }  # fmt: skip
+        return [(name.replace("_", " "), name) for name in parsing.AXES if lacking.get(name, True)]
+
+    def _laid_out(self) -> Any:
+        ask = self.form.ask
+        ask.children = (*ask.children, self.modes)
+        title = widgets.HTML('<span class="sdnb-title">History: click one to go back to it</span>')
+        history = widgets.VBox([title, self.history.box, self.restore])
+        history.add_class("sdnb-history")
+        body = widgets.Box([ask, self.stage.box, self.form.settings_box, history])
+        body.add_class("sdnb-body")
+        box = widgets.VBox([widgets.HTML(style.dress(self.name)), body])
+        box.add_class("sdnb-panel")
+        return box
+
+
+_FIELDS = {"prompt": "prompt", "negative_prompt": "negative"}
+_TELLING = (widgets.HTML, widgets.Image)  # have a value, and are no controls
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What is to be made: of what, how it becomes a plan, and the code of its sheet."""
+
+    pipe: DiffusionPipeline
+    start: Start | None
+    plan: Callable[[], Plan]
+    code: str
+
+
+def _tabled(plan: Plan) -> Plan:
+    """The plan's pictures as a table, each with its seed."""
+    seeds = [settings.seed or 0 for settings in plan.settings]
+    cols = len(plan) if len(plan) <= 4 else next(n for n in (4, 3, 5, 7) if len(plan) % n == 0)
+    rows = len(plan) // cols
+    across = [f"+ {i}" for i in range(cols)] if rows > 1 else [label("seed", s) for s in seeds]
+    return replace(
+        plan, rows=rows, cols=cols, col_labels=across,
+        row_labels=[label("seed", s) for s in seeds[::cols]] if rows > 1 else (),
+        title=axes.title(plan.settings[0], {"seed": seeds}),
+    )  # fmt: skip
+
+
+@contextmanager
+def _heard(say: Callable[[str], object]) -> Iterator[None]:
+    """What the library has to say in this thread is said in the panel, not below a cell."""
+    mine = threading.get_ident()
+
+    def told(record: Any) -> bool:
+        if record.thread == mine:
+            say(record.getMessage())
+        return record.thread != mine
+
+    log.addFilter(told)
+    try:
+        yield
+    finally:
+        log.removeFilter(told)
+
+
+def _model(pipe: DiffusionPipeline) -> str:
+    return provenance.origin_of(pipe).model
+
+
+def _words(error: Exception) -> str:
+    """An error in one sentence; its kind too, where it is not one of ours."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, (ValueError, TypeError, OSError, MemoryError)) and first:
+        return first
+    return f"This failed: {type(error).__name__}: {first}"
+
+
+def _all(box: Any) -> Iterator[Any]:
+    for child in getattr(box, "children", ()):
+        yield from _all(child)
+    yield box

@@ -1,0 +1,203 @@
+"""What a panel says, as HTML; everything that a person typed is escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from PIL import Image
+
+from sdnb.display import slider
+from sdnb.records import sample
+from sdnb.records.sample import Sample
+from sdnb.records.sheet import Sheet
+from sdnb.settings import Settings
+from sdnb.widgets import parsing
+
+QUIET = "tex2jax_ignore mathjax_ignore"  # keeps MathJax away from a prompt with $ in it
+
+# The button copies without asking the kernel. Where the page may not use the clipboard, it shows
+# the text, selected.
+COPY = """
+const stage = this.closest('.sdnb-stage-box'), text = this.dataset.text;
+const say = words => { stage.querySelector('.sdnb-said').textContent = words; };
+const select = () => {
+  const pre = stage.querySelector('pre');
+  stage.querySelector('details').open = true;
+  pre.textContent = text;
+  getSelection().selectAllChildren(pre);
+  say(document.execCommand('copy') ? 'Copied.' : 'Press Ctrl+C to copy.');
+};
+if (navigator.clipboard) navigator.clipboard.writeText(text).then(() => say('Copied.'), select);
+else select();
+"""
+
+
+def tokens(count: int, most: int | None, lost: str, unknown: Sequence[str] = ()) -> str:
+    """How long a prompt is, which end of it would be cut, which words are not known.
+
+    Example:
+        >>> tokens(6, 75, "")
+        '<span>6 of 75 tokens</span>'
+    """
+    texts = [f"<span>{count} of {most} tokens</span>"] if most else []
+    if lost:
+        texts.append(f"<strong>would be cut: “{escape(lost)}”</strong>")
+    if unknown:
+        texts.append(f"<span>not known: {escape(', '.join(unknown))}</span>")
+    return " · ".join(texts)
+
+
+def progress(done: int, total: int, seconds: float) -> str:
+    """A bar, and how much longer it takes.
+
+    Arguments:
+        done, total: denoiser calls.
+        seconds: since the first.
+    """
+    words = f"{done} of {total}"
+    if left := remaining(done, total, seconds):
+        words += f" · {left}"
+    return (
+        f'<label class="sdnb-bar"><span>{words}</span>'
+        f'<progress value="{done}" max="{max(total, 1)}">{words}</progress></label>'
+    )
+
+
+def remaining(done: int, total: int, seconds: float) -> str:
+    """How much longer, in words; nothing before there is something to tell from.
+
+    Example:
+        >>> remaining(10, 50, 1.0), remaining(1, 50, 60), remaining(10, 50, 60), remaining(0, 9, 0)
+        ('4 s left', '49 min left', '4 min left', '')
+    """
+    if not 0 < done < total:
+        return ""
+    left = seconds / done * (total - done)
+    if left < 1:
+        return "under 1 s left"
+    return f"{left:.0f} s left" if left < 100 else f"{left / 60:.0f} min left"
+
+
+def said(text: str, wrong: bool = False) -> str:
+    """A sentence to the person; one that says what went wrong is read out at once."""
+    if not text:
+        return '<div role="status"></div>'
+    kind = 'class="sdnb-wrong" role="alert"' if wrong else 'role="status"'
+    return f'<div {kind}><p class="{QUIET}">{escape(text)}</p></div>'
+
+
+def caption(shown: Sample) -> str:
+    """Prompt, numbers and maker below a picture, and why it is black where it is."""
+    lines = [sample.numbers(shown.settings), sample.maker(shown.facts)]
+    lines += sample.why_black(shown.facts)
+    below = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    return f'<div class="sdnb-about {QUIET}"><p>{escape(shown.settings.prompt)}</p>{below}</div>'
+
+
+def out(code: str, settings: str) -> str:
+    """The buttons that copy code and settings."""
+
+    def button(name: str, text: str) -> str:
+        return (
+            f'<button type="button" class="sdnb-copy" onclick="{escape(COPY)}" '
+            f'data-text="{escape(text)}">{name}</button>'
+        )
+
+    buttons = [button("Copy as cell", code)] if code else []
+    buttons.append(button("Copy settings", settings))
+    return (
+        f'<div class="sdnb-buttons {QUIET}">{"".join(buttons)}'
+        '<span class="sdnb-said" role="status"></span></div>'
+    )
+
+
+def unfold(code: str) -> str:
+    """The code itself, to be unfolded and read; also where it is selected to be copied."""
+    return f'<details class="{QUIET}"><summary>Code</summary><pre>{escape(code)}</pre></details>'
+
+
+def code_of(shown: Sample) -> str:
+    """The cell that makes a picture again; empty for one that sdnb did not make."""
+    try:
+        return shown.code()
+    except ValueError:
+        return ""
+
+
+def comparison(
+    settings: Settings, axis: str, among: Sequence[Any], model: str, started: bool = False
+) -> str:
+    """A cell that makes a comparison again; one that `started` from a picture asks for its file.
+
+    Example:
+        >>> print(comparison(Settings("a fox", seed=1), "steps", [12, 24], "emoji"))
+        import sdnb
+        <BLANKLINE>
+        pipe = sdnb.load('emoji')
+        sdnb.compare('a fox', steps=[12, 24], guidance=7.5, seed=1, pipe=pipe)
+    """
+    usual = Settings("usual").to_dict()
+    given: dict[str, str] = {}
+    for name, value in settings.to_dict().items():
+        if name == axis:
+            given[name] = parsing.written(among)
+        elif value != usual[name] or name in ("prompt", "steps", "guidance"):
+            given[name] = parsing.written([value])[1:-1]
+    words = [given.pop("prompt"), *(f"{name}={value}" for name, value in given.items())]
+    if started:
+        words.append("image='start.png'")
+    return (
+        f"import sdnb\n\npipe = sdnb.load({model!r})\nsdnb.compare({', '.join(words)}, pipe=pipe)"
+    )
+
+
+def scrubbed(sheet: Sheet) -> str:
+    """The sheet's slider, alive in a place where scripts of inserted HTML do not run."""
+    view = sheet.slider()
+    html = slider.view(view.images, view.labels, row_labels=view.row_labels, title=view.title)
+    still, _, _ = html.partition("<script>")
+    return f'{still}<style onload="{escape(slider.SCRIPT)}"></style>'
+
+
+def plain(picture: bytes, about: str, name: str) -> str:
+    """The last picture, for a saved notebook: hidden as long as the panel `name` is alive."""
+    return f'<div class="sdnb-plain-{name}">{_img(picture, "")}{about}</div>'
+
+
+def jpeg(image: Image.Image, side: int, quality: int = 80) -> bytes:
+    r"""A picture as a small JPEG, at most so many pixels wide and high.
+
+    Example:
+        >>> jpeg(Image.new("RGB", (512, 256)), 256)[:2]
+        b'\xff\xd8'
+    """
+    small = image.convert("RGB")
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def small(image: Image.Image) -> str:
+    """A picture beside the button that chose it."""
+    return _img(jpeg(image, 64), "The picture to start from")
+
+
+def background(name: str, picture: bytes) -> str:
+    """The style that gives the button of that class its picture."""
+    return (
+        f"<style>.sdnb-panel .{name}.jupyter-button "
+        f"{{ background-image: url({_url(picture)}) }}</style>"
+    )
+
+
+def _img(picture: bytes, alt: str) -> str:
+    return f'<img src="{_url(picture)}" alt="{alt}">'
+
+
+def _url(picture: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
