@@ -22,6 +22,7 @@ from sdnb.display.slider import page, view
 from sdnb.generation import init_image
 from sdnb.records import metadata
 from sdnb.sweeps.plan import Plan
+from tests.support.needs import need
 
 pytest_plugins = ["tests.support.browser"]
 
@@ -157,9 +158,9 @@ print(json.dumps(found))
 def test_a_full_disk_leaves_every_old_file_whole_and_no_half_a_one(tmp_path, how):
     mounted = how == "a full disk"
     if mounted:
+        need("mount")
         mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path]
-        if subprocess.run(mount, capture_output=True).returncode:
-            pytest.skip("only root can mount a small disk; the other half of this test needs none")
+        subprocess.run(mount, check=True)
     try:
         done = subprocess.run(
             [sys.executable, "-c", FULL, str(tmp_path), "tmpfs" if mounted else "limit"],
@@ -470,9 +471,8 @@ def test_with_a_home_that_may_only_be_read_pictures_are_made_and_it_is_said_once
     home = tmp_path / "home"
     home.mkdir(mode=0o555)
     if os.geteuid() == 0:  # who may write everywhere, unless it is mounted otherwise
-        bind = ["mount", "--bind", "-o", "ro", home, home]
-        if subprocess.run(bind, capture_output=True).returncode:
-            pytest.skip("a home can be made read-only for root by a mount only, which is refused")
+        need("mount")
+        subprocess.run(["mount", "--bind", "-o", "ro", home, home], check=True)
     try:
         homeless(tmp_path, HOME=str(home))
         assert os.listdir(home) == []
@@ -483,8 +483,8 @@ def test_with_a_home_that_may_only_be_read_pictures_are_made_and_it_is_said_once
 
 @pytest.mark.parametrize("named", [{"HOME": "file/home"}, {}, {"SDNB_STORE": "~/pictures"}])
 def test_without_a_home_pictures_are_made_and_it_is_said_once(tmp_path, named):
-    if "HOME" not in named and os.geteuid():
-        pytest.skip("only root can become a user without a home")
+    if "HOME" not in named:  # a user without a home, whom only root can become
+        need("root")
     (tmp_path / "file").touch()
     homeless(tmp_path, **{k: v.replace("file", f"{tmp_path}/file") for k, v in named.items()})
 

@@ -1,25 +1,21 @@
 """A real browser for the tests: Chromium without a window, driven by Playwright."""
 
-import os
 import shutil
 
 import pytest
 
+from tests.support.needs import need
+
 
 @pytest.fixture(scope="module")  # longer would keep Playwright's event loop over other tests
 def chromium():
-    """The browser; where there is none the tests are skipped, but not in CI."""
+    """The browser; where there is none the tests are skipped."""
+    need("chromium")
     names = ["chromium", "chromium-browser", "google-chrome"]
-    found = next(filter(None, map(shutil.which, names)), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
-        tell = pytest.fail if "CI" in os.environ else pytest.skip
-        tell("needs the package playwright, and Chromium or Chrome on the PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    found = next(filter(None, map(shutil.which, names)))
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'sdnb[test]'")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser
         browser.close()
 
