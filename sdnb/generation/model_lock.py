@@ -20,7 +20,7 @@ def lock(pipe: DiffusionPipeline) -> Any:
 
     Example:
         >>> import sdnb
-        >>> from sdnb.views import for_task
+        >>> from sdnb.models.tasks import for_task
         >>> pipe = sdnb.load("emoji")
         >>> lock(pipe) is lock(for_task(pipe, "Img2Img"))
         True

@@ -62,7 +62,7 @@ class Batcher:
     Example:
         >>> import sdnb
         >>> pipe = sdnb.load("emoji", device="cpu")
-        >>> jobs = [generation.resolve(Settings("a fox", steps=n, seed=1), pipe) for n in (3, 2)]
+        >>> jobs = [sampling.resolve(Settings("a fox", steps=n, seed=1), pipe) for n in (3, 2)]
         >>> batcher = Batcher(pipe)
         >>> [(index, sample.settings.steps) for index, sample in batcher.run(jobs)]
         [(1, 2), (0, 3)]
@@ -99,7 +99,7 @@ class Batcher:
         must do it all: greenlets cannot go on in another.
 
         Arguments:
-            jobs: settings from `generation.resolve`.
+            jobs: settings from `sampling.resolve`.
             make: called as make(settings, pipe, on_call) for each.
             on_call: handed to `make`, which calls it after each of a run's denoiser calls. An
                 exception that it raises ends that run, KeyboardInterrupt all of them.

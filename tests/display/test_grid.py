@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from sdnb import Sample, Settings, Sheet, image_grid
-from sdnb.records import metadata, sample
+from sdnb.records import metadata
 
 COLORS = ["red", "green", "blue", "orange", "purple", "black"]
 
@@ -136,7 +136,7 @@ def test_of_a_large_sheet_the_first_pictures_are_shown_and_how_many(shape, monke
     sheet = seeds(3000, **shape)
     notes = []
     monkeypatch.setattr(
-        sample, "image_grid", lambda *a, **k: notes.append(k["footer"]) or image_grid(*a, **k)
+        sheets, "image_grid", lambda *a, **k: notes.append(k["footer"]) or image_grid(*a, **k)
     )
     view = shown(sheet)
     assert 400 < view.width <= 1600
