@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.needs"]
+pytest_plugins = ["tests.support.needs", "tests.support.tries"]
 collect_ignore = ["tests/support/interrupts.py"]  # a program, which a test starts
 
 ROOT = Path(__file__).parent

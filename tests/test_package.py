@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import sdnb
 
 ROOT = Path(sdnb.__file__).parent
@@ -59,3 +61,27 @@ def test_no_except_swallows_everything():
                 used = any(isinstance(n, ast.Name) and n.id == node.name for n in inside)
                 wide = caught in ("everything", "Exception", "BaseException")
                 assert again or used or not wide, module
+
+
+@pytest.mark.parametrize(
+    ("module", "planted", "said"),
+    [
+        ("records/sample", "pass", "2 kept, 0 broken"),
+        ("records/sample", "from sdnb.widgets import style", "downward BROKEN"),
+        ("records/sample", "from sdnb.records import sheet", "circle BROKEN"),
+    ],
+)
+def test_arrows_point_downward_and_in_no_circle_and_the_check_can_fail(
+    tmp_path, module, planted, said
+):
+    """`lint-imports` of CI, on a copy: as it is, and with one more import in a function."""
+    for source in ROOT.rglob("*.py"):
+        (copy := tmp_path / "sdnb" / source.relative_to(ROOT)).parent.mkdir(exist_ok=True)
+        copy.write_text(source.read_text())
+    (tmp_path / "setup.cfg").write_text((ROOT.parent / "setup.cfg").read_text())
+    with open(tmp_path / "sdnb" / f"{module}.py", "a") as file:
+        file.write(f"\n\ndef _planted():\n    {planted}\n")
+    code = "from importlinter.cli import lint_imports_command as lint; lint(['--no-cache'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert said in done.stdout, done.stdout + done.stderr
+    assert done.returncode == ("BROKEN" in said)

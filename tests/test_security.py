@@ -87,7 +87,8 @@ def texts_in(value):
 
 @given(SETTINGS, HONEST | ANY_FACTS.map(lambda some: FACTS | some))
 @fuzzed(300, 0.004)
-def test_code_says_what_the_settings_are_and_does_nothing_that_they_say(settings, known):
+def test_code_says_what_the_settings_are_and_does_nothing_that_they_say(settings, known, tried):
+    tried()
     source, problem = attempt(diffusers_code.cell, settings, known)
     if problem:
         assert "fact" in problem or "no pipeline" in problem or "Invalid version" in problem

@@ -213,7 +213,8 @@ def test_a_download_that_broke_off_goes_on_there_with_the_next_load(server, smal
     assert server.spans == []
 
 
-def test_a_rest_of_another_content_is_noticed_and_comes_anew(server, small, tmp_path):
+@pytest.mark.tries(2)
+def test_a_rest_of_another_content_is_noticed_and_comes_anew(server, small, tmp_path, tried):
     server.faults[UNET] = "short"
     with pytest.raises(ConnectionError):
         fetch()
@@ -223,9 +224,11 @@ def test_a_rest_of_another_content_is_noticed_and_comes_anew(server, small, tmp_
     with pytest.raises(OSError, match=f"{UNET} of {MODEL} arrived damaged and was removed"):
         fetch()
     assert (fetch() / UNET).read_bytes() == (small / UNET).read_bytes()
+    tried()
     part.write_bytes(b"x" * 10**8)  # more than the file has
     (part.parent / part.stem).unlink()
     assert (fetch() / UNET).read_bytes() == (small / UNET).read_bytes()
+    tried()
 
 
 def test_a_slow_line_is_no_fault(server, small):
@@ -496,12 +499,16 @@ def test_a_repository_that_lacks_a_part_is_refused_before_anything_is_downloaded
     assert not [path for _, path in server.asked if path.endswith(".safetensors")]
 
 
-def test_a_full_disk_is_said_before_the_download_and_during_it(server, tmp_path, monkeypatch):
+@pytest.mark.tries(2)
+def test_a_full_disk_is_said_before_the_download_and_during_it(
+    server, tmp_path, monkeypatch, tried
+):
     monkeypatch.setattr(repository, "_free_disk", lambda folder: 10)
     with pytest.raises(
         OSError, match=r"The disk is too full: \d+ MB are to go to .*HF_HOME .*restart the ker"
     ):
         fetch()
+    tried()
     code = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -516,6 +523,7 @@ except OSError as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env=environment, timeout=100)  # fmt: skip
     assert done.stdout.startswith("The disk is too full: "), done.stderr
+    tried()
 
 
 def test_a_disk_that_is_full_at_the_first_small_file_is_said_too(server, tmp_path):

@@ -29,18 +29,20 @@ from sdnb.records import diffusers_code, metadata
 
 MANY = int(os.environ.get("SDNB_FUZZ", 0))
 EACH = 500 if MANY else 1  # mutations of one example
-tried: dict[str, int] = {}
+kinds: dict[str, int] = {}
 
 
 def fuzzed(examples, share=0.0):
     """Settings of hypothesis: so many examples, or a share of SDNB_FUZZ."""
-    return settings(
-        max_examples=max(1, int(MANY * share)) if MANY else examples,
+    number = max(1, int(MANY * share)) if MANY else examples
+    chosen = settings(
+        max_examples=number,
         derandomize=not MANY,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
+    return lambda test: pytest.mark.tries(number)(chosen(test))
 
 
 def attempt(call, *given):
@@ -52,7 +54,7 @@ def attempt(call, *given):
 
 
 def count(what):
-    tried[what] = tried.get(what, 0) + 1
+    kinds[what] = kinds.get(what, 0) + 1
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,7 +63,7 @@ def figures():
     yield
     if MANY:
         took = time.perf_counter() - started
-        print(f"\n{sum(tried.values()):,} inputs in {took:,.0f} s: {tried}")
+        print(f"\n{sum(kinds.values()):,} inputs in {took:,.0f} s: {kinds}")
 
 
 # ---------------------------------------------------------------- what there is to try
@@ -162,7 +164,8 @@ def mutated(text, chance):
 
 @given(SETTINGS, ANY_FACTS)
 @fuzzed(200, 0.004)
-def test_settings_come_back_from_our_record_unchanged(fox, facts):
+def test_settings_come_back_from_our_record_unchanged(fox, facts, tried):
+    tried()
     count("settings through JSON")
     text = metadata.to_json([(fox, facts)])
     records, problem = attempt(metadata.from_json, text)
@@ -177,7 +180,8 @@ def test_settings_come_back_from_our_record_unchanged(fox, facts):
 @given(SETTINGS, TEXTS)
 @fuzzed(200, 0.004)
 @example(Settings("a", scheduler='"', seed=510), ",")
-def test_the_seed_comes_back_from_automatic1111s_text_whatever_stands_beside_it(fox, model):
+def test_the_seed_comes_back_from_automatic1111s_text_whatever_stands_beside_it(fox, model, tried):
+    tried()
     count("settings through AUTOMATIC1111's text")
     text = metadata.to_a1111(fox, {"model": model})
     found, problem = attempt(metadata.from_a1111, text)
@@ -211,7 +215,8 @@ def settings_in(source):
 @given(SETTINGS, st.booleans())
 @fuzzed(300, 0.004)
 @pytest.mark.filterwarnings("ignore::FutureWarning:torch", "ignore::UserWarning:torch")
-def test_settings_come_back_from_the_code_unchanged(fox, started):
+def test_settings_come_back_from_the_code_unchanged(fox, started, tried):
+    tried()
     count("settings through code")
     names = ["prompt", "negative_prompt", "seed"]
     if started:
@@ -252,13 +257,15 @@ def check_a1111(text):
 
 @given(st.text() | st.lists(st.sampled_from([*PIECES, *CORPUS]), max_size=8).map("".join))
 @fuzzed(200, 0.004)
-def test_any_text_is_automatic1111s_or_gets_a_sentence(text):
+def test_any_text_is_automatic1111s_or_gets_a_sentence(text, tried):
+    tried()
     check_a1111(text)
 
 
 @given(st.sampled_from(CORPUS), st.integers(0, 2**64))
 @fuzzed(300, 1 / EACH)
-def test_a_changed_automatic1111_text_never_gives_a_seed_that_is_not_in_it(text, seed):
+def test_a_changed_automatic1111_text_never_gives_a_seed_that_is_not_in_it(text, seed, tried):
+    tried()
     chance = random.Random(seed)
     for _ in range(EACH):
         check_a1111(mutated(text, chance))
@@ -305,13 +312,15 @@ def check_shown(sample):
 )
 @fuzzed(200, 0.004)
 @example("[" * 100_000)
-def test_any_record_is_ours_or_gets_a_sentence(value):
+def test_any_record_is_ours_or_gets_a_sentence(value, tried):
+    tried()
     check_record(value if isinstance(value, str) else json.dumps(value))
 
 
 @given(st.integers(0, 2**64))
 @fuzzed(300, 0.1 / EACH)
-def test_a_changed_record_never_gives_a_seed_that_is_not_in_it(seed):
+def test_a_changed_record_never_gives_a_seed_that_is_not_in_it(seed, tried):
+    tried()
     chance = random.Random(seed)
     for _ in range(EACH):
         check_record(mutated(RECORD, chance))
@@ -405,7 +414,8 @@ def test_pngs_of_every_kind_give_the_very_settings(folder, kind):
 @given(st.sampled_from(KINDS), st.integers(0, 2**64), st.booleans())
 @fuzzed(900, 0.01 / EACH)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning")
-def test_a_changed_picture_gives_the_very_settings_or_a_sentence(folder, kind, seed, mended):
+def test_a_changed_picture_gives_the_very_settings_or_a_sentence(folder, kind, seed, mended, tried):
+    tried()
     path = folder / "fox.png"
     whole, chance = pictured(kind), random.Random(seed)
     mended, name = mended and kind in PNGS, "PNGs" if kind in PNGS else f"{kind}s"

@@ -133,7 +133,8 @@ def test_the_pictures_are_those_of_a_run_without_ray(swept):
     assert (sheet.rows, sheet.cols, sheet.row_labels) == (here.rows, here.cols, here.row_labels)
 
 
-def test_a_row_that_fails_is_a_grey_cell_with_the_sentence(swept):
+@pytest.mark.tries(12)
+def test_a_row_that_fails_is_a_grey_cell_with_the_sentence(swept, tried):
     plan, _, sheet = swept
     failed = [s for s in sheet if s.facts.get("error")]
     assert len(failed) == 12
@@ -141,15 +142,20 @@ def test_a_row_that_fails_is_a_grey_cell_with_the_sentence(swept):
     for sample in failed:
         assert "is no model: give 'emoji', a folder that exists" in sample.facts["error"]
         assert sample.image.getextrema() == ((208, 208), (212, 212), (216, 216))
+        tried()
 
 
-def test_where_every_row_fails_the_first_error_is_raised(ray, pipe, monkeypatch):
+@pytest.mark.tries(2)
+def test_where_every_row_fails_the_first_error_is_raised(ray, pipe, monkeypatch, tried):
+    seeds = [1, 2]
+
     def fail(settings):
         raise ValueError(f"no picture of seed {settings.seed}")
 
     monkeypatch.setattr(ray_engine, "Worker", drawing(fail))
     with pytest.raises(ValueError, match="no picture of seed 1"):
-        sdnb.compare(PROMPT, seed=[1, 2], pipe=pipe, store=False, engine=ray_engine.Ray(1, 1))
+        sdnb.compare(PROMPT, seed=seeds, pipe=pipe, store=False, engine=ray_engine.Ray(1, 1))
+    tried(len(seeds))
 
 
 def test_the_workers_keep_their_pictures_in_the_store_of_the_local_run(swept, pipe):
@@ -222,6 +228,7 @@ def test_ctrl_c_leaves_ray_but_no_worker_and_what_is_finished(story, ray):
     assert ray.is_initialized(), "it was there before"
 
 
+@pytest.mark.tries(0)
 def test_the_same_again_makes_only_what_is_missing(story):
     _, kept, told, sheet = story
     assert len(kept) == len(sheet) == 20
