@@ -24,7 +24,7 @@ from pathlib import Path
 WAYS = {
     "sdnb.load": "import sdnb; pipe = sdnb.load({folder!r}, device='cpu')",
     "sdnb.load, OpenVINO, new": (
-        "import sdnb; from sdnb import openvino; openvino.clear();"
+        "import sdnb; from sdnb.models import openvino; openvino.clear();"
         "pipe = sdnb.load({folder!r}, backend='openvino')"
     ),
     "sdnb.load, OpenVINO": "import sdnb; pipe = sdnb.load({folder!r}, backend='openvino')",

@@ -159,7 +159,7 @@ import sdnb
 from sdnb import Sample, metadata
 from PIL import Image, PngImagePlugin
 import importlib.metadata, packaging.version, PIL.WebPImagePlugin, PIL.JpegImagePlugin
-import PIL.GifImagePlugin, PIL.ImageFont, sdnb.slider
+import PIL.GifImagePlugin, PIL.ImageFont, sdnb.display.slider
 with Image.open(sys.argv[2]) as warm:  # what reading loads once, it loads now
     warm.load()
 sdnb.read(sys.argv[2])._repr_mimebundle_()

@@ -243,7 +243,7 @@ def test_a_busy_hub_is_asked_again(server):
 
 def test_two_processes_that_load_at_once_both_get_it_whole(server, small, tmp_path):
     code = (
-        "from sdnb import hub; import sys;"
+        "from sdnb.hub import repository as hub; import sys;"
         f"print(hub.download(hub.listing({MODEL!r}, None, 'auto', False, True), None))"
     )
     server.faults[UNET] = "trickle"
@@ -512,7 +512,7 @@ def test_a_full_disk_is_said_before_the_download_and_during_it(
     code = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-from sdnb import hub
+from sdnb.hub import repository as hub
 try:
     hub.download(hub.listing({MODEL!r}, None, 'auto', False, True), None)
 except OSError as error:
@@ -530,7 +530,7 @@ def test_a_disk_that_is_full_at_the_first_small_file_is_said_too(server, tmp_pat
     code = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-from sdnb import hub
+from sdnb.hub import repository as hub
 try:
     hub.listing({MODEL!r}, None, 'auto', False, True)
 except OSError as error:

@@ -218,7 +218,7 @@ def heavy(tmp_path_factory):
 
 RESIDENT = """
 import gc, psutil, sdnb
-from sdnb import device, loading, pipelines
+from sdnb.models import cache, device, provenance
 one, two, weights = {one!r}, {two!r}, {weights!r}
 def resident():
     gc.collect()
@@ -231,10 +231,10 @@ sdnb.load(one, device="cpu", dtype="bfloat16")
 sdnb.load("emoji", device="cpu")
 first = resident() - before
 # enough is free once the first has gone
-device.free_memory = lambda _: int((2.9 - len(loading.loaded())) * weights * 1e6)
+device.free_memory = lambda _: int((2.9 - len(cache.loaded())) * weights * 1e6)
 sdnb.load(two, device="cpu", dtype="bfloat16")
-assert loading.loaded()[0] == pipelines.origin_of(emoji), loading.loaded()
-print(first, resident() - before, len(loading.loaded()))
+assert cache.loaded()[0] == provenance.origin_of(emoji), cache.loaded()
+print(first, resident() - before, len(cache.loaded()))
 """
 
 

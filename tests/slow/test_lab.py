@@ -43,7 +43,7 @@ def test_a_sample_is_a_picture_with_the_pixels_that_the_kernel_made(notebook, tm
 
 
 def test_a_sheet_fills_in_where_it_stands_and_leaves_one_picture(notebook):
-    slow = "from sdnb import live\nlive.EVERY = live.SHARE = 0"
+    slow = "from sdnb.display import live_sheet as live\nlive.EVERY = live.SHARE = 0"
     compare = "sheet = sdnb.compare('a fox', steps=[1, 2, 3], seed=1, batch=1)\nsheet"
     book = notebook(LOAD, slow, compare)
     book.run(0).run(1)
@@ -66,7 +66,7 @@ def test_a_sheet_fills_in_where_it_stands_and_leaves_one_picture(notebook):
 
 
 def test_arrow_keys_change_the_picture_of_a_slider(notebook):
-    book = notebook(TILES, f"from sdnb.slider import Slider\nSlider(tiles, {COLORS})").run_all()
+    book = notebook(TILES, f"from sdnb.display.slider import Slider\nSlider(tiles, {COLORS})").run_all()
     output = book.output(1)
     slider = output.get_by_role("slider", name="Picture")
     steps = {"Home": "red", "ArrowRight": "lime", "End": "blue", "ArrowLeft": "lime"}

@@ -264,9 +264,10 @@ DRIVER = """
 import json, sys, time
 import sdnb
 from PIL import Image
-from sdnb import Store, cluster, worker
+from sdnb import Store
+from sdnb.sweeps import ray_engine, ray_worker
 
-class Slow(worker.Worker):
+class Slow(ray_worker.Worker):
     # one that loads no model, so that it starts at once
     def _made(self, number, jobs):
         for i, job in jobs.items():
@@ -274,11 +275,11 @@ class Slow(worker.Worker):
             settings = sdnb.Settings.from_dict(json.loads(job["settings"]))
             yield i, sdnb.Sample(Image.new("RGB", (8, 8)), settings, {"model": "emoji"})
 
-cluster.Worker = Slow
+ray_engine.Worker = Slow
 pipe = sdnb.load("emoji", device="cpu")
 plan = sdnb.plan("a fox", steps=100, seed=range(40), pipe=pipe)
 print("ready", flush=True)
-plan.run(store=Store(sys.argv[1]), batch=2, engine=cluster.Ray(workers=1, cpus=1))
+plan.run(store=Store(sys.argv[1]), batch=2, engine=ray_engine.Ray(workers=1, cpus=1))
 """
 KERNEL = (
     DRIVER.replace("plan.run", "try:\n    plan.run")
@@ -343,11 +344,12 @@ GPUS = """
 import os
 import ray, sdnb
 from PIL import Image
-from sdnb import cluster, device, worker
+from sdnb.models import device
+from sdnb.sweeps import ray_engine, ray_worker
 device.best = lambda: "cpu"  # the driver has no GPU
 ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
 
-class Drawn(worker.Worker):
+class Drawn(ray_worker.Worker):
     # one that loads nothing: only where it is placed counts
     def _made(self, number, jobs):
         seen = {"device": self.recipes[number].device, "pid": os.getpid(),
@@ -355,7 +357,7 @@ class Drawn(worker.Worker):
         for i in jobs:
             yield i, sdnb.Sample(Image.new("RGB", (8, 8)), sdnb.Settings("a fox", seed=1), seen)
 
-cluster.Worker = Drawn
+ray_engine.Worker = Drawn
 pipe = sdnb.load("emoji", device="cpu")
 sheet = sdnb.compare("a fox", steps=1, seed=range(64), pipe=pipe, store=False, engine="ray")
 for sample in sheet:
