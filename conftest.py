@@ -36,6 +36,9 @@ if "SDNB_MODEL" not in os.environ:
 os.environ["SDNB_STORE"] = "off"  # a picture from an earlier run would prove nothing
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs the network
 
+# What files need from outside pip (tests/support/needs.py); single tests have the mark themselves.
+NEEDS = {"tests/test_training.py": ("noto", "raqm")}
+
 left_out = pytest.StashKey[int]()
 
 
@@ -55,6 +58,9 @@ def pytest_collection_modifyitems(config, items):
     slow = [item for item in items if _first(item.path, [ROOT / name for name in SLOW]) < len(SLOW)]
     for item in slow:
         item.add_marker("slow")
+    for item in items:
+        if names := NEEDS.get(item.path.relative_to(ROOT).as_posix()):
+            item.add_marker(pytest.mark.needs(*names))
     if config.option.markexpr:
         return
     out = [item for item in items if item.get_closest_marker("slow") and not _named(item, config)]
