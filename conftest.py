@@ -22,7 +22,7 @@ SLOW = [
     "notebooks/09_big_sweeps.ipynb",
 ]
 # The longest files, so that no process is left alone with one at the end.
-FIRST = ["notebooks", "tests/widgets", "tests/hub", "tests/test_api.py", "tests/test_nbtest.py"]
+FIRST = ["notebooks", "tests/test_nbtest.py", "tests/widgets", "tests/generation", "tests/hub"]
 
 # the notebooks are stored and checked without progress bars, which a stored page cannot move
 os.environ["TQDM_DISABLE"] = "1"
@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(config, items):
     for item in slow:
         item.add_marker("slow")
     for item in items:
-        if names := NEEDS.get(item.path.relative_to(ROOT).as_posix()):
+        if names := {ROOT / name: NEEDS[name] for name in NEEDS}.get(item.path):
             item.add_marker(pytest.mark.needs(*names))
     if config.option.markexpr:
         return

@@ -82,6 +82,8 @@ def test_arrows_point_downward_and_in_no_circle_and_the_check_can_fail(
     with open(tmp_path / "sdnb" / f"{module}.py", "a") as file:
         file.write(f"\n\ndef _planted():\n    {planted}\n")
     code = "from importlinter.cli import lint_imports_command as lint; lint(['--no-cache'])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
     assert said in done.stdout, done.stdout + done.stderr
     assert done.returncode == ("BROKEN" in said)

@@ -16,6 +16,9 @@ from sdnb.records.sample import Sample
 from tests.support import toys
 
 
+SMALL = {"seed": 1, "width": 64, "height": 64}  # bfloat16 is slow without units for it
+
+
 @pytest.fixture
 def half():
     """The embedded model in bfloat16, a copy of its own to be broken."""
@@ -40,9 +43,9 @@ def overflows(module):
 
 
 def test_a_decoder_that_overflows_decodes_again_in_float32(half, heard):
-    good = sdnb.generate("a fox", steps=4, seed=1, pipe=half)
+    good = sdnb.generate("a fox", steps=4, **SMALL, pipe=half)
     overflows(half.vae.decoder)
-    again = sdnb.generate("a fox", steps=4, seed=1, pipe=half)
+    again = sdnb.generate("a fox", steps=4, **SMALL, pipe=half)
     assert np.abs(np.asarray(again.image, int) - np.asarray(good.image, int)).mean() < 3
     assert again.facts["decoder_upcast"]
     assert sum("decoded again in float32" in s for s in heard()) == 1
@@ -53,8 +56,8 @@ def test_a_decoder_that_overflows_decodes_again_in_float32(half, heard):
 def test_a_denoiser_that_overflows_runs_again_in_float32_once(half, pipe, heard):
     overflows(half.unet)
     before = {k: v.clone() for k, v in half.unet.state_dict().items()}
-    sample = sdnb.generate("a fox", steps=4, seed=1, pipe=half)
-    full = sdnb.generate("a fox", steps=4, seed=1, pipe=pipe)
+    sample = sdnb.generate("a fox", steps=4, **SMALL, pipe=half)
+    full = sdnb.generate("a fox", steps=4, **SMALL, pipe=pipe)
     assert np.abs(np.asarray(sample.image, int) - np.asarray(full.image, int)).mean() < 4
     assert sample.facts["dtype"] == "float32"
     assert "broken" not in sample.facts
@@ -93,7 +96,7 @@ def test_a_denoiser_that_gives_nan_in_float32_too_is_said_under_the_picture(pipe
     broken = copy.copy(pipe)
     broken.unet = copy.deepcopy(pipe.unet)
     broken.unet.conv_out.bias.data.fill_(torch.nan)
-    sample = sdnb.generate("a fox", steps=2, seed=1, pipe=broken)
+    sample = sdnb.generate("a fox", steps=2, **SMALL, pipe=broken)
     assert sample.facts["broken"]
     assert "black because the denoiser gave no numbers (NaN)" in repr(sample)
     assert "black because the denoiser" in repr(sdnb.Sheet([sample], 1, 1))
@@ -151,8 +154,8 @@ def test_a_decoder_that_gives_nan_in_float32_too_is_said_under_the_picture_which
     next(broken.vae.decoder.parameters()).data.fill_(torch.nan)
     kept = sdnb.Store(tmp_path / "store")
     with patch.object(provenance, "is_as_loaded", lambda pipe: True):  # only NaN is in the way
-        sample = sdnb.generate("a fox", steps=2, seed=1, pipe=broken, store=kept)
-        sheet = sdnb.compare("a fox", seed=[1, 2], steps=2, pipe=broken, store=kept)
+        sample = sdnb.generate("a fox", steps=2, **SMALL, pipe=broken, store=kept)
+        sheet = sdnb.compare("a fox", steps=2, pipe=broken, store=kept, **SMALL | {"seed": [1, 2]})
     assert len(kept) == 0
     for each in (sample, *sheet):
         assert each.facts["broken"]

@@ -20,32 +20,38 @@ def pixels(picture):
     return np.asarray(picture.convert("RGB"))
 
 
-def plain_call(folder, name, seed, **arguments):
+@pytest.fixture(scope="module")
+def plain():
+    """The embedded model as diffusers alone loads it, once."""
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(sdnb.emoji.FOLDER)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def plain_call(plain, name, seed, **arguments):
     """diffusers alone: its own loading, its own scheduler, its own call."""
-    pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder)
     known = schedulers.SCHEDULERS[name]
     cls = getattr(diffusers, known.cls)
-    pipe.scheduler = cls.from_config(pipe.scheduler.config, **known.flags)
-    pipe.set_progress_bar_config(disable=True)
+    pipe = copy.copy(plain)
+    pipe.scheduler = cls.from_config(plain.scheduler.config, **known.flags)
     return pipe(PROMPT, generator=torch.Generator("cpu").manual_seed(seed), **arguments).images[0]
 
 
 @pytest.mark.parametrize("name", schedulers.names())
-def test_a_picture_is_pixel_for_pixel_the_pipelines_own(pipe, name):
+def test_a_picture_is_pixel_for_pixel_the_pipelines_own(pipe, plain, name):
     ours = sdnb.generate(PROMPT, steps=6, guidance=4, scheduler=name, seed=0, pipe=pipe)
-    theirs = plain_call(sdnb.emoji.FOLDER, name, 0, num_inference_steps=6, guidance_scale=4.0)
+    theirs = plain_call(plain, name, 0, num_inference_steps=6, guidance_scale=4.0)
     assert np.array_equal(pixels(ours.image), pixels(theirs))
     assert ours.facts["denoiser_calls"] == schedulers.calls(name, 6)
 
 
-def test_negative_prompt_and_size_reach_the_pipeline(pipe):
+def test_negative_prompt_and_size_reach_the_pipeline(pipe, plain):
     ours = sdnb.generate(
         PROMPT, negative_prompt="a fox", steps=3, seed=1, width=160, height=96, pipe=pipe
     )
     theirs = plain_call(
-        sdnb.emoji.FOLDER, "DDIM", 1, num_inference_steps=3, negative_prompt="a fox", width=160,
-        height=96,
-    )  # fmt: skip
+        plain, "DDIM", 1, num_inference_steps=3, negative_prompt="a fox", width=160, height=96
+    )
     assert ours.image.size == (160, 96)
     assert np.array_equal(pixels(ours.image), pixels(theirs))
 
@@ -149,13 +155,21 @@ def test_the_code_of_a_sample_makes_the_same_pixels_with_diffusers_alone(pipe, t
     assert np.array_equal(pixels(sample.image), pixels(Image.open(tmp_path / "again.png")))
 
 
+ONCE = """
+import copy, functools
+from diffusers import StableDiffusionPipeline
+loaded = functools.cache(StableDiffusionPipeline.from_pretrained)
+StableDiffusionPipeline.from_pretrained = lambda *given, **named: copy.copy(loaded(*given, **named))
+"""  # each cell of code loads the model, and here they come one after another
+
+
 def test_the_code_makes_the_same_pixels_with_every_scheduler(pipe, tmp_path):
     made = {
         f"{i}.png": sdnb.generate("a fox", steps=3, guidance=4, seed=3, scheduler=name, pipe=pipe)
         for i, name in enumerate(sdnb.schedulers.names())
     }
     code = "\n".join(f"{s.code()}\nimage.save({str(tmp_path / n)!r})" for n, s in made.items())
-    programs.run("-c", code, cwd=tmp_path, check=True)
+    programs.run("-c", ONCE + code, cwd=tmp_path, check=True)
     for name, sample in made.items():
         again = pixels(Image.open(tmp_path / name))
         assert np.array_equal(pixels(sample.image), again), sample.settings.scheduler

@@ -238,6 +238,7 @@ print(first, resident() - before, len(cache.loaded()))
 """
 
 
+@pytest.mark.slow
 def test_what_was_used_least_goes_where_memory_is_short_and_is_really_given_back(heavy):
     one, two = map(str, heavy)
     weights = sum(f.stat().st_size for f in heavy[0].rglob("*.safetensors")) / 2e6  # in bfloat16

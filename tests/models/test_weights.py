@@ -54,6 +54,7 @@ def test_the_weights_are_those_of_diffusers(halved):
     sdnb.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_a_model_in_half_precision_takes_little_more_than_its_weights_to_load(tmp_path):
     unet = toys.unet(block_out_channels=(128, 1024), cross_attention_dim=32, layers_per_block=2)

@@ -297,6 +297,7 @@ def start(code, *arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.tries(30)
 def test_a_process_killed_while_writing_leaves_whole_pictures_and_its_rest_is_cleaned(kept, tried):
     left, chance = [], random.Random(0)

@@ -66,7 +66,9 @@ def test_a_sheet_fills_in_where_it_stands_and_leaves_one_picture(notebook):
 
 
 def test_arrow_keys_change_the_picture_of_a_slider(notebook):
-    book = notebook(TILES, f"from sdnb.display.slider import Slider\nSlider(tiles, {COLORS})").run_all()
+    book = notebook(
+        TILES, f"from sdnb.display.slider import Slider\nSlider(tiles, {COLORS})"
+    ).run_all()
     output = book.output(1)
     slider = output.get_by_role("slider", name="Picture")
     steps = {"Home": "red", "ArrowRight": "lime", "End": "blue", "ArrowLeft": "lime"}
