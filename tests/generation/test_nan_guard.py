@@ -15,7 +15,6 @@ from sdnb.models import provenance
 from sdnb.records.sample import Sample
 from tests.support import toys
 
-
 SMALL = {"seed": 1, "width": 64, "height": 64}  # bfloat16 is slow without units for it
 
 
