@@ -6,6 +6,7 @@ from PIL import Image, ImageChops
 
 from sdnb import Sample, Settings, Sheet, image_grid
 from sdnb.records import metadata
+from sdnb.records import sheet as sheets
 
 COLORS = ["red", "green", "blue", "orange", "purple", "black"]
 
