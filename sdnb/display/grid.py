@@ -8,13 +8,15 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
+from sdnb.image_input import Source, rgb
+
 GAP = 6  # pixels between pictures and around the labels
 MOST_LINES = 6  # of one paragraph in a label: a longer one ends in "…"
 PAPER, INK, FAINT = "#ffffff", "#1f2328", "#59636e"  # contrast at least 4.5 : 1 on the paper
 
 
 def image_grid(
-    images: Sequence[Image.Image],
+    images: Sequence[Source],
     rows: int | None = None,
     cols: int | None = None,
     *,
@@ -30,7 +32,8 @@ def image_grid(
     Without any text the result has no border: `rows * height` by `cols * width` pixels.
 
     Arguments:
-        images: PIL pictures, at least one.
+        images: PIL pictures, files, `Sample`s or arrays, as `sdnb.image_input.picture` takes them;
+            at least one. What is transparent lies on white.
         rows: number of rows; what is left out is worked out from the other.
         cols: number of columns; with both left out, one row.
         labels: one text a picture, set below it.
@@ -58,8 +61,9 @@ def image_grid(
     _check("column labels", col_labels, "columns", cols)
     texts = [labels, row_labels, col_labels, title, footer]
     gap = GAP if any(texts) else 0
-    width = max(image.width for image in images)
-    height = max(image.height for image in images)
+    pictures = [rgb(image) for image in images]
+    width = max(picture.width for picture in pictures)
+    height = max(picture.height for picture in pictures)
 
     below = _Block.of(labels or [], width, 13, INK)
     above = _Block.of(col_labels or [], width, 13, INK)
@@ -82,11 +86,11 @@ def image_grid(
     for row in range(rows if row_labels else 0):
         middle = top + row * (row_height + gap) + (height - beside.heights[row]) // 2
         beside.draw(pen, row, gap, middle, "right")
-    for i, image in enumerate(images):
+    for i, picture in enumerate(pictures):
         x = gap + left + (i % cols) * (width + gap)
         y = top + (i // cols) * (row_height + gap)
-        place = (x + (width - image.width) // 2, y + (height - image.height) // 2)
-        sheet.paste(image.convert("RGB"), place)
+        place = (x + (width - picture.width) // 2, y + (height - picture.height) // 2)
+        sheet.paste(picture, place)
         if labels:
             below.draw(pen, i, x, y + height + gap)
     foot.draw(pen, 0, gap, end, "left")
