@@ -222,7 +222,7 @@ def _taken(source: Source, name: str, convert: Any) -> Picture:
     found, path = _found(source, name)
     if isinstance(found, Image.Image):
         try:
-            image = convert(_upright(_still(found, steps, name), steps, name), steps)
+            image = _plain(convert(_upright(_still(found, steps, name), steps, name), steps))
         except (ValueError, TypeError):
             raise
         except Exception as error:  # one that was opened, but is damaged further on
@@ -233,10 +233,13 @@ def _taken(source: Source, name: str, convert: Any) -> Picture:
         file = io.BytesIO(found) if isinstance(found, bytes) else found
         with opening(file, path or name, FORMATS) as opened:
             still = _still(opened, steps, path or name)
-            image = convert(_upright(still, steps, path or name), steps)
-    if type(image) is not Image.Image:
-        image = image.copy()  # without its file
+            image = _plain(convert(_upright(still, steps, path or name), steps))
     return Picture(image, path, tuple(step for step in STEPS if step in steps))
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The picture without its file."""
+    return image if type(image) is Image.Image else image.copy()
 
 
 def _found(source: Any, name: str) -> tuple[Any, str | None]:
@@ -372,7 +375,9 @@ def _upright(image: Image.Image, steps: list[str], name: str = "The picture") ->
         image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":
         image = _of_deep(image, steps, name)
-    if image.mode in ("P", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.mode in ("RGBa", "La"):  # multiplied with alpha
+        image = image.convert(image.mode.upper())
+    if image.mode in ("P", "PA") or "transparency" in image.info:
         steps.append("palette")
         info = image.info
         image = image.convert("RGBA")

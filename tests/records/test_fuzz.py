@@ -23,8 +23,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from sdnb import Sample, Settings, read, schedulers
-from sdnb import image_input
+from sdnb import Sample, Settings, image_input, read, schedulers
 from sdnb.generation import init_image
 from sdnb.records import diffusers_code, metadata
 
