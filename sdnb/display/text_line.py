@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
@@ -98,18 +99,13 @@ class Typeface:
         kana = any(script(c) in ("HIRAGANA", "KATAKANA") for c in line)
         visual: list[Run] = []
         for is_right, indices in _directed(pieces):
+            for i in indices if is_right else ():
+                if files[i] == OWN:  # Raqm sets it, which turns brackets round
+                    files[i] = font_files.BUNDLED
             runs: list[Run] = []
-            start = 0
-            for end in range(1, len(indices) + 1):
-                if end < len(indices) and files[indices[end]] == files[indices[start]]:
-                    continue
-                file = files[indices[start]]
-                if is_right and file == OWN:
-                    file = font_files.BUNDLED  # Raqm sets it, which turns brackets round
-                runs.append(
-                    self._run([pieces[i] for i in indices[start:end]], file, is_right, kana)
-                )
-                start = end
+            for file, group in itertools.groupby(indices, lambda i: files[i]):
+                here = [pieces[i] for i in group]
+                runs.append(self._run(here, file, is_right, kana))
             visual += runs[::-1] if is_right else runs
         return visual
 
