@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sdnb import image_input
 from sdnb.generation import init_image, model_lock, sampling, x0_preview
 from sdnb.log import notice
 from sdnb.models import cache
@@ -35,11 +36,12 @@ def generate(
     seed: int | None = None,
     width: int | None = None,
     height: int | None = None,
-    image: init_image.Source | None = None,
-    mask: init_image.Source | None = None,
+    image: image_input.Source | None = None,
+    mask: image_input.Source | None = None,
     strength: float | None = None,
     long_prompt: str | None = None,
     prompt_syntax: str | None = None,
+    keep: str | None = None,
     store: bool | Store = True,
 ) -> Sample:
     """Makes one picture from a text, or from a text and a picture.
@@ -55,15 +57,21 @@ def generate(
             recorded in the sample. Before torch 2.12 half precision draws other noise than float32.
         width: pixels; the model's own where not given.
         height: pixels; the model's own where not given.
-        image: a picture to start from (image to image): a PIL picture, a file, a `Sample`. It is
-            fitted to width and height; without them it keeps its shape, at the model's size.
-        mask: white where the picture is to be painted anew, black where it stays (inpainting).
+        image: a picture to start from (image to image): a PIL picture, a file, a `Sample`, an array
+            or whatever else `sdnb.image_input.picture` takes. It is fitted to width and height;
+            without them it keeps its shape, at the model's size.
+        mask: white where the picture is to be painted anew, black where it stays (inpainting); what
+            is transparent in it stays too. As diffusers does it, what stays is kept in the latents,
+            and so goes through the VAE's encoder and decoder: it looks the same but is not the same
+            pixel for pixel. See `keep`.
         strength: how much of the picture is redrawn, over 0 and up to 1; the pipeline's own
             (usually 0.8, for inpainting 1) where not given.
         long_prompt: a prompt longer than the model reads is an "error" unless it is to be "cut",
             or read in pieces ("chunk"; SD 1, SD 2 and SDXL).
         prompt_syntax: "compel" where the prompts hold weights such as "fox++" or "(sky)1.3" (SD 1,
             SD 2 and SDXL; `pip install sdnb[compel]`).
+        keep: "pixels" puts the picture's own pixels back where the mask is black, and mixes them
+            where it is grey, as along a smooth edge. None leaves them as they were decoded.
         store: where finished pictures are looked for and kept; False makes it anew.
 
     Returns:
@@ -83,6 +91,7 @@ def generate(
         "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance,
         "scheduler": scheduler, "seed": seed, "width": width, "height": height,
         "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
+        "keep": keep,
     }  # fmt: skip
     changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     if isinstance(prompt, Settings):
@@ -106,10 +115,11 @@ def compare(
     width: int | Iterable[int] | None = None,
     height: int | Iterable[int] | None = None,
     strength: float | Iterable[float] | None = None,
-    image: init_image.Source | None = None,
-    mask: init_image.Source | None = None,
+    image: image_input.Source | None = None,
+    mask: image_input.Source | None = None,
     long_prompt: str = "error",
     prompt_syntax: str | None = None,
+    keep: str | Iterable[str | None] | None = None,
     store: bool | Store = True,
     batch: int | None = None,
     engine: str | Ray | None = None,
@@ -124,7 +134,7 @@ def compare(
     but for the last digits. Those made before come from the store. Ctrl-C keeps what is finished.
 
     Arguments:
-        prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength: as
+        prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength, keep: as
             for `generate`; each also as a list, range, tuple or array of values.
         pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
         model: instead of `pipe`: what `load` takes; a list compares models.
@@ -167,10 +177,11 @@ def plan(
     width: int | Iterable[int] | None = None,
     height: int | Iterable[int] | None = None,
     strength: float | Iterable[float] | None = None,
-    image: init_image.Source | None = None,
-    mask: init_image.Source | None = None,
+    image: image_input.Source | None = None,
+    mask: image_input.Source | None = None,
     long_prompt: str = "error",
     prompt_syntax: str | None = None,
+    keep: str | Iterable[str | None] | None = None,
 ) -> Plan:
     """What `compare` would do: the list of settings and what they cost, without running.
 
@@ -192,6 +203,7 @@ def plan(
         "prompt": prompt, "negative_prompt": negative_prompt, "guidance": guidance,
         "scheduler": scheduler, "seed": seed, "width": width, "height": height,
         "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
+        "keep": keep,
     }  # fmt: skip
     given |= {k: v for k, v in {"steps": steps, "model": model}.items() if v is not None}
     if model is not None and pipe is not None:
@@ -208,7 +220,7 @@ def plan(
 
 
 def variations(
-    image: init_image.Source,
+    image: image_input.Source,
     n: int = 4,
     *,
     prompt: str | None = None,
@@ -224,7 +236,7 @@ def variations(
     revision "v2.0") the picture takes the prompt's place; with any other this is image to image.
 
     Arguments:
-        image: a PIL picture, a file, or a `Sample`.
+        image: a PIL picture, a file, a `Sample`, or an array, as for `generate`.
         n: how many.
         prompt: what the picture shows, for image to image. Where not given it is the `Sample`'s,
             or what sdnb or AUTOMATIC1111 wrote into the picture; where there is none it is empty,
@@ -253,7 +265,8 @@ def variations(
     if "ImageVariation" in type(pipe).__name__:
         prompt, strength = "", 1.0
     elif prompt is None:
-        prompt = image.settings.prompt if isinstance(image, Sample) else metadata.prompt_of(image)
+        known = image.settings if isinstance(image, Sample) else None
+        prompt = known.prompt if known else metadata.prompt_of(image)
         if prompt is None:
             prompt = ""
             notice(

@@ -31,6 +31,8 @@ class Settings:
             so, "cut" drops the end, "chunk" reads it in pieces.
         prompt_syntax: "compel" where the prompts hold weights as the package compel writes them,
             such as "fox++" or "(blue sky)1.3"; None for plain words.
+        keep: for inpainting, "pixels" where the picture's own are put back in the end where the
+            mask is black; None leaves them as the model's decoder gives them, which is nearly so.
 
     Raises:
         ValueError: a value is outside its range; the sentence says which and what fits.
@@ -56,6 +58,7 @@ class Settings:
     strength: float | None = None
     long_prompt: str = "error"
     prompt_syntax: str | None = None
+    keep: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):
@@ -92,6 +95,8 @@ class Settings:
             raise ValueError(f"long_prompt is {self.long_prompt!r}: give error, cut or chunk.")
         if self.prompt_syntax not in (None, "compel"):
             raise ValueError(f"prompt_syntax is {self.prompt_syntax!r}: give 'compel' or None.")
+        if self.keep not in (None, "pixels"):
+            raise ValueError(f"keep is {self.keep!r}: give 'pixels' or None.")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
@@ -188,6 +193,8 @@ def label(name: str, value: Any) -> str:
         return value or "own scheduler"
     if name == "prompt":
         return value
+    if name == "keep":
+        return "pixels kept" if value else "as decoded"
     text = figure(value) if isinstance(value, float) else str(value)
     return f"{name.replace('_', ' ')} {text or 'none'}"
 

@@ -1,6 +1,7 @@
 import copy
 import io
 import json
+import pickle
 import shutil
 import signal
 import sys
@@ -18,6 +19,7 @@ from sdnb.display import live_sheet
 from sdnb.generation import model_lock, sampling, x0_preview
 from sdnb.models import provenance
 from sdnb.sweeps import axes
+from sdnb.widgets import html
 from tests.support import programs
 
 PROMPT = "a fox on a blue background"
@@ -363,6 +365,14 @@ def test_of_a_picture_from_elsewhere_nothing_is_said_but_its_name(pipe, tmp_path
     assert {name for name, value in row.items() if value is not None} == {"model", "elsewhere"}
     assert repr(both).splitlines()[-1] == "  DALL-E 2"
     assert repr(both[2]) == "Sample(DALL-E 2)"
+    assert [sample.settings is None for sample in both] == [False, False, True]
+    assert "50 steps" not in str(both[2]._repr_mimebundle_()) + html.caption(both[2]) + repr(both)
+    assert html.caption(both[2]).count("<p>") == 1
+    with pytest.raises(ValueError, match="DALL-E 2 was not made by sdnb"):
+        both[2].code()
+    assert repr(pickle.loads(pickle.dumps(both))) == repr(both)
+    assert both.plot().axes[0].lines[0].get_xydata()[:, 0].tolist() == [1, 2]
+    assert both.slider().labels[2] == "DALL-E 2"
     path = both.save(tmp_path / "both.png")
     _, records = sdnb.metadata.read_png(path)
     assert [settings.steps for settings, _ in records] == [1, 2]

@@ -12,13 +12,14 @@ from PIL import Image
 
 from sdnb.display.grid import PAPER, image_grid
 from sdnb.files import replacing
+from sdnb.image_input import Source
 
 LEAST, MOST = 0.02, 60  # seconds: browsers slow down what is faster
 RATE = 25  # frames a second of an MP4: some players stumble over one or two
 
 
 def animate(
-    images: Sequence[Image.Image],
+    images: Sequence[Source],
     path: str | os.PathLike[str],
     *,
     seconds: float = 0.5,
@@ -30,7 +31,8 @@ def animate(
     players, which decide themselves whether to start over, and needs the package imageio-ffmpeg.
 
     Arguments:
-        images: PIL pictures in order, at least one; smaller ones are set on white.
+        images: PIL pictures, files, `Sample`s or arrays in order, at least one; smaller ones are
+            set on white.
         path: a file ending in .gif, .webp or .mp4; an existing one is replaced, whole or not.
         seconds: how long each picture is shown, 0.02 to 60; GIF rounds to hundredths, MP4 to
             twenty-fifths.

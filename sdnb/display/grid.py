@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
-from functools import cache
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from sdnb.display.text_line import Typeface, clusters
+from sdnb.image_input import Source, rgb
 
 GAP = 6  # pixels between pictures and around the labels
 MOST_LINES = 6  # of one paragraph in a label: a longer one ends in "…"
@@ -14,7 +17,7 @@ PAPER, INK, FAINT = "#ffffff", "#1f2328", "#59636e"  # contrast at least 4.5 : 1
 
 
 def image_grid(
-    images: Sequence[Image.Image],
+    images: Sequence[Source],
     rows: int | None = None,
     cols: int | None = None,
     *,
@@ -30,7 +33,8 @@ def image_grid(
     Without any text the result has no border: `rows * height` by `cols * width` pixels.
 
     Arguments:
-        images: PIL pictures, at least one.
+        images: PIL pictures, files, `Sample`s or arrays, as `sdnb.image_input.picture` takes them;
+            at least one. What is transparent lies on white.
         rows: number of rows; what is left out is worked out from the other.
         cols: number of columns; with both left out, one row.
         labels: one text a picture, set below it.
@@ -58,17 +62,18 @@ def image_grid(
     _check("column labels", col_labels, "columns", cols)
     texts = [labels, row_labels, col_labels, title, footer]
     gap = GAP if any(texts) else 0
-    width = max(image.width for image in images)
-    height = max(image.height for image in images)
+    pictures = [rgb(image) for image in images]
+    width = max(picture.width for picture in pictures)
+    height = max(picture.height for picture in pictures)
 
-    below = _Block.of(labels or [], width, 13, INK)
-    above = _Block.of(col_labels or [], width, 13, INK)
-    beside = _Block.of(row_labels or [], max(96, min(width, 160)), 13, INK)
+    below = _Block(labels or [], width, 13, INK)
+    above = _Block(col_labels or [], width, 13, INK)
+    beside = _Block(row_labels or [], max(96, min(width, 160)), 13, INK)
     left = beside.width + gap if row_labels else 0
     inner = cols * width + (cols - 1) * gap
     whole = left + inner + 2 * gap
-    head = _Block.of([title] if title else [], whole - 2 * gap, 16, INK)
-    foot = _Block.of([footer] if footer else [], whole - 2 * gap, 11, FAINT)
+    head = _Block([title] if title else [], whole - 2 * gap, 16, INK)
+    foot = _Block([footer] if footer else [], whole - 2 * gap, 11, FAINT)
 
     row_height = height + (below.height + gap if labels else 0)
     top = gap + (head.height + gap if title else 0) + (above.height + gap if col_labels else 0)
@@ -82,11 +87,11 @@ def image_grid(
     for row in range(rows if row_labels else 0):
         middle = top + row * (row_height + gap) + (height - beside.heights[row]) // 2
         beside.draw(pen, row, gap, middle, "right")
-    for i, image in enumerate(images):
+    for i, picture in enumerate(pictures):
         x = gap + left + (i % cols) * (width + gap)
         y = top + (i // cols) * (row_height + gap)
-        place = (x + (width - image.width) // 2, y + (height - image.height) // 2)
-        sheet.paste(image.convert("RGB"), place)
+        place = (x + (width - picture.width) // 2, y + (height - picture.height) // 2)
+        sheet.paste(picture, place)
         if labels:
             below.draw(pen, i, x, y + height + gap)
     foot.draw(pen, 0, gap, end, "left")
@@ -118,45 +123,36 @@ def shape_of(count: int, rows: int | None, cols: int | None) -> tuple[int, int]:
 class _Block:
     """Texts of one kind, each broken into lines of at most `width` pixels."""
 
-    def __init__(self, texts: list[str], width: int, font: ImageFont.FreeTypeFont, ink: str):
-        self.width, self.font, self.ink = width, font, ink
-        self.texts = ["\n".join(_lines(t, width, font)) for t in texts]
-        self.line = sum(font.getmetrics())
-        self.heights = [self.line * (1 + t.count("\n")) for t in self.texts]
+    def __init__(self, texts: Sequence[str], width: int, size: int, ink: str):
+        texts = [unicodedata.normalize("NFC", text) for text in texts]
+        self.width, self.face, self.ink = width, Typeface(size, texts), ink
+        self.texts = [_lines(text, width, self.face) for text in texts]
+        self.heights = [sum(map(self.face.height, lines)) for lines in self.texts]
         self.height = max(self.heights, default=0)
-
-    @classmethod
-    def of(cls, texts: Sequence[str], width: int, size: int, ink: str) -> _Block:
-        return cls(list(texts), width, _font(size), ink)
 
     def draw(
         self, pen: ImageDraw.ImageDraw, i: int, x: float, y: float, align: str = "center"
     ) -> None:
         """Draws text `i` into the box whose upper left corner is (x, y), if there is one."""
-        for line in self.texts[i].split("\n") if self.texts else []:
-            space = self.width - self.font.getlength(line)
+        for line in self.texts[i] if self.texts else []:
+            space = self.width - self.face.getlength(line)
             shift = {"left": 0.0, "center": space / 2, "right": space}[align]
-            pen.text((x + shift, y), line, font=self.font, fill=self.ink)
-            y += self.line
+            self.face.draw(pen, x + shift, y, line, self.ink)
+            y += self.face.height(line)
 
 
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)  # type: ignore[return-value]  # bitmap only without FreeType
-
-
-def _lines(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+def _lines(text: str, width: int, face: Typeface) -> list[str]:
     """The text's paragraphs as lines, broken where they are too long."""
     lines = []
     most = MOST_LINES * width  # letters: hardly any is narrower than a pixel
     for paragraph in text.splitlines()[:MOST_LINES] or [""]:
-        broken = _broken(paragraph[:most], width, font)
+        broken = _broken(paragraph[:most], width, face)
         whole = len(broken) <= MOST_LINES and len(paragraph) <= most
         lines += broken if whole else [*broken[: MOST_LINES - 1], "…"]
     return lines
 
 
-def _broken(paragraph: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+def _broken(paragraph: str, width: int, face: Typeface) -> list[str]:
     """Lines of at most `width` pixels, broken at spaces, or else inside words.
 
     There are enough of them to see whether the paragraph is too long, but no more.
@@ -166,13 +162,13 @@ def _broken(paragraph: str, width: int, font: ImageFont.FreeTypeFont) -> list[st
         if len(lines) > MOST_LINES:
             break
         longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width:
+        if face.getlength(longer) <= width:
             lines[-1] = longer
             continue
         if lines[-1]:
             lines.append("")
-        for letter in word:
-            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+        for letter in clusters(word):
+            if lines[-1] and face.getlength(lines[-1] + letter) > width:
                 if len(lines) > MOST_LINES:
                     break
                 lines.append("")

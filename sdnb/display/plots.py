@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from PIL import Image, ImageChops, ImageStat
 
 from sdnb import counting
+from sdnb.image_input import rgb
 from sdnb.settings import Settings, check_names, label
 
 try:
@@ -218,7 +219,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
             f"{one.width} x {one.height} and {other.width} x {other.height} pixels: "
             "only pictures of one size can be compared."
         )
-    means = ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean
+    means = ImageStat.Stat(ImageChops.difference(rgb(one), rgb(other))).mean
     return sum(means) / len(means)
 
 

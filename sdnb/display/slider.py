@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 
 from sdnb.files import replacing
+from sdnb.image_input import Source, rgb
 from sdnb.settings import printable
 
 SIDE = 512  # pixels: longest side of one picture in the page
@@ -33,7 +34,7 @@ class Slider:
     the pictures stand side by side.
 
     Arguments:
-        images: PIL pictures, row by row.
+        images: PIL pictures, files, `Sample`s or arrays, row by row.
         labels: one text a picture; with `row_labels`, one a column.
         row_labels: one text a row: then there are two sliders.
         title: what all pictures share.
@@ -47,7 +48,7 @@ class Slider:
         Slider(3 pictures: 12 steps, 24 steps, 38 steps)
     """
 
-    images: Sequence[Image.Image]
+    images: Sequence[Source]
     labels: Sequence[str]
     row_labels: Sequence[str] = ()
     title: str = ""
@@ -77,7 +78,7 @@ class Slider:
 
 
 def page(
-    images: Sequence[Image.Image],
+    images: Sequence[Source],
     labels: Sequence[str],
     *,
     row_labels: Sequence[str] = (),
@@ -102,7 +103,7 @@ def page(
 
 
 def view(
-    images: Sequence[Image.Image],
+    images: Sequence[Source],
     labels: Sequence[str],
     *,
     row_labels: Sequence[str] = (),
@@ -113,16 +114,17 @@ def view(
     Any number of them can be in one page. It is the same for the same pictures.
     """
     _check(len(images), len(labels), len(row_labels))
+    pictures = [rgb(image) for image in images]
     axes = [list(texts) for texts in (row_labels, labels) if texts]
     captions = [f"{r} · {c}" for r in row_labels for c in labels] if row_labels else labels
-    width = max(image.width for image in images)
-    height = max(image.height for image in images)
+    width = max(picture.width for picture in pictures)
+    height = max(picture.height for picture in pictures)
     wide = max(WIDE, width * SIDE // max(SIDE, width, height))
     figures = "\n".join(
-        f'<figure><img src="data:image/webp;base64,{base64.b64encode(picture).decode()}" '
-        f'alt="{escape(caption)}" width="{WIDE * image.width // width}">'
+        f'<figure><img src="data:image/webp;base64,{base64.b64encode(webp).decode()}" '
+        f'alt="{escape(caption)}" width="{WIDE * picture.width // width}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for image, picture, caption in zip(images, previews(images), captions)
+        for picture, webp, caption in zip(pictures, previews(pictures), captions)
     )
     # the classes keep MathJax away from a prompt with $ in it
     return f"""<div class="sdnb-slider tex2jax_ignore mathjax_ignore"
@@ -137,7 +139,7 @@ def view(
 <script>{SCRIPT}</script>"""
 
 
-def previews(images: Sequence[Image.Image]) -> list[bytes]:
+def previews(images: Sequence[Source]) -> list[bytes]:
     """The pictures as small WebP files, small enough together for a page.
 
     Example:
@@ -146,7 +148,7 @@ def previews(images: Sequence[Image.Image]) -> list[bytes]:
         (512, 256)
     """
     side = min(SIDE, math.isqrt(PIXELS // len(images)))
-    small = [image.convert("RGB") for image in images]
+    small = [rgb(image).copy() for image in images]
     for image in small:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)  # in place; never enlarges
     encoded: list[bytes] = []

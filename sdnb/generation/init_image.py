@@ -1,56 +1,73 @@
-"""Pictures that a run starts from: opened, turned upright, fitted to the model."""
+"""The picture that a run starts from, and its mask: checked, and fitted to the model."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from sdnb.records import metadata
+from sdnb import image_input
+from sdnb.image_input import Source
+from sdnb.log import notice
 
-FORMATS = (*metadata.FORMATS, "BMP", "TIFF")  # those that run no program
-
-
-class HasImage(Protocol):
-    """What carries a picture, such as a `Sample`."""
-
-    @property
-    def image(self) -> Image.Image: ...
-
-
-Source = Image.Image | str | os.PathLike[str] | HasImage
+LANCZOS = Image.Resampling.LANCZOS
 
 
 @dataclass(frozen=True)
 class Start:
     """A picture to start from, RGB, and for inpainting its mask, grey: white is painted anew.
 
-    `path` and `mask_path` are the files, where they came from files.
+    `path` and `mask_path` are the files, where they came from files; `steps` and `mask_steps` what
+    was done to them, names of `image_input.STEPS`.
     """
 
     image: Image.Image
     mask: Image.Image | None = None
     path: str | None = None
     mask_path: str | None = None
+    steps: tuple[str, ...] = ()
+    mask_steps: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """What a sample's facts say of it: SHA-256 of the pixels, and the files."""
-        known = {"image": _hash(self.image), "image_file": self.path}
+        """What a sample's facts say of it: SHA-256 of the pixels, the files, and what was done.
+
+        `image_file_steps` and `mask_file_steps` are names of `image_input.STEPS`, in their order,
+        with ", " between them; not there where there are none.
+        """
+        known: dict[str, Any] = {"image": _hash(self.image), "image_file": self.path}
         if self.mask is not None:
             known |= {"mask": _hash(self.mask), "mask_file": self.mask_path}
+        for name, steps in (("image", self.steps), ("mask", self.mask_steps)):
+            if steps:
+                known[f"{name}_file_steps"] = ", ".join(steps)
         return known
+
+    def pasted(self, made: Image.Image) -> Image.Image:
+        """The picture that was made where the mask is white, this one's own pixels where it is
+        black; in between, where an edge is smooth, a mixture.
+
+        Arguments:
+            made: what inpainting gave, RGB; this picture and its mask are fitted to its size, as
+                they were for the pipeline.
+        """
+        if self.mask is None:
+            return made
+        own, white = (each.resize(made.size, LANCZOS) for each in (self.image, self.mask))
+        return Image.composite(made, own, white)
 
 
 def start(image: Source | None, mask: Source | None) -> Start | None:
     """The picture to start from, opened and checked; None where there is none.
 
+    Arguments:
+        image, mask: whatever `image_input.picture` takes.
+
     Raises:
         ValueError: there is a mask but no picture, their sizes differ, or a file is no picture.
+        TypeError: one of them is no picture at all.
         FileNotFoundError: there is no such file.
 
     Example:
@@ -61,16 +78,20 @@ def start(image: Source | None, mask: Source | None) -> Start | None:
         if mask is not None:
             raise ValueError("A mask needs a picture: give image= too.")
         return None
-    picture, path = _opened(image, "RGB")
+    picture = image_input.picture(image)
     if mask is None:
-        return Start(picture, None, path)
-    grey, mask_path = _opened(mask, "L")
-    if grey.size != picture.size:
+        return Start(picture.image, None, picture.path, steps=picture.steps)
+    grey = image_input.mask(mask)
+    if grey.image.size != picture.image.size:
         raise ValueError(
-            f"The mask is {grey.width} x {grey.height}, the picture {picture.width} x "
-            f"{picture.height}: make them the same size."
+            f"The mask is {grey.image.width} x {grey.image.height}, the picture "
+            f"{picture.image.width} x {picture.image.height}: make them the same size."
         )
-    return Start(picture, grey, path, mask_path)
+    if grey.image.getextrema()[1] == 0:
+        notice("The mask is black everywhere, so nothing is painted anew: white is what changes.")
+    return Start(
+        picture.image, grey.image, picture.path, grey.path, picture.steps, grey.steps
+    )  # fmt: skip
 
 
 def fitting(
@@ -93,26 +114,6 @@ def fitting(
         scale = math.sqrt(most[0] * most[1] / (width * height))
     fitted = [max(multiple, round(side * scale / multiple) * multiple) for side in size]
     return fitted[0], fitted[1]
-
-
-def _opened(source: Source, mode: str) -> tuple[Image.Image, str | None]:
-    if isinstance(source, Image.Image):
-        return _flat(source, mode), None
-    if hasattr(source, "image"):
-        return _flat(source.image, mode), None
-    path = Path(source).expanduser()
-    with metadata.opening(path, str(path), FORMATS) as opened:
-        # cameras store a picture lying on its side, and say so
-        return _flat(ImageOps.exif_transpose(opened), mode), str(path)
-
-
-def _flat(image: Image.Image, mode: str) -> Image.Image:
-    """In that mode, where it is transparent on white."""
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert(mode)
 
 
 def _hash(image: Image.Image) -> str:

@@ -60,6 +60,8 @@ def resolve(
         raise ValueError("strength is for image to image: give the picture to start from, image=.")
     if start is None and "image" in taken:
         raise ValueError(f"{type(pipe).__name__} starts from a picture: give image=.")
+    if settings.keep and (start is None or start.mask is None):
+        raise ValueError("keep is for inpainting: give the picture and its mask, image= and mask=.")
     strength = settings.strength
     if start is not None:
         default = taken["strength"].default if "strength" in taken else 1.0
@@ -211,6 +213,8 @@ def run(
     }
     facts |= {k: v for k, v in unusual.items() if v}
     image = result.images[0].convert("RGB")
+    if settings.keep and start is not None and not (facts["flagged"] or facts.get("broken")):
+        image = start.pasted(image)
     return Sample(image, settings.but(width=image.width, height=image.height), facts)
 
 

@@ -10,6 +10,7 @@ from scipy.ndimage import uniform_filter
 from skimage.metrics import structural_similarity
 
 from sdnb.display.grid import image_grid
+from sdnb.image_input import rgba
 
 WINDOW = 64  # pixels; a whole sheet's average would hide one wrong picture among twelve
 SSIM_WINDOW = 7  # pixels, scikit-image's own
@@ -59,9 +60,9 @@ def likeness(expected: Image.Image, actual: Image.Image) -> Likeness:
         >>> likeness(red, blue).mean  # two of three channels are wrong by 255
         170.0
     """
-    if expected.size != actual.size:
-        raise ValueError(f"{pixels(expected)} expected, {pixels(actual)} found.")
     ours, theirs = _frames(expected), _frames(actual)
+    if ours[0].shape != theirs[0].shape:
+        raise ValueError(f"{pixels(expected)} expected, {pixels(actual)} found.")
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} frames expected, {len(theirs)} found.")
     found = [_compared(a, b, number) for number, (a, b) in enumerate(zip(ours, theirs))]
@@ -71,7 +72,8 @@ def likeness(expected: Image.Image, actual: Image.Image) -> Likeness:
 
 def pixels(image: Image.Image) -> str:
     """The picture's size in words, such as `320 x 200 pixels`."""
-    return f"{image.width} x {image.height} pixels"
+    seen = rgba(image)  # a telephone's picture may lie on its side, and say so
+    return f"{seen.width} x {seen.height} pixels"
 
 
 def side_by_side(
@@ -126,21 +128,16 @@ def side_by_side(
 def _view(image: Image.Image, frame: int) -> Image.Image:
     """One frame as RGB, what is transparent on white."""
     image.seek(min(frame, getattr(image, "n_frames", 1) - 1))
-    seen = Image.new("RGBA", image.size, "white")
-    seen.alpha_composite(_rgba(image))
+    drawn = rgba(image)
+    seen = Image.new("RGBA", drawn.size, "white")
+    seen.alpha_composite(drawn)
     return seen.convert("RGB")
-
-
-def _rgba(frame: Image.Image) -> Image.Image:
-    if frame.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
-        frame = Image.fromarray((np.asarray(frame) / 257).astype("uint8"))
-    return frame.convert("RGBA")
 
 
 def _frames(image: Image.Image) -> list[Any]:
     """(height, width, 4) of float32 in [0, 255]: red, green and blue times alpha, and alpha."""
     frames = ImageSequence.Iterator(image)
-    return [np.asarray(_rgba(frame).convert("RGBa"), "float32") for frame in frames]
+    return [np.asarray(rgba(frame).convert("RGBa"), "float32") for frame in frames]
 
 
 def _compared(a: Any, b: Any, frame: int) -> Likeness:

@@ -8,20 +8,21 @@ https://cv.iptc.org/newscodes/digitalsourcetype/).
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import quoteattr
 
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
 from sdnb import schedulers
 from sdnb.files import replacing
+from sdnb.image_input import opening
 from sdnb.records.fact_schema import KNOWN, check
 from sdnb.settings import Settings, figure
 
@@ -112,7 +113,7 @@ def read_png(
         ValueError: it is no picture, or carries no settings.
     """
     name = name or str(path)
-    with opening(path, name) as opened:
+    with opening(path, name, FORMATS) as opened:
         texts = {k: str(v) for k, v in opened.info.items() if k in ("sdnb", "parameters")}
         image = opened.convert("RGB")
     if "sdnb" in texts:
@@ -130,7 +131,8 @@ def prompt_of(picture: Any) -> str | None:
     """The prompt that a picture carries, in our own record or in AUTOMATIC1111's.
 
     Arguments:
-        picture: a PIL picture as it was opened, a file, or what has such a picture as its `image`.
+        picture: a PIL picture as it was opened, a file, its content, or what has such a picture as
+            its `image`; anything else that holds a picture carries no text.
 
     Returns:
         None where it carries none, or several, as a sheet may.
@@ -147,8 +149,14 @@ def prompt_of(picture: Any) -> str | None:
     """
     picture = getattr(picture, "image", picture)
     try:
-        if not isinstance(picture, Image.Image):
+        if isinstance(picture, (str, os.PathLike)):
             records = read_png(Path(picture).expanduser())[1]
+        elif isinstance(picture, bytes):
+            records = read_png(io.BytesIO(picture), "The picture")[1]
+        elif hasattr(picture, "read"):
+            records = read_png(picture, "The picture")[1]
+        elif not isinstance(picture, Image.Image):
+            return None
         elif "sdnb" in picture.info:
             records = from_json(str(picture.info["sdnb"]))
         else:
@@ -157,29 +165,6 @@ def prompt_of(picture: Any) -> str | None:
         return None
     prompts = {settings.prompt for settings, _ in records}
     return prompts.pop() if len(prompts) == 1 else None
-
-
-@contextmanager
-def opening(
-    path: str | os.PathLike[str] | IO[bytes], name: str, formats: tuple[str, ...] = FORMATS
-) -> Iterator[Image.Image]:
-    """A picture that is open and loaded; what Pillow raises for it in the block is a sentence.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is none of these formats, or damaged, or too large for the memory.
-    """
-    try:
-        with Image.open(path, formats=formats) as opened:
-            opened.load()
-            yield opened
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file {name}.") from None
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{name} is not a picture that can be read.") from error
-    except Exception as error:  # of any kind: Pillow asserts what a file may lack
-        why = str(error) or ("too large" if isinstance(error, MemoryError) else "it is damaged")
-        raise ValueError(f"{name} is not a picture that can be read: {why}") from error
 
 
 # ---------------------------------------------------------------- our own JSON

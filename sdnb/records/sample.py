@@ -11,6 +11,7 @@ from PIL import Image
 
 from sdnb.display.grid import image_grid
 from sdnb.display.preview import enlarged, preview
+from sdnb.image_input import rgb
 from sdnb.records import diffusers_code, metadata
 from sdnb.settings import Settings, label, printable
 
@@ -55,15 +56,49 @@ class Sample:
         return diffusers_code.cell(self.settings, self.facts)
 
     def __repr__(self) -> str:
-        return f"Sample({about(self.settings, self.facts)})"
+        return f"Sample({about(self)})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        lines = [self.settings.prompt, numbers(self.settings), maker(self.facts)]
-        if self.facts.get("elsewhere"):
-            lines = [maker(self.facts)]
-        lines += why_black(self.facts)
-        shown = image_grid(enlarged([self.image]), footer="\n".join(lines))
+        shown = image_grid(enlarged([rgb(self.image)]), footer="\n".join(lines_of(self)))
         return {"text/plain": repr(self), **preview(shown)}
+
+
+class Elsewhere(Sample):
+    """A picture that another program made: of its settings nothing is known.
+
+    Attributes:
+        image: PIL picture, RGB.
+        settings: None.
+        facts: `model` is what it is called.
+
+    Example:
+        >>> Elsewhere(Image.new("RGB", (64, 64)), "DALL-E 2")
+        Sample(DALL-E 2)
+    """
+
+    settings: None  # type: ignore[assignment]  # so that those of every other sample are Settings
+
+    def __init__(self, image: Image.Image, name: str) -> None:
+        super().__init__(image, None, {"model": name, "elsewhere": True})  # type: ignore[arg-type]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Elsewhere, (self.image, self.facts["model"])
+
+    def code(self) -> str:
+        """There is none.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(f"{self.facts['model']} was not made by sdnb, so there is no code of it.")
+
+
+def lines_of(sample: Sample) -> list[str]:
+    """Prompt, numbers and maker, as they read below a picture, and why it is black where it is."""
+    if isinstance(sample, Elsewhere):
+        return [maker(sample.facts)]
+    settings, facts = sample.settings, sample.facts
+    return [settings.prompt, numbers(settings), maker(facts), *why_black(facts)]
 
 
 def why_black(facts: dict[str, Any]) -> list[str]:
@@ -114,7 +149,7 @@ def numbers(settings: Settings) -> str:
         >>> numbers(Settings("a fox", steps=24, scheduler="DDIM", seed=510))
         '24 steps, guidance 7.5, DDIM, seed 510'
     """
-    shown = ["steps", "guidance", "scheduler", "seed", "strength", "negative_prompt"]
+    shown = ["steps", "guidance", "scheduler", "seed", "strength", "keep", "negative_prompt"]
     values = settings.to_dict()
     texts = [label(name, values[name]) for name in shown if values[name] not in (None, "")]
     if settings.width and settings.height:
@@ -138,10 +173,11 @@ def maker(facts: dict[str, Any]) -> str:
     return f"{name}, {facts['dtype']} on {facts['device']}{by}"
 
 
-def about(settings: Settings, facts: dict[str, Any]) -> str:
+def about(sample: Sample) -> str:
     """A picture in one line: its prompt, settings, maker, denoiser calls."""
-    if facts.get("elsewhere"):
-        return maker(facts)
+    if isinstance(sample, Elsewhere):
+        return printable(maker(sample.facts))
+    settings, facts = sample.settings, sample.facts
     count = facts.get("denoiser_calls")
     calls = [f"{count} denoiser call{'s' * (count != 1)}"] if count else []
     parts = [repr(settings.prompt), numbers(settings), maker(facts), *calls]

@@ -13,9 +13,10 @@ from PIL import Image, ImageOps
 
 from sdnb.display.grid import GAP, image_grid
 from sdnb.display.preview import LEAST, MOST, enlarged, preview
+from sdnb.image_input import Source, rgb
 from sdnb.records import metadata
-from sdnb.records.sample import Sample, about, maker, why_black
-from sdnb.settings import Settings, printable
+from sdnb.records.sample import Elsewhere, Sample, about, maker, why_black
+from sdnb.settings import NAMES, printable
 
 if TYPE_CHECKING:
     from sdnb.display import plots
@@ -103,7 +104,8 @@ class Sheet:
         notes = [*makers, *(f"{why}: {', '.join(which)}" for why, which in black.items())]
         if self.note:
             notes.append(self.note)
-        images, below = _fitted([s.image for s in self.samples], width), [*map(_cost, self.samples)]
+        images = _fitted([rgb(s.image) for s in self.samples], width)
+        below = [*map(_cost, self.samples)]
         size, titles = self.rows * self.cols, list(self.page_labels) or [self.title]
         row_labels, col_labels = self.row_labels, self.col_labels
         rows, cols = self._shape()
@@ -177,7 +179,7 @@ class Sheet:
         """
         from sdnb.display import plots
 
-        return plots.convergence(self.samples)
+        return plots.convergence([s for s in self.samples if not isinstance(s, Elsewhere)])
 
     def slider(self) -> Slider:
         """A view to scrub through, with mouse or arrow keys, that needs no kernel.
@@ -215,38 +217,38 @@ class Sheet:
             for row in slider.row_labels or [""]
             for col in slider.labels
         ]
-        images = enlarged([s.image for s in self.samples])
+        images = enlarged([rgb(s.image) for s in self.samples])
         return animate(images, path, seconds=seconds, labels=names if labels else None)
 
-    def beside(self, pictures: Image.Image | Sequence[Image.Image], name: str) -> Sheet:
+    def beside(self, pictures: Source | Sequence[Source], name: str) -> Sheet:
         """The sheet with one more column: pictures from elsewhere, such as another program's.
 
         Arguments:
-            pictures: one PIL picture a row; a single one where there is one row. They are fitted
-                into the size of the others.
-            name: the column's label, and all that is known of the pictures: `table` has no
-                numbers for them, and their files no settings.
+            pictures: one a row, as PIL pictures, files or arrays; a single one where there is one
+                row. They are fitted into the size of the others.
+            name: the column's label, and all that is known of the pictures: their samples'
+                `settings` are None, `table` has no numbers for them, and their files no settings.
 
         Raises:
             ValueError: another number of pictures than rows.
         """
-        given = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
+        several = isinstance(pictures, (list, tuple, Sheet))
+        given: list[Any] = [*pictures] if several else [pictures]  # type: ignore[misc]
         lines = self.pages * self.rows
         if len(given) != lines:
             raise ValueError(f"{len(given)} pictures for {lines} rows: give one picture per row.")
         samples: list[Sample] = []
         for i, picture in enumerate(given):
             line = list(self.samples[i * self.cols : (i + 1) * self.cols])
-            fitted = ImageOps.pad(picture.convert("RGB"), line[-1].image.size, color="white")
-            label_only = Settings(name.strip() or "elsewhere")  # all else in it is unknown
-            samples += [*line, Sample(fitted, label_only, {"model": name, "elsewhere": True})]
+            fitted = ImageOps.pad(rgb(picture), line[-1].image.size, color="white")
+            samples += [*line, Elsewhere(fitted, name)]
         labels = self.col_labels or [""] * self.cols
         return replace(self, samples=samples, cols=self.cols + 1, col_labels=[*labels, name])
 
     def __repr__(self) -> str:
         title = printable(self.title.replace("\n", " · "))
         lines = [f"Sheet({self.rows} x {self.cols}: {title})"]
-        lines += [f"  {about(s.settings, s.facts)}" for s in self.samples[:FEW]]
+        lines += [f"  {about(s)}" for s in self.samples[:FEW]]
         more = len(self) - FEW
         return "\n".join([*lines, f"  … and {more} more"] if more > 0 else lines)
 
@@ -308,5 +310,5 @@ def _cost(sample: Sample) -> str:
 
 def _row(sample: Sample) -> dict[str, Any]:
     facts = {k: v for k, v in sample.facts.items() if not isinstance(v, (dict, list, tuple))}
-    values = sample.settings.to_dict()
-    return (dict.fromkeys(values) if sample.facts.get("elsewhere") else values) | facts
+    known = not isinstance(sample, Elsewhere)
+    return (sample.settings.to_dict() if known else dict.fromkeys(NAMES)) | facts

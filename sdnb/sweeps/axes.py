@@ -108,6 +108,6 @@ def title(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
         'a fox\nguidance 7.5 · PNDM · seed 510'
     """
     values = settings.to_dict()
-    shown = ["negative_prompt", "steps", "guidance", "scheduler", "seed", "strength"]
+    shown = ["negative_prompt", "steps", "guidance", "scheduler", "seed", "strength", "keep"]
     texts = [label(n, values[n]) for n in shown if n not in axes and values[n] not in (None, "")]
     return "\n".join([settings.prompt] * ("prompt" not in axes) + [" · ".join(texts)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sdnb import api
+from sdnb import api, image_input
 from sdnb.generation import init_image
 from sdnb.log import notice
 from sdnb.models import cache
@@ -33,7 +33,7 @@ def panel(
     seed: int | None = None,
     width: int | None = None,
     height: int | None = None,
-    image: init_image.Source | None = None,
+    image: image_input.Source | None = None,
     strength: float | None = None,
     long_prompt: str | None = None,
     prompt_syntax: str | None = None,

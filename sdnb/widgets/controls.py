@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -11,14 +10,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
-from PIL import Image, ImageOps
+from PIL import Image
 
-from sdnb import emoji, schedulers
+from sdnb import emoji, image_input, schedulers
 from sdnb.generation import init_image, prompt_encoding
 from sdnb.generation.init_image import Start
 from sdnb.models import capabilities, provenance
 from sdnb.models.capabilities import Abilities
-from sdnb.records import metadata
 from sdnb.settings import Settings
 from sdnb.widgets import html, parsing
 
@@ -339,8 +337,7 @@ def opened(name: str, content: bytes) -> Image.Image:
     Raises:
         ValueError: it is none.
     """
-    with metadata.opening(io.BytesIO(content), name, init_image.FORMATS) as image:
-        return ImageOps.exif_transpose(image)  # a telephone's lie on their side, and say so
+    return image_input.picture(content, name).image
 
 
 def _reader(pipe: DiffusionPipeline) -> DiffusionPipeline:

@@ -92,10 +92,8 @@ def said(text: str, wrong: bool = False) -> str:
 
 def caption(shown: Sample) -> str:
     """Prompt, numbers and maker below a picture, and why it is black where it is."""
-    lines = [sample.numbers(shown.settings), sample.maker(shown.facts)]
-    lines += sample.why_black(shown.facts)
-    below = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    return f'<div class="sdnb-about {QUIET}"><p>{escape(shown.settings.prompt)}</p>{below}</div>'
+    lines = "".join(f"<p>{escape(line)}</p>" for line in sample.lines_of(shown))
+    return f'<div class="sdnb-about {QUIET}">{lines}</div>'
 
 
 def out(code: str, settings: str) -> str:

@@ -79,7 +79,8 @@ class Stage:
         else:
             self.view.value = html.scrubbed(made)
             self.caption.value = ""
-            settings = "\n".join(f"sdnb.{each.settings!r}" for each in made)
+            known = [each.settings for each in made if each.settings is not None]
+            settings = "\n".join(f"sdnb.{each!r}" for each in known)
         self.out.value = html.out(code, settings)
         self.unfold.value = html.unfold(code or settings)
         self.view.layout.display = "none" if alone else None

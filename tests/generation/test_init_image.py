@@ -67,6 +67,60 @@ def test_inpainting_is_diffusers_own_and_keeps_what_is_black_in_the_mask(pipe, f
     assert difference(ours.image.crop(right), fox.image.crop(right)) > 16
 
 
+def test_pixels_that_are_kept_are_the_pictures_own_and_an_edge_is_a_mixture(pipe, fox):
+    """Truth: the formula of compositing, on what inpainting gives without `keep`."""
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 255, (16, 16, 3), "uint8")).resize((128, 128), 0)
+    mask = Image.new("L", (128, 128))
+    mask.paste(255, (96, 96, 128, 128))
+    mask.paste(100, (88, 96, 96, 128))
+    given = {"image": photo, "mask": mask, "steps": 2, "seed": 2, "pipe": pipe}
+    sheet = sdnb.compare("a cat", keep=[None, "pixels"], **given)
+    plain, kept = (np.asarray(sample.image, float) for sample in sheet)
+    own, share = np.asarray(photo, float), np.asarray(mask, float)[..., None] / 255
+    assert np.abs(plain - own)[:80, :80].max() > 20  # what the VAE makes of noise
+    assert np.array_equal(kept[np.asarray(mask) == 0], own[np.asarray(mask) == 0])
+    assert np.array_equal(kept[np.asarray(mask) == 255], plain[np.asarray(mask) == 255])
+    assert np.abs(kept - (plain * share + own * (1 - share))).max() <= 1
+    assert sheet.col_labels == ["as decoded", "pixels kept"]
+
+
+def test_keep_is_a_setting_like_any_other(pipe, fox, half_mask, tmp_path):
+    given = {"image": fox, "mask": half_mask, "steps": 2, "seed": 2, "pipe": pipe}
+    kept = sdnb.generate("a cat", keep="pixels", **given)
+    plain = sdnb.generate("a cat", **given)
+    assert kept.settings == plain.settings.but(keep="pixels")
+    assert kept.image.tobytes() != plain.image.tobytes()
+    assert "pixels kept" in repr(kept)
+    assert "keep" not in repr(plain.settings)
+    back = sdnb.read(kept.save(tmp_path / "kept.png"))
+    assert back.settings == kept.settings
+    with Image.open(tmp_path / "kept.png") as opened:
+        assert "pixels" not in opened.info["parameters"]  # AUTOMATIC1111 has no word for it
+    assert sdnb.generate(back.settings, **given).image.tobytes() == kept.image.tobytes()
+    [planned] = sdnb.plan("a cat", keep="pixels", **given).settings
+    assert planned.keep == "pixels"
+    for wrong in ({}, {"image": fox}):
+        with pytest.raises(ValueError, match="keep is for inpainting: give the picture"):
+            sdnb.generate("a cat", keep="pixels", steps=2, pipe=pipe, **wrong)
+    with pytest.raises(ValueError, match="keep is 'all': give 'pixels' or None"):
+        sdnb.Settings("a cat", keep="all")
+
+
+def test_what_a_start_went_through_stands_in_its_facts(pipe, fox, tmp_path, heard):
+    layer = Image.new("RGBA", (128, 128))
+    layer.paste("white", (64, 0, 128, 128))
+    layer.save(tmp_path / "mask.png")
+    sample = sdnb.generate("a cat", image=fox.image.convert("RGBA"), mask=tmp_path / "mask.png",
+                           steps=2, seed=1, pipe=pipe)  # fmt: skip
+    facts = sample.facts["start"]
+    assert facts["mask_file_steps"] == "transparent stays"
+    assert "image_file_steps" not in facts  # opaque: nothing was done
+    black = Image.new("L", (128, 128))
+    init_image.start(fox, black)
+    assert any("The mask is black everywhere" in sentence for sentence in heard())
+
+
 def test_more_strength_leaves_less_of_the_picture_and_strength_is_an_axis(pipe, fox):
     sheet = sdnb.compare(
         "a cat", image=fox, strength=[0.1, 0.5, 1.0], guidance=3, steps=20, seed=3, pipe=pipe
@@ -135,11 +189,16 @@ def test_wrong_pictures_get_a_sentence(arguments, kind, sentence, pipe):
         sdnb.generate("a fox", pipe=pipe, **arguments)
 
 
+@pytest.mark.parametrize("keep", [None, "pixels"])
 @pytest.mark.parametrize("masked", [False, True], ids=["image to image", "inpainting"])
-def test_the_code_makes_the_same_picture_in_a_fresh_process(masked, pipe, fox, half_mask, tmp_path):
+def test_the_code_makes_the_same_picture_in_a_fresh_process(
+    masked, keep, pipe, fox, half_mask, tmp_path
+):
+    if keep and not masked:
+        pytest.skip("there is nothing to keep")
     start = fox.save(tmp_path / "start.png")
     half_mask.save(tmp_path / "mask.png")
-    mask = {"mask": tmp_path / "mask.png"} if masked else {}
+    mask = {"mask": tmp_path / "mask.png", "keep": keep} if masked else {}
     sample = sdnb.generate("a cat", image=start, **mask, strength=0.7, steps=6, seed=4,
                            scheduler="DPM++ 2M", pipe=pipe)  # fmt: skip
     again = tmp_path / "again.png"
