@@ -183,7 +183,7 @@ def _went_in(pairs: Mapping[str, str]) -> bool:
         return False
     if pairs.get("version") == OURS:
         return True
-    named = ("mask", "inpaint", "init ", "resize mode", "image cfg", "conditional mask", "img2img")
+    named = ("mask", "inpaint", "init ", "resize mode", "conditional mask", "img2img")
     done = pairs.get("operations", "").lower()
     return "img2img" in done or "inpaint" in done or any(k.startswith(named) for k in pairs)
 

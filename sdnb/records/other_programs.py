@@ -30,13 +30,16 @@ def program(texts: Mapping[str, str]) -> str | None:
         >>> program({"Dream": '"a fox" -s 20 -S 1'}), program({"parameters": "a fox"})
         ('InvokeAI', None)
     """
+    text = texts.get("parameters", "").lstrip()
+    if text and not text.startswith("{"):
+        return None  # AUTOMATIC1111's form, which savers of ComfyUI write beside its own
     if {"invokeai_metadata", "sd-metadata", "Dream"} & set(texts):
         return "InvokeAI"
     if "prompt" in texts and "class_type" in texts["prompt"]:
         return "ComfyUI"
-    if texts.get("parameters", "").lstrip().startswith("{"):
+    if text:
         return "Fooocus"
-    if {"Comment", "Description", "Source"} <= set(texts):
+    if {"Description", "Source"} <= set(texts) and '"sampler"' in texts.get("Comment", ""):
         return "NovelAI"
     return None
 
@@ -50,10 +53,10 @@ def read(texts: Mapping[str, str]) -> tuple[Settings, dict[str, Any]]:
         texts: of a file, by name; `program` names one.
 
     Returns:
-        As `from_a1111`: what is not known is None, or a usual value.
+        As `from_a1111`.
 
     Raises:
-        ValueError: they say no prompt, or what sdnb cannot use.
+        ValueError: they say no prompt, steps or guidance, or what sdnb cannot use.
         ModuleNotFoundError: sd-parsers is not installed.
     """
     name = program(texts)
@@ -69,7 +72,9 @@ def read(texts: Mapping[str, str]) -> tuple[Settings, dict[str, Any]]:
     given = dict(texts)
     try:
         if name == "ComfyUI":
-            given["workflow"] = json.dumps({"links": _links(texts["prompt"])})
+            nodes = _resolved(json.loads(texts["prompt"]))
+            given["prompt"] = json.dumps(nodes)
+            given["workflow"] = json.dumps({"links": _links(nodes)})
         found = kind().parse(given)
         sampler = next(
             (s for s in found.samplers if float(s.parameters.get("denoise") or 1) == 1),
@@ -86,14 +91,17 @@ def read(texts: Mapping[str, str]) -> tuple[Settings, dict[str, Any]]:
 def _record(
     name: str, sampler: Any, whole: dict[str, Any], model: str | None
 ) -> tuple[Settings, dict[str, Any]]:
+    guidance = whole.get("cfg_scale", whole.get("guidance"))
+    if "steps" not in whole or guidance is None:
+        raise ValueError(f"it does not say its {'steps' if 'steps' not in whole else 'guidance'}")
     width, height = _size(whole)
     seed = str(whole.get("seed", whole.get("noise_seed", "")))
     schedule = str(whole.get("scheduler") or whole.get("noise_schedule") or "")
     settings = Settings(
         prompt=", ".join(p.value for p in sampler.prompts if p.value),
         negative_prompt=", ".join(p.value for p in sampler.negative_prompts if p.value),
-        steps=int(whole.get("steps", 20)),
-        guidance=float(whole.get("cfg_scale", 7.5)),
+        steps=int(whole["steps"]),
+        guidance=float(guidance),
         scheduler=_scheduler(str(sampler.name), schedule),
         seed=int(seed) if seed.isascii() and seed.isdigit() else None,
         width=width,
@@ -132,15 +140,35 @@ def _scheduler(sampler: str, schedule: str) -> str | None:
     return schedulers.from_a1111(_SAMPLERS.get(bare, sampler), named) or None
 
 
-def _links(prompt: str) -> list[list[Any]]:
+def _resolved(nodes: dict[str, Any]) -> dict[str, Any]:
+    """ComfyUI's nodes with the values of those that hold but one in the places that ask for it."""
+    single = {}
+    for number, node in nodes.items():
+        held = [v for v in node["inputs"].values() if isinstance(v, (str, int, float))]
+        if len(held) == len(node["inputs"]) == 1 and not node["class_type"].endswith("Loader"):
+            single[number] = held[0]
+    return {
+        number: node | {"inputs": {
+            name: single.get(str(value[0]), value) if _is_link(value) else value
+            for name, value in node["inputs"].items()
+        }}
+        for number, node in nodes.items()
+    }  # fmt: skip
+
+
+def _is_link(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[1], int)
+
+
+def _links(nodes: Mapping[str, Any]) -> list[list[Any]]:
     """ComfyUI's links between nodes, as its workflow has them.
 
     They are in the prompt too, which the file always has; and a workflow may nest.
     """
     links: list[list[Any]] = []
-    for number, node in json.loads(prompt).items():
-        for name, value in node.get("inputs", {}).items():
-            if isinstance(value, list) and len(value) == 2 and isinstance(value[1], int):
+    for number, node in nodes.items():
+        for name, value in node["inputs"].items():
+            if _is_link(value):
                 links.append([len(links), str(value[0]), value[1], number, 0, name.upper()])
     return links
 

@@ -134,6 +134,24 @@ def test_styles_that_are_not_applied_are_said(tmp_path, caplog):
     assert caplog.messages[-1].endswith("what sdnb does not apply: styles ['Fooocus V2'].")
 
 
+def test_values_of_comfyui_that_stand_in_nodes_of_their_own_are_found(tmp_path):
+    nodes = json.loads(comfy())
+    for number, name, value in (("20", "steps", 28), ("21", "seed", FOX.seed)):
+        nodes[number] = {"class_type": "PrimitiveInt", "inputs": {"value": value}}
+        nodes["3"]["inputs"][name] = [number, 0]
+    nodes["22"] = {"class_type": "PrimitiveString", "inputs": {"value": FOX.prompt}}
+    nodes["6"]["inputs"]["text"] = ["22", 0]
+    assert read(saved(tmp_path / "a.png", {"prompt": json.dumps(nodes)})).settings == FOX
+    nodes["20"] = {"class_type": "Sum", "inputs": {"a": 20, "b": 8}}
+    with pytest.raises(ValueError, match="it does not say its steps"):
+        read(saved(tmp_path / "b.png", {"prompt": json.dumps(nodes)}))
+
+
+def test_automatic1111_s_form_beside_comfyui_s_is_the_one_that_is_read(tmp_path):
+    both = {"prompt": comfy("euler", "normal"), **FORMS["Civitai"]}
+    assert read(saved(tmp_path / "a.png", both)).settings == FOX
+
+
 @pytest.mark.parametrize(
     "texts",
     [
@@ -142,7 +160,8 @@ def test_styles_that_are_not_applied_are_said(tmp_path, caplog):
         {"prompt": '["class_type"]'},
         {"invokeai_metadata": "{}"},
         {"parameters": '{"sui_image_params": {"prompt": "a fox"}}'},
-        {"Comment": "[]", "Description": "a", "Source": "b"},
+        {"Comment": '["sampler"]', "Description": "a", "Source": "b"},
+        {"Comment": '{"sampler": "k_euler"}', "Description": "a", "Source": "b"},
         {"prompt": comfy().replace("28", '"many"')},
     ],
 )
