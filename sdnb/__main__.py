@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from sdnb import api, doctor
+from sdnb import api, doctor, interactive
 from sdnb.files import free_name
 from sdnb.models import cache
 from sdnb.records import metadata
@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         The exit code: 0, 1 where the model, the disk or the memory failed, 2 where the arguments
         are wrong, 130 where it was stopped.
     """
+    interactive.escape_what_the_console_lacks()
     words = sys.argv[1:] if argv is None else argv
     if words == ["doctor"]:
         return report()

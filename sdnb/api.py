@@ -344,7 +344,7 @@ def evolution(
 
     samples = []
     with model_lock.lock(pipe):
-        with sampling.progress([settings]) as bar:
+        with sampling.progress([settings], [pipe]) as bar:
             last = sampling.run(settings, pipe, bar.update, on_step=look)
         for place in places:
             image = last.image

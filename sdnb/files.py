@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,8 +59,10 @@ def free_name(prompt: str) -> Path:
         >>> free_name("An owl, at 7 o'clock!").name
         'an-owl-at-7-o-clock.png'
     """
-    words = re.findall(r"\w+", prompt.lower())[:8]
-    stem = "-".join(words)[:60] or "picture"
+    spaced = "".join(c if _is_of_a_word(c) else " " for c in prompt.lower())
+    stem = _cut("-".join(spaced.split()[:8])) or "picture"
+    if _RESERVED.fullmatch(stem):
+        stem += "-picture"
     names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))
     # a sheet's pictures are named after it, so these must be free too
     return next(
@@ -67,3 +70,34 @@ def free_name(prompt: str) -> Path:
         for name in names
         if not Path(f"{name}.png").exists() and not [*Path().glob(f"{name}-[0-9]*.png")]
     )
+
+
+def without_folder(name: str) -> str:
+    """The last name of a path of this machine; a hub id, and any other name, as it is.
+
+    Example:
+        >>> without_folder("/home/ada/dream"), without_folder("someone/dream")
+        ('dream', 'someone/dream')
+    """
+    is_path = re.match(r"[/\\~.]|[A-Za-z]:[/\\]", name)
+    return (re.split(r"[/\\]", name.rstrip("/\\"))[-1] or name) if is_path else name
+
+
+# Windows keeps these for devices, whatever the ending:
+# https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
+_RESERVED = re.compile("con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]")
+
+
+def _is_of_a_word(letter: str) -> bool:
+    """Letters, digits, and marks: the vowels of Hindi, Thai and Tamil are marks upon letters."""
+    return letter == "_" or unicodedata.category(letter)[0] in "LMN"
+
+
+def _cut(name: str) -> str:
+    """The beginning of a name, short enough for every file system; no letter loses its marks."""
+    end = min(len(name), 60)
+    while len(name[:end].encode()) > 180:  # bytes; a file's name may have 255 with what follows
+        end -= 1
+    while 0 < end < len(name) and unicodedata.category(name[end])[0] == "M":
+        end -= 1
+    return name[:end].strip("-")

@@ -1,14 +1,15 @@
-"""Whether a person is there to answer: at a notebook or a terminal, not where a program runs it."""
+"""Whether a person is there to answer, and what their console can show."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 
 def someone_can_answer() -> bool:
     """Whether a person sits at the notebook or the terminal; not where a program runs it."""
-    if "CI" in os.environ:
+    if os.environ.get("CI", "").lower() not in ("", "0", "false", "no"):
         return False
     if "ipykernel" in sys.modules:
         from IPython import get_ipython
@@ -16,3 +17,13 @@ def someone_can_answer() -> bool:
         # what a front end says with every cell: nbclient, nbval and papermill say no
         return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def escape_what_the_console_lacks() -> None:
+    """Lets a program print every letter: those that the console does not have, as escapes.
+
+    Windows' consoles and pipes have a few hundred letters (code page 1252), the C locale has 128.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

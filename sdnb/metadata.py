@@ -7,7 +7,9 @@ from sdnb.records.metadata import (
     from_a1111,
     from_json,
     prompt_of,
+    read,
     read_png,
+    save,
     save_png,
     to_a1111,
     to_json,
@@ -15,5 +17,6 @@ from sdnb.records.metadata import (
 )
 
 __all__ = [
-    "from_a1111", "from_json", "prompt_of", "read_png", "save_png", "to_a1111", "to_json", "to_xmp",
+    "from_a1111", "from_json", "prompt_of", "read", "read_png", "save", "save_png", "to_a1111",
+    "to_json", "to_xmp",
 ]  # fmt: skip

@@ -61,6 +61,13 @@ _TUNED = (
     "beta_schedule", "rescale_betas_zero_snr", "final_sigmas_type", "euler_at_final",
     "lower_order_final", "solver_type", "use_lu_lambdas", "thresholding", "shift",
 )  # fmt: skip
+# the schedules of AUTOMATIC1111's samplers where its "Automatic" (since 1.9) is not the plain one;
+# its modules/sd_samplers_kdiffusion.py
+AUTOMATIC = {
+    "DPM++ 2M": "Karras", "DPM++ SDE": "Karras", "DPM++ 2S a": "Karras", "DPM2": "Karras",
+    "DPM2 a": "Karras", "Restart": "Karras", "DPM++ 2M SDE": "Exponential",
+    "DPM++ 2M SDE Heun": "Exponential", "DPM++ 3M SDE": "Exponential",
+}  # fmt: skip
 FLAGS = (*dict.fromkeys(flag for known in SCHEDULERS.values() for flag in known.flags), *_TUNED)
 
 
@@ -142,6 +149,17 @@ def calls(name: str, steps: int) -> int:
     return steps + (known.extra if steps > 1 else 0)
 
 
+def calls_from(name: str, steps: int, made: int) -> int:
+    """Denoiser calls where only the last so many of the steps are made, as from a picture.
+
+    Example:
+        >>> calls_from("DDIM", 10, 3), calls_from("PNDM", 10, 1), calls_from("Heun", 10, 3)
+        (3, 2, 5)
+    """
+    per_step = 2 if SCHEDULERS[find(name)].doubled else 1
+    return calls(name, steps) - (steps - made) * per_step
+
+
 def steps_for(name: str | None, calls_wanted: int) -> int:
     """The most steps that make at most so many denoiser calls; for comparing at equal cost.
 
@@ -181,6 +199,9 @@ def make(name: str, own: SchedulerMixin) -> SchedulerMixin:
     """
     import diffusers
 
+    # what Forge and ComfyUI call a flow model's own
+    if _squeezed(name) == "eulersimple" and type(own) is diffusers.FlowMatchEulerDiscreteScheduler:
+        return copy_of(own)
     known = SCHEDULERS[find(name)]
     if is_flow(own):
         raise ValueError(
@@ -240,18 +261,25 @@ def name_of(scheduler: SchedulerMixin) -> str:
 
 
 def to_a1111(name: str) -> dict[str, str]:
-    """How AUTOMATIC1111's web UI writes it: `Sampler`, and `Schedule type` where it is Karras.
+    """How AUTOMATIC1111's web UI writes it: `Sampler`, and `Schedule type` where that is needed.
+
+    Without one its versions from 1.9 on take the sampler's own, which for some is not the plain
+    one: for these it is said.
 
     Example:
         >>> to_a1111("DPM++ 2M Karras")
         {'Sampler': 'DPM++ 2M', 'Schedule type': 'Karras'}
         >>> to_a1111("PNDM")
         {'Sampler': 'PLMS'}
+        >>> to_a1111("DPM++ 2M")
+        {'Sampler': 'DPM++ 2M', 'Schedule type': 'Uniform'}
     """
     base = name.removesuffix(" Karras")
     known = SCHEDULERS.get(base)
     pairs = {"Sampler": (known.sampler if known else "") or base}
-    return pairs | ({"Schedule type": "Karras"} if base != name else {})
+    if base != name:
+        return pairs | {"Schedule type": "Karras"}
+    return pairs | ({"Schedule type": "Uniform"} if base in AUTOMATIC else {})
 
 
 def from_a1111(sampler: str, schedule: str = "") -> str:
@@ -260,8 +288,12 @@ def from_a1111(sampler: str, schedule: str = "") -> str:
     Example:
         >>> from_a1111("DPM++ 2M", "Karras"), from_a1111("PLMS"), from_a1111("Euler", "Beta")
         ('DPM++ 2M Karras', 'PNDM', 'Euler Beta')
+        >>> from_a1111("DPM++ 2M", "Automatic"), from_a1111("Euler", "Automatic")
+        ('DPM++ 2M Karras', 'Euler')
     """
-    plain = schedule in ("", "Automatic", "Normal", "Uniform")
+    if schedule.lower() == "automatic":
+        schedule = AUTOMATIC.get(sampler, "")
+    plain = schedule.lower() in ("", "normal", "uniform")
     name = sampler if plain else f"{sampler} {schedule}"
     try:
         return find(name)
@@ -274,6 +306,7 @@ def _squeezed(name: str) -> str:
 
 
 __all__ = [
-    "FLAGS", "SCHEDULERS", "Known", "calls", "check_steps", "copy_of", "find", "from_a1111",
-    "is_flow", "make", "name_of", "names", "needed_flags", "steps_for", "to_a1111",
+    "AUTOMATIC", "FLAGS", "SCHEDULERS", "Known", "calls", "calls_from", "check_steps", "copy_of",
+    "find", "from_a1111", "is_flow", "make", "name_of", "names", "needed_flags", "steps_for",
+    "to_a1111",
 ]  # fmt: skip

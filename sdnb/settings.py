@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 MAX_STEPS = 1000  # the noise schedules of Stable Diffusion have 1000 timesteps
-MAX_SEED = 2**63 - 1  # what torch.Generator takes without wrapping round
+MAX_SEED = 2**64 - 1  # what torch.Generator takes
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Settings:
         steps: denoising steps, 1 to 1000.
         guidance: classifier-free guidance scale, 0 or more; 1 and below turn guidance off.
         scheduler: a name of `sdnb.schedulers.names()`, or None for the model's own.
-        seed: of the starting noise, 0 to 2**63 - 1; None draws one, which is then recorded.
+        seed: of the starting noise, 0 to 2**64 - 1; None draws one, which is then recorded.
         width: pixels, a multiple of 8; None for the model's own.
         height: pixels, a multiple of 8; None for the model's own.
         strength: for image to image, how much of the picture to redraw, over 0 and up to 1.

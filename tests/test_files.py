@@ -1,9 +1,11 @@
 """Files that are written whole or not at all."""
 
 import os
+import unicodedata
 
 import pytest
 
+from sdnb import files
 from sdnb.files import replacing
 
 
@@ -52,3 +54,28 @@ def test_where_nothing_can_be_written_is_told_before_the_work(tmp_path):
         with pytest.raises(error, match=sentence), replacing(path, ".html"):
             pytest.fail("the block was run")
     assert os.listdir(tmp_path) == ["folder.html"]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "एक सुंदर लोमड़ी", "ภูเขา", "செலவு", "狐狸", "лиса", "ثعلب",
+        unicodedata.normalize("NFD", "café crème"),
+    ],
+)  # fmt: skip
+def test_a_name_made_from_a_prompt_keeps_the_letters_of_every_script(prompt):
+    assert files.free_name(prompt).stem == prompt.replace(" ", "-")
+
+
+def test_a_long_name_ends_between_letters_and_fits_every_file_system():
+    for letter in ("a", "é", "लि", "เก้า", "𠀀", unicodedata.normalize("NFD", "é")):
+        stem = files.free_name(letter * 200).stem
+        assert 0 < len(f"{stem}_99-100.png".encode()) < 255
+        whole = len(stem) // len(letter) * len(letter)
+        assert stem == (letter * 200)[:whole] or unicodedata.category(letter[-1])[0] != "M"
+
+
+@pytest.mark.parametrize("prompt", ["con", "AUX", "nul!", "com1", "LPT9", "prn"])
+def test_no_file_is_named_as_windows_names_its_devices(prompt):
+    stem = files.free_name(prompt).stem
+    assert stem == f"{prompt.lower().strip('!')}-picture"

@@ -5,6 +5,7 @@
 
 import base64
 import io
+import json
 import os
 import re
 import subprocess
@@ -574,6 +575,8 @@ FAULTS = {
     r"an absolute path in output 1: .*Users": stored("saved to C:\\Users\\me\\x.png"),
     r"a timing in output 1: '4 pictures in 3\.2 s'": stored("4 pictures in 3.2 s\n"),
     r"a timing in output 1: .*7it/s": stored("| 50/50 at 7it/s"),
+    r"a timing in output 1: 'took 80s'": stored("took 80s"),
+    r"a timing in output 1: 'made in the 12 s": stored("made in the 12 s that it took"),
     r"an address in memory in output 1: '<object at 0x7f": stored("<object at 0x7f35ab12cd00>"),
     r"was never run": v4.new_code_cell("1"),
     r"a widget without state in output 1": cell("1", [v4.new_output("display_data", VIEW)]),
@@ -595,10 +598,21 @@ def test_what_may_be_stored_is_not_complained_of(tmp_path):
     cells = [
         stored("25 steps at 7.5, 12 calls; 3 MB; see https://example.com/home/x and ./home/y\n"),
         stored("a 3s b".replace("3s", "3 sheep") + ", Wall time: …, [00:12<00:03, 4.1it/s]\n"),
+        stored("a poster of the 1980s, of 2000s, of the 80s, of the '60s\n"),
         cell("1", [v4.new_output("display_data", {"text/html": page + html(fox(1))})]),
         v4.new_code_cell(""),
     ]
     assert notebooks.faults(notebook(tmp_path / "n.ipynb", cells)) == []
+
+
+def test_a_notebook_of_an_older_format_with_ids_is_read_as_jupyter_reads_it(tmp_path):
+    """Colab and others write format 4.4 with the ids that came with 4.5."""
+    path = notebook(tmp_path / "n.ipynb", [v4.new_markdown_cell("one"), cell("1", [])])
+    book = json.loads(path.read_text())
+    assert all(cell["id"] for cell in book["cells"])
+    path.write_text(json.dumps(book | {"nbformat_minor": 4}))
+    assert notebooks.faults(path) == []
+    assert nbformat.reads(notebooks.cleaned(notebooks._read(path), {}), 4).cells[0].source == "one"
 
 
 def test_what_is_wrong_with_a_whole_file_is_told(tmp_path):

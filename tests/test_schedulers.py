@@ -134,6 +134,15 @@ def test_names_survive_automatic1111s_spelling(name):
     assert schedulers.from_a1111(spelled["Sampler"], spelled.get("Schedule type", "")) == name
 
 
+def test_a_flow_model_s_own_scheduler_is_known_by_the_name_that_forge_and_comfyui_have_for_it():
+    own = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    made = schedulers.make("Euler Simple", own)
+    assert made is not own
+    assert made.config == own.config
+    with pytest.raises(ValueError, match="There is no scheduler 'Euler Simple'"):
+        schedulers.make("Euler Simple", diffusers.EulerDiscreteScheduler())
+
+
 def test_a_flow_model_refuses_a_noise_scheduler_in_words():
     own = diffusers.FlowMatchEulerDiscreteScheduler()
     with pytest.raises(ValueError, match="this one is a flow model"):

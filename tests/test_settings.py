@@ -22,7 +22,7 @@ from sdnb import Settings
         ({"height": 4}, "height 4 is too small: use 8 or more."),
         ({"height": -8}, "height -8 is too small: use 8 or more."),
         ({"seed": -1}, "seed is -1: give a number from 0 to 9223372036854775807."),
-        ({"seed": 2**63}, "seed is 9223372036854775808: give a number from 0 to"),
+        ({"seed": 2**64}, "seed is 18446744073709551616: give a number from 0 to"),
         ({"scheduler": ""}, "scheduler is empty"),
         ({"prompt": "caf\udce9"}, "prompt holds what is no character"),
         ({"strength": 0}, "strength is 0: give over 0 and up to 1."),
@@ -53,7 +53,7 @@ def test_a_value_of_the_wrong_type_gets_a_sentence(changes, sentence):
 def test_zero_is_a_seed_and_the_largest_seed_is_torchs():
     import torch
 
-    for seed in (0, 2**63 - 1):
+    for seed in (0, 2**64 - 1):
         kept = Settings("a fox", seed=seed).seed
         assert torch.Generator("cpu").manual_seed(kept).initial_seed() == seed
 

@@ -93,7 +93,7 @@ def test_ctrl_c_stops_it_with_a_word_and_leaves_no_file(tmp_path):
         (["a fox", "--seed", "-3"], 2, "seed is -3"),
         (["a fox", "--model", "."], 2, "holds no pipeline: there is no model_index.json"),
         (["a fox", "-o", "none/a.png"], 1, "there is no folder none"),
-        (["a fox", "-o", "a.jpg"], 2, "does not end in .png"),
+        (["a fox", "-o", "a.gif"], 2, "does not end in .png"),
     ],
 )
 def test_bad_input_gets_a_sentence_an_exit_code_and_no_file(tmp_path, words, code, sentence):
@@ -111,3 +111,14 @@ def test_a_memory_that_is_too_small_is_a_sentence_and_no_traceback(tmp_path, mon
     assert __main__.main(["a fox", "--model", str(copy), "-o", str(tmp_path / "a.png")]) == 1
     said = capsys.readouterr().err
     assert re.fullmatch(r"python -m sdnb: .*/copy needs \d+ MB of .* 1 MB are free: .*\n", said)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_console_of_few_letters_shows_the_others_as_escapes(tmp_path, encoding):
+    """As Windows' are, and every one in the C locale."""
+    command = [sys.executable, "-m", "sdnb", "лиса", "--model", "emoji", "--steps", "1"]
+    few = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, cwd=tmp_path, env=few, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode("ascii").strip() == ascii("лиса.png").strip("'")
+    assert os.listdir(tmp_path) == ["лиса.png"]

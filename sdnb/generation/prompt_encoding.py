@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TYPE_CHECKING, Any
 
 from sdnb.models import capabilities
@@ -50,7 +51,16 @@ def count(pipe: DiffusionPipeline, text: str) -> int:
         6
     """
     tokenizer, _ = limit(pipe)
-    return len(_ids(tokenizer, text)) if tokenizer else 0
+    return len(_ids(tokenizer, expanded(pipe, text, tokenizer))) if tokenizer else 0
+
+
+def expanded(pipe: DiffusionPipeline, text: str, tokenizer: Any) -> str:
+    """The prompt as the pipeline reads it: an embedding of several vectors is as many tokens.
+
+    https://huggingface.co/docs/diffusers/using-diffusers/textual_inversion_inference
+    """
+    convert = getattr(pipe, "maybe_convert_prompt", None)
+    return str(convert(text, tokenizer)) if convert else text
 
 
 def lost(pipe: DiffusionPipeline, text: str) -> str:
@@ -62,12 +72,20 @@ def lost(pipe: DiffusionPipeline, text: str) -> str:
         'cat and a dog'
     """
     tokenizer, most = limit(pipe)
-    if tokenizer is None or most is None or len(ids := _ids(tokenizer, text)) <= most:
+    if tokenizer is None or most is None:
+        return ""
+    whole = expanded(pipe, text, tokenizer)
+    if len(ids := _ids(tokenizer, whole)) <= most:
         return ""
     if not tokenizer.is_fast:
         return tokenizer.decode(ids[most:]).strip()
     # in the person's own letters; and a copied tokenizer decodes otherwise than its original
-    return text[_places(tokenizer, text)[most][0] :].strip()
+    end = whole[_places(tokenizer, whole)[most][0] :].strip()
+    if whole != text:  # as far as it is written: one that is cut within is lost as a whole
+        for token in sorted(tokenizer.added_tokens_encoder, key=len, reverse=True):
+            end = end.replace(expanded(pipe, token, tokenizer), token)
+            end = re.sub(rf"^(?:{re.escape(token)}_\d+ ?)+", f"{token} ", end)
+    return end.strip()
 
 
 def check(pipe: DiffusionPipeline, name: str, text: str, long_prompt: str) -> None:
@@ -190,10 +208,16 @@ def pieces(pipe: DiffusionPipeline, text: str) -> list[str]:
     parts = [""]
     for word in text.split():
         longer = f"{parts[-1]} {word}".strip()
-        if len(_ids(tokenizer, longer)) <= most:
+        alone = expanded(pipe, word, tokenizer)
+        if len(_ids(tokenizer, expanded(pipe, longer, tokenizer))) <= most:
             parts[-1] = longer
-        elif len(_ids(tokenizer, word)) <= most:
+        elif len(_ids(tokenizer, alone)) <= most:
             parts.append(word)
+        elif alone != word:
+            raise ValueError(
+                f"{word!r} is an embedding of {len(_ids(tokenizer, alone))} tokens, and the model "
+                f"reads {most} at once: take one of fewer vectors."
+            )
         else:
             parts += _split(tokenizer, word, most)
     return [part for part in parts if part] or [""]

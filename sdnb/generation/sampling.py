@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ def resolve(
     if start is not None:
         default = taken["strength"].default if "strength" in taken else 1.0
         strength = default if strength is None else strength
-        if int(settings.steps * strength) < 1:
+        if start_steps(settings.but(strength=strength), pipe) < 1:
             raise ValueError(
                 f"strength {strength:g} of {settings.steps} steps is less than one step: "
                 "give more of either."
@@ -103,21 +103,31 @@ def _scheduler(name: str | None, pipe: DiffusionPipeline) -> SchedulerMixin:
         raise ValueError(f"{name} does not fit this model: {error}") from error
 
 
-def progress(settings: Sequence[Settings]) -> Any:
+def progress(settings: Sequence[Settings], pipes: Sequence[DiffusionPipeline]) -> Any:
     """A progress bar over all denoiser calls of these settings; none where TQDM_DISABLE is set.
 
     Nor where there are no settings, as all pictures were made before.
     """
     from tqdm.auto import tqdm
 
-    total = sum(map(calls_of, settings))
+    total = sum(map(calls_of, settings, pipes))
     what = f"{len(settings)} picture" + "s" * (len(settings) > 1)
     off = not total or "TQDM_DISABLE" in os.environ  # tqdm heeds it in terminals, not in notebooks
     return tqdm(total=total, unit="call", desc=what, disable=off)
 
 
-def calls_of(settings: Settings) -> int:
+def start_steps(settings: Settings, pipe: DiffusionPipeline) -> int:
+    """Steps that the pipeline really makes: from a picture not all of them."""
+    return tasks.steps_made(pipe, settings.steps, settings.strength)
+
+
+def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
     """Denoiser calls that the settings will make; as many as steps for a model's own scheduler.
+
+    Arguments:
+        settings: resolved.
+        pipe: the pipeline that is called, which decides how many steps a strength leaves; None
+            counts as Stable Diffusion's do.
 
     Example:
         >>> calls_of(Settings("a fox", steps=50, scheduler="Heun")), calls_of(Settings("a fox"))
@@ -125,11 +135,14 @@ def calls_of(settings: Settings) -> int:
         >>> calls_of(Settings("a fox", steps=50, scheduler="DDIM", strength=0.5))
         25
     """
-    steps = settings.steps
-    if settings.strength is not None:
-        steps = int(steps * settings.strength)
+    if pipe is not None:
+        made = start_steps(settings, pipe)
+    elif settings.strength is not None:
+        made = int(settings.steps * settings.strength)
+    else:
+        made = settings.steps
     known = settings.scheduler in schedulers.SCHEDULERS
-    return schedulers.calls(settings.scheduler or "", steps) if known else steps
+    return schedulers.calls_from(settings.scheduler or "", settings.steps, made) if known else made
 
 
 def run(
@@ -280,6 +293,19 @@ def made_by(
         "start": {k: v for k, v in start.facts().items() if "file" not in k} if start else None,
         "versions": {name: version_of(name) for name in used},
     }
+
+
+def placed(
+    sample: Sample, pipe: DiffusionPipeline, start: init_image.Start | None = None
+) -> Sample:
+    """A sample out of a file with the folders of this machine, which files do not name.
+
+    Arguments:
+        sample: from the store.
+        pipe, start: what it was asked for with.
+    """
+    facts = sample.facts | {"model": provenance.origin_of(pipe).model}
+    return replace(sample, facts=facts | ({"start": start.facts()} if start else {}))
 
 
 @functools.cache  # the package's metadata is a file, read and parsed

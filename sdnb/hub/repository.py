@@ -130,6 +130,8 @@ def _local(
             part = name.partition("/")[0]
             if not all(f"{part}/{shard}" in there for shard in shards):
                 raise MissingError(_lacks(model, part, "whole weights"))
+        elif is_pointer(there[name]):
+            raise damaged(there[name], model, commit is not None)
     sizes = {n: there[n].stat().st_size for n in names}
     return Listing(model, index, sizes, chosen, commit, folder)
 
@@ -158,7 +160,24 @@ def damaged(path: Path, model: str, downloaded: bool) -> OSError:
             if path.parent.parent.name != "snapshots":
                 name = f"{path.parent.name}/{name}"
             return OSError(f"{name} of {model} was damaged and is now removed: load it again.")
+    if is_pointer(path):
+        return OSError(
+            f"{path} is not the file itself but git's pointer to it (LFS): run "
+            f"`git lfs install` and `git lfs pull` in {path.parent.parent}."
+        )
     return OSError(f"{path} is damaged: put a whole copy in its place.")
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is what git leaves where LFS is not installed: a text that names the file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_POINTER)) == _POINTER
+    except OSError:
+        return False
+
+
+_POINTER = b"version https://git-lfs"
 
 
 _WEIGHTS = re.compile(

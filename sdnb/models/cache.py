@@ -169,6 +169,12 @@ def locate(model: str | os.PathLike[str]) -> str:
             )
         return str(folder.resolve())
     name = str(model)
+    if name.lower().endswith((".safetensors", ".ckpt", ".gguf")):  # a hub id may look like one
+        raise ValueError(
+            f"{name!r} is a checkpoint, a model in a single file; sdnb loads folders in diffusers' "
+            "layout. StableDiffusionPipeline.from_single_file(file).save_pretrained(folder) of "
+            "diffusers makes one of it."
+        )
     if name in repository.MOVED:
         notice(f"{name} is no longer on the hub; the same weights are at {repository.MOVED[name]}.")
         return repository.MOVED[name]

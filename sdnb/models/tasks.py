@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -62,6 +63,38 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
     provenance.inherit(view, pipe)
     provenance.seal(view, pipe)
     return view
+
+
+def steps_made(pipe: DiffusionPipeline, steps: int, strength: float | None) -> int:
+    """How many of the steps a pipeline makes where it starts from a picture, by its own rule.
+
+    Stable Diffusion's make `int(steps * strength)`, those of flow models
+    `steps - int(steps - steps * strength)`. `get_timesteps` of each is asked, over steps that are
+    mere numbers.
+
+    Arguments:
+        pipe: the pipeline that is called.
+        steps: of the whole schedule.
+        strength: over 0 and up to 1; None where no picture is the start.
+
+    Example:
+        >>> from sdnb import load
+        >>> steps_made(for_task(load("emoji", device="cpu"), "Img2Img"), 5, 0.5)
+        2
+    """
+    rule = getattr(type(pipe), "get_timesteps", None)
+    if strength is None or rule is None:
+        return steps
+    scheduler = SimpleNamespace(
+        timesteps=range(steps), order=1, set_begin_index=lambda _: None, config={}
+    )
+    rest: dict[str, Any] = {"device": "cpu", "denoising_start": None}
+    taken = inspect.signature(rule).parameters
+    found = rule(
+        SimpleNamespace(scheduler=scheduler), steps, strength,
+        **{k: v for k, v in rest.items() if k in taken},
+    )  # fmt: skip
+    return len(found[0])
 
 
 def is_for_inpainting(pipe: DiffusionPipeline) -> bool:

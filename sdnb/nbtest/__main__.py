@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sdnb import interactive
 from sdnb.nbtest import notebooks
 
 PROG = "python -m sdnb.nbtest"
@@ -29,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         help="first make their outputs anew, in the environment that the project's tests have "
         "(its pytest configuration and conftest.py), and compare them with another run by nbval",
     )  # fmt: skip
+    interactive.escape_what_the_console_lacks()
     args = p.parse_args(argv)
     try:
         if missing := notebooks.missing(update=args.update):

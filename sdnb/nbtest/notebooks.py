@@ -33,8 +33,11 @@ PATH = re.compile(
     r"|\b[A-Z]:\\+(?:Users|Windows|Program)"
 )
 ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
+# "1980s", "the 80s" and "the '80s" are no timings
+DECADE = r"(?!(?:1\d|20)\d0s\b)(?!(?<=the )\d0s\b)(?!(?<=['’])\d0s\b)"
 SECONDS = re.compile(
-    r"(?<![\w.])\d+(?:\.\d+)?\s?(?:ns|µs|us|ms|s|secs?|seconds?|mins?|minutes?|it/s|s/it)\b(?!/)"
+    rf"(?<![\w.]){DECADE}\d+(?:\.\d+)?\s?"
+    r"(?:ns|µs|us|ms|s|secs?|seconds?|mins?|minutes?|it/s|s/it)\b(?!/)"
 )
 NOT_SHOWN = re.compile(r"<(style|script)\b.*?</\1>|<[^<>]*>", re.S | re.I)  # of HTML
 
@@ -291,7 +294,12 @@ def _read(path: Path) -> Any:
         raw = json.loads(path.read_text("utf-8"))
         if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
             raise ValueError("it has no list of cells")
+        if (raw.get("nbformat"), raw.get("nbformat_minor")) < (4, 5):
+            # ids came with 4.5; Colab and others write them into older ones, and Jupyter opens it
+            cells = [cell for cell in raw["cells"] if isinstance(cell, dict)]
+            for cell in cells:
+                cell.pop("id", None)
         nbformat.validate(raw)  # read() itself only logs what is wrong
     except (nbformat.ValidationError, ValueError) as error:
         raise ValueError(f"{path} is no valid notebook: {str(error).splitlines()[0]}") from error
-    return nbformat.read(path, as_version=4)
+    return nbformat.reads(json.dumps(raw), as_version=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +70,8 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     else:
         whole = ", ".join([_text(facts["model"]), *options])
         lines = [f"pipe = {made}.from_pretrained(", f"    {whole}", f").to({place})"]
+        if not re.search(r"[/\\]", facts["model"]):  # neither a hub id nor a path
+            lines.insert(0, "# a folder of that name; the picture's file does not say where it is")
     if unsafe:
         lines.insert(
             0, "# pickled weights, if it has any, can run any program when they are opened"

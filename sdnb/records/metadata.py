@@ -2,12 +2,14 @@
 
 A PNG carries three texts: AUTOMATIC1111's `parameters` (what other programs read), our own JSON
 (`sdnb`, lossless), and XMP that says a trained model made it (IPTC's digital source type,
-https://cv.iptc.org/newscodes/digitalsourcetype/).
+https://cv.iptc.org/newscodes/digitalsourcetype/). JPEG and WebP carry the first in EXIF's comment,
+as AUTOMATIC1111 has it, and the second within the XMP. No file names a folder of this machine.
 """
 
 from __future__ import annotations
 
 import errno
+import html
 import io
 import json
 import os
@@ -20,11 +22,12 @@ from xml.sax.saxutils import quoteattr
 
 from PIL import Image, PngImagePlugin
 
-from sdnb import schedulers
-from sdnb.files import replacing
+from sdnb.files import replacing, without_folder
 from sdnb.image_input import opening
-from sdnb.records.fact_schema import KNOWN, check
-from sdnb.settings import Settings, figure
+from sdnb.records import exif, other_programs
+from sdnb.records.a1111 import from_a1111, to_a1111
+from sdnb.records.fact_schema import check
+from sdnb.settings import Settings
 
 FORMAT = 1
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -32,7 +35,55 @@ MIXED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgo
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # of those that Pillow opens: some others run programs
 
+XMP = "XML:com.adobe.xmp"  # the name of a PNG's text
+READ = ("sdnb", "parameters", XMP, *other_programs.TEXTS)
+NEEDED = set(READ) - {"workflow"}  # ComfyUI's prompt says all of its workflow that is read
+ENDINGS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+SEGMENT = 65_000  # bytes that a JPEG has for EXIF, and as many for XMP
+
 Record = tuple[Settings, dict[str, Any]]  # settings, facts
+
+
+def save(image: Image.Image, path: str | os.PathLike[str], records: Sequence[Record]) -> Path:
+    """Writes a picture with the settings and facts of what it shows.
+
+    Arguments:
+        image: the picture.
+        path: a file ending in .png, .webp (both lossless), .jpg or .jpeg (quality 95); an existing
+            one is replaced, whole or not at all.
+        records: settings and facts of each sample in the picture: one, or a sheet's, row by row.
+            Those of pictures from elsewhere (`Sheet.beside`) say nothing, and are left out.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: the path has another ending.
+        OSError: the file cannot be written, or the texts are more than a reader takes; nothing
+            half-written is left.
+    """
+    path = check_writable(path)
+    kind = ENDINGS[path.suffix.lower()]
+    if kind == "PNG":
+        return save_png(image, path, records)
+    options: dict[str, Any] = {"quality": 95, "subsampling": 0}
+    if kind == "WEBP":
+        options = {"lossless": True}
+    records = [(s, portable(f)) for s, f in records if not f.get("elsewhere")]
+    if records:
+        comment = exif.written(to_a1111(*records[0]))
+        xmp = to_xmp(records[0][0].strength is not None, to_json(records)).encode()
+        if kind == "JPEG" and max(len(comment), len(xmp)) > SEGMENT:
+            raise OSError(
+                errno.EFBIG,
+                f"its settings are {max(len(comment), len(xmp)) // 1000} kB of text, and a JPEG "
+                f"has room for {SEGMENT // 1000}: let its name end in .png or .webp",
+                str(path),
+            )
+        options |= {"exif": comment, "xmp": xmp}
+    with replacing(path, *ENDINGS) as part:
+        image.convert("RGB").save(part, format=kind, **options)
+    return path
 
 
 def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence[Record]) -> Path:
@@ -54,7 +105,7 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence
     """
     path = check_writable(path)
     info = PngImagePlugin.PngInfo()
-    records = [record for record in records if not record[1].get("elsewhere")]
+    records = [(s, portable(f)) for s, f in records if not f.get("elsewhere")]
     texts = {"parameters": to_a1111(*records[0]), "sdnb": to_json(records)} if records else {}
     size, most = sum(len(text.encode()) for text in texts.values()), PngImagePlugin.MAX_TEXT_MEMORY
     if size > most - 1000:  # there is XMP too
@@ -68,7 +119,7 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence
     if records:
         info.add_text("parameters", texts["parameters"])
         info.add_itxt("sdnb", texts["sdnb"])
-        info.add_itxt("XML:com.adobe.xmp", to_xmp(records[0][0].strength is not None))
+        info.add_itxt(XMP, to_xmp(records[0][0].strength is not None))
     # zlib looking for runs alone writes a picture three times as fast and as small; a sheet has
     # labels on flat paper, so for that Pillow's own choice stays
     strategy = zlib.Z_RLE if len(records) == 1 else -1
@@ -78,15 +129,15 @@ def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
-    """The path, if a PNG can be written there; asked before long work, not after it.
+    """The path, if a picture can be written there; asked before long work, not after it.
 
     Raises:
-        ValueError: it does not end in .png, or is a folder.
+        ValueError: it does not end as a format that is written, or is a folder.
         OSError: the folder is missing or may not be written.
     """
     path = Path(path).expanduser()
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"{path} does not end in .png, the only format that is written.")
+    if path.suffix.lower() not in ENDINGS:
+        raise ValueError(f"{path} does not end in .png, .jpg or .webp, which are written.")
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give a file in it.")
     if not path.parent.is_dir():
@@ -96,13 +147,13 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def read_png(
+def read(
     path: str | os.PathLike[str] | IO[bytes], name: str = ""
 ) -> tuple[Image.Image, list[Record]]:
-    """A picture and what it was made from: our own record, or else AUTOMATIC1111's.
+    """A picture and what it was made from: our own record, or else another program's.
 
     Arguments:
-        path: a file, or one that is open.
+        path: a file, or one that is open: PNG, JPEG or WebP.
         name: what errors call it; the path unless given.
 
     Returns:
@@ -111,24 +162,48 @@ def read_png(
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no picture, or carries no settings.
+        ModuleNotFoundError: it is another program's, and sd-parsers is not installed.
     """
     name = name or str(path)
-    with opening(path, name, FORMATS) as opened:
-        texts = {k: str(v) for k, v in opened.info.items() if k in ("sdnb", "parameters")}
+    with opening(path, name, FORMATS, NEEDED) as opened:
+        texts = texts_of(opened)
         image = opened.convert("RGB")
+    records = _records(texts, name)
+    settings, facts = records[0]
+    if "sdnb" not in texts and settings.width is None and image.width % 8 == image.height % 8 == 0:
+        records = [(settings.but(width=image.width, height=image.height), facts)]
+    return image, records
+
+
+read_png = read  # the name that it had when it read nothing else
+
+
+def texts_of(picture: Image.Image) -> dict[str, str]:
+    """The texts in an opened picture that may say how it was made, by the names that PNGs use."""
+    found = {k: str(v) for k, v in picture.info.items() if k in READ and k != XMP}
+    if "sdnb" in found:
+        return found
+    xmp = picture.info.get("xmp", b"")
+    if isinstance(xmp, bytes) and (match := re.search(rb'sdnb:record="([^"]*)"', xmp)):
+        found["sdnb"] = html.unescape(match[1].decode("utf-8", "replace"))
+    return exif.texts(picture) | found
+
+
+def _records(texts: Mapping[str, str], name: object) -> list[Record]:
+    """What the texts of a file say."""
     if "sdnb" in texts:
-        return image, from_json(texts["sdnb"], name)
+        return from_json(texts["sdnb"], name)
+    if other_programs.program(texts):
+        return [other_programs.read(texts)]
     if "parameters" in texts:
-        settings, facts = from_a1111(texts["parameters"])
-        size = {"width": image.width, "height": image.height}
-        if settings.width is None and image.width % 8 == image.height % 8 == 0:
-            settings = settings.but(**size)
-        return image, [(settings, facts)]
-    raise ValueError(f"{name} carries no settings: it was not saved by sdnb or AUTOMATIC1111.")
+        return [from_a1111(texts["parameters"])]
+    raise ValueError(
+        f"{name} carries no settings: neither sdnb nor a program whose form it reads has saved it."
+    )
 
 
 def prompt_of(picture: Any) -> str | None:
-    """The prompt that a picture carries, in our own record or in AUTOMATIC1111's.
+    """The prompt that a picture carries, in our own record or another program's.
 
     Arguments:
         picture: a PIL picture as it was opened, a file, its content, or what has such a picture as
@@ -149,22 +224,45 @@ def prompt_of(picture: Any) -> str | None:
     """
     picture = getattr(picture, "image", picture)
     try:
-        if isinstance(picture, (str, os.PathLike)):
-            records = read_png(Path(picture).expanduser())[1]
+        if isinstance(picture, Image.Image):
+            records = _records(texts_of(picture), "The picture")
+        elif isinstance(picture, (str, os.PathLike)):
+            records = read(Path(picture).expanduser())[1]
         elif isinstance(picture, bytes):
-            records = read_png(io.BytesIO(picture), "The picture")[1]
+            records = read(io.BytesIO(picture), "The picture")[1]
         elif hasattr(picture, "read"):
-            records = read_png(picture, "The picture")[1]
-        elif not isinstance(picture, Image.Image):
-            return None
-        elif "sdnb" in picture.info:
-            records = from_json(str(picture.info["sdnb"]))
+            records = read(picture, "The picture")[1]
         else:
-            records = [from_a1111(str(picture.info.get("parameters", "")))]
-    except ValueError:  # no picture, no settings, or damaged ones: no prompt
+            return None
+    except (ValueError, ModuleNotFoundError):  # no picture, no settings, or damaged ones
         return None
     prompts = {settings.prompt for settings, _ in records}
     return prompts.pop() if len(prompts) == 1 else None
+
+
+def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts as files have them: of a folder or file of this machine only its own name.
+
+    Example:
+        >>> portable({"model": "/home/ada/dream", "start": {"image_file": "/home/ada/a.png"}})
+        {'model': 'dream', 'start': {'image_file': 'a.png'}}
+    """
+    facts = dict(facts)
+    if isinstance(facts.get("model"), str):
+        facts["model"] = without_folder(facts["model"])
+    if isinstance(start := facts.get("start"), Mapping):
+        facts["start"] = {
+            k: re.split(r"[/\\]", v)[-1] if k.endswith("file") and isinstance(v, str) else v
+            for k, v in start.items()
+        }
+    if isinstance(facts.get("error"), str):
+        facts["error"] = _PATH.sub(lambda path: without_folder(path[0]), facts["error"])
+    return facts
+
+
+_PATH = re.compile(
+    r"(?<![\w.:/])/(?:[\w.+~-]+/)+[\w.+~-]+|\b[A-Za-z]:\\(?:[^\s'\"\\]+\\)*[^\s'\"\\]+"
+)
 
 
 # ---------------------------------------------------------------- our own JSON
@@ -197,122 +295,23 @@ def from_json(text: str, path: object = "The file") -> list[Record]:
     return samples
 
 
-# ---------------------------------------------------------------- AUTOMATIC1111's text
-
-
-def to_a1111(settings: Settings, facts: Mapping[str, Any]) -> str:
-    """AUTOMATIC1111's `parameters` text.
-
-    Example:
-        >>> print(to_a1111(Settings("a fox", "blur", 24, scheduler="DDIM", seed=510), {}))
-        a fox
-        Negative prompt: blur
-        Steps: 24, Sampler: DDIM, CFG scale: 7.5, Seed: 510
-    """
-    pairs: dict[str, Any] = {"Steps": settings.steps}
-    if settings.scheduler:
-        pairs |= schedulers.to_a1111(settings.scheduler)
-    pairs |= {"CFG scale": figure(settings.guidance), "Seed": settings.seed}
-    if settings.width and settings.height:
-        pairs["Size"] = f"{settings.width}x{settings.height}"
-    pairs |= {"Model": facts.get("model"), "Denoising strength": settings.strength}
-    last = ", ".join(f"{k}: {_quoted(str(v))}" for k, v in pairs.items() if v is not None)
-    negative = settings.negative_prompt
-    lines = [settings.prompt, f"Negative prompt: {negative}" if negative else "", last]
-    return "\n".join(line for line in lines if line)
-
-
-def from_a1111(text: str) -> Record:
-    """Settings and further facts from AUTOMATIC1111's `parameters` text.
-
-    Raises:
-        ValueError: it holds no prompt or no settings.
-
-    Example:
-        >>> text = "a fox\\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512"
-        >>> from_a1111(text)[0].scheduler
-        'Euler a'
-    """
-    *lines, last = text.strip().split("\n")
-    pairs: dict[str, str] = {}
-    for key, raw in _PAIR.findall(last):
-        key, value = key.strip(), _unquoted(raw)
-        if key in OURS and pairs.get(key, value) != value:
-            raise ValueError(f"The AUTOMATIC1111 settings say {key} twice: {pairs[key]}, {value}.")
-        pairs[key] = value
-    if len(pairs) < 3:  # AUTOMATIC1111's own rule for telling them from a prompt
-        raise ValueError("The text holds no AUTOMATIC1111 settings: its last line names none.")
-    texts = re.split(r"^Negative prompt:", "\n".join(lines), maxsplit=1, flags=re.MULTILINE)
-    prompt, negative = (*texts, "")[:2]
-    width, _, height = pairs.pop("Size", "").partition("x")
-    sampler, schedule = pairs.pop("Sampler", ""), pairs.pop("Schedule type", "")
-    # with "Hires …" it is of a second pass over the picture, not of image to image
-    hires = any(k.startswith("Hires") for k in pairs) or pairs.get("Denoising strength") == "0"
-    strength = None if hires else pairs.pop("Denoising strength", None)
-    try:
-        settings = Settings(
-            prompt=prompt.strip(),
-            negative_prompt=negative.strip(),
-            steps=_whole(pairs.pop("Steps", "20")),
-            guidance=_real(pairs.pop("CFG scale", "7.5")),
-            scheduler=schedulers.from_a1111(sampler, schedule) if sampler else None,
-            seed=_whole(pairs.pop("Seed")) if "Seed" in pairs else None,
-            width=_whole(width) if width else None,
-            height=_whole(height) if height else None,
-            strength=_real(strength) if strength else None,
-        )
-    except ValueError as error:
-        raise ValueError(f"The AUTOMATIC1111 settings cannot be used: {error}") from error
-    # what only sdnb knows of a picture, another program cannot say of its own
-    others = {k.lower(): v for k, v in pairs.items()}
-    return settings, {k: v for k, v in others.items() if k == "model" or k not in KNOWN}
-
-
-OURS = {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Denoising strength"}
-
-# A key stands at the start or after a comma, so that no text is gone through twice.
-_PAIR = re.compile(r'(?:^|,)\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?=,|$)')
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):  # int() takes more: 1_000, ٣
-        raise ValueError(f"{text!r} is no whole number")
-    return int(text)
-
-
-def _real(text: str) -> float:
-    if not text.isascii() or "_" in text:
-        raise ValueError(f"{text!r} is no number")
-    return float(text)
-
-
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:\n"]', value) else value
-
-
-def _unquoted(value: str) -> str:
-    if value.startswith('"'):
-        try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            return value
-    return value.strip()
-
-
 # ---------------------------------------------------------------- XMP
 
 
-def to_xmp(composite: bool = False) -> str:
+def to_xmp(composite: bool = False, record: str = "") -> str:
     """The XMP packet that says how the picture came to be.
 
     Arguments:
         composite: whether a user's picture went in (image to image).
+        record: from `to_json`, for files that have no texts beside it.
     """
+    ascii_only = json.dumps(json.loads(record)) if record else ""  # XML has no \0, JSON "\u0000"
+    ours = f'xmlns:sdnb="urn:sdnb:1" sdnb:record="{html.escape(ascii_only)}" ' if record else ""
     return (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description rdf:about="" '
         'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        f"Iptc4xmpExt:DigitalSourceType={quoteattr(MIXED if composite else SOURCE)}/>"
+        f"{ours}Iptc4xmpExt:DigitalSourceType={quoteattr(MIXED if composite else SOURCE)}/>"
         "</rdf:RDF></x:xmpmeta>"
     )

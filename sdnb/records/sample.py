@@ -11,8 +11,11 @@ from PIL import Image
 
 from sdnb.display.grid import image_grid
 from sdnb.display.preview import enlarged, preview
+from sdnb.files import without_folder
 from sdnb.image_input import rgb
+from sdnb.log import notice
 from sdnb.records import diffusers_code, metadata
+from sdnb.records.a1111 import not_applied
 from sdnb.settings import Settings, label, printable
 
 
@@ -43,13 +46,16 @@ class Sample:
         return bool(self.facts.get("flagged"))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes a PNG that carries settings and facts; `sdnb.read` gives them back.
+        """Writes a file that carries settings and facts; `sdnb.read` gives them back.
+
+        Arguments:
+            path: ends in .png or .webp, which keep each pixel, or .jpg, which does not.
 
         Raises:
-            ValueError: the path does not end in .png.
+            ValueError: the path ends otherwise.
             OSError: it cannot be written; nothing half-written is left.
         """
-        return metadata.save_png(self.image, path, [(self.settings, self.facts)])
+        return metadata.save(self.image, path, [(self.settings, self.facts)])
 
     def code(self) -> str:
         """A cell of plain diffusers code that makes this very picture."""
@@ -114,17 +120,21 @@ def why_black(facts: dict[str, Any]) -> list[str]:
 
 
 def read(path: str | os.PathLike[str]) -> Sample:
-    """Opens a picture with the settings that made it: sdnb's own or AUTOMATIC1111's.
+    """Opens a picture with the settings that made it: sdnb's own or another program's.
 
     Arguments:
-        path: a file that `Sample.save` or AUTOMATIC1111's web UI wrote.
+        path: a PNG, JPEG or WebP that `Sample.save` or AUTOMATIC1111's web UI wrote, or Forge,
+            SD.Next or Civitai; with `pip install 'sdnb[formats]'` also ComfyUI, InvokeAI, Fooocus
+            or NovelAI.
 
     Returns:
-        The sample, its settings exactly as they were saved.
+        The sample, its settings exactly as they were saved. What of another program's sdnb does
+        not apply, such as weights in the prompt and LoRAs, is said.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no picture, carries no settings, or is a sheet of several pictures.
+        ModuleNotFoundError: it needs the package that reads other programs' forms.
 
     Example:
         >>> import tempfile
@@ -133,13 +143,16 @@ def read(path: str | os.PathLike[str]) -> Sample:
         ...     read(sample.save(f"{folder}/fox.png")).settings
         Settings(prompt='a fox', seed=0)
     """
-    image, records = metadata.read_png(path)
+    image, records = metadata.read(path)
     if len(records) > 1:
         raise ValueError(
             f"{path} is a sheet of {len(records)} pictures: "
-            "sdnb.metadata.read_png(path) gives the settings of each."
+            "sdnb.metadata.read(path) gives the settings of each."
         )
-    return Sample(image, *records[0])
+    settings, facts = records[0]
+    if "dtype" not in facts and (lost := not_applied(settings, facts)):
+        notice(f"{path} was made with what sdnb does not apply: {'; '.join(lost)}.")
+    return Sample(image, settings, facts)
 
 
 def numbers(settings: Settings) -> str:
@@ -165,7 +178,7 @@ def maker(facts: dict[str, Any]) -> str:
         "sdnb's embedded model emoji, float32 on cpu"
     """
     model = facts.get("model", "unknown model")
-    name = "sdnb's embedded model emoji" if model == "emoji" else model
+    name = "sdnb's embedded model emoji" if model == "emoji" else without_folder(model)
     known = {"dtype", "device"} <= set(facts)
     if not known:
         return name

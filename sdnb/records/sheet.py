@@ -135,13 +135,14 @@ class Sheet:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the labelled picture, and each of its pictures beside it as NAME-1.png, ….
 
-        All are PNGs that carry settings and facts; files of these names are replaced.
+        All carry settings and facts; files of these names are replaced. The name may also end in
+        .webp or .jpg.
 
         Returns:
             The path of the labelled picture; `files` gives those of the others.
 
         Raises:
-            ValueError: the path does not end in .png, or the sheet is too large a picture.
+            ValueError: the path ends otherwise, or the sheet is too large a picture.
             OSError: it cannot be written; nothing half-written is left.
         """
         path = metadata.check_writable(path)
@@ -153,7 +154,7 @@ class Sheet:
             )
         for sample, file in zip(self.samples, self.files(path)):
             sample.save(file)
-        return metadata.save_png(whole, path, [(s.settings, s.facts) for s in self.samples])
+        return metadata.save(whole, path, [(s.settings, s.facts) for s in self.samples])
 
     def files(self, path: str | os.PathLike[str]) -> list[Path]:
         """Where `save` puts the single pictures; none where there is but one."""

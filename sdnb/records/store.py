@@ -245,7 +245,8 @@ def _given(settings: Settings) -> dict[str, Any]:
 
 def _seal(key: str, sample: Sample) -> str:
     """A hash of all that the file must give back, and of the key that it is kept under."""
-    facts = {name: value for name, value in sample.facts.items() if name != "stored"}
+    known = metadata.portable(sample.facts)  # as the file has them
+    facts = {name: value for name, value in known.items() if name != "stored"}
     texts = json.dumps([key, _given(sample.settings), facts, sample.image.size])
     return _hash(texts + _hash(sample.image.tobytes()))
 

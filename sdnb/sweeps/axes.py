@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdnb import schedulers
+from sdnb.files import without_folder
 from sdnb.settings import NAMES, Settings, check_names, label
 
 MODEL = "model"  # an axis that is no setting: which pipeline
@@ -92,7 +93,11 @@ def labels(axes: Mapping[str, list[Any]]) -> tuple[list[str], list[str], list[st
         >>> labels({"steps": [12, 24], "guidance": [1, 7.5], "scheduler": ["DDIM"]})
         (['12 steps', '24 steps'], ['guidance 1', 'guidance 7.5'], ['DDIM'])
     """
-    texts = [[label(name, value) for value in values] for name, values in axes.items()]
+    shown = {
+        name: [without_folder(str(value)) for value in values] if name == MODEL else values
+        for name, values in axes.items()
+    }  # labels are drawn into files
+    texts = [[label(name, value) for value in values] for name, values in shown.items()]
     empty: list[list[str]] = [[]] * (2 - len(texts))
     cols, rows, *pages = texts + empty
     # more than three: the third runs faster, as everywhere

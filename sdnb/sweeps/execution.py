@@ -53,7 +53,7 @@ class Making:
         ]
         for i, key in enumerate(self._keys):
             if (sample := _get(self._store, key)) is not None:
-                self.made[i] = sample
+                self.made[i] = sampling.placed(sample, plan.pipes[i], plan.start)
         self.todo = _firsts(self._keys, self.made)
 
     def go_on(

@@ -78,7 +78,7 @@ class Plan:
     @property
     def calls(self) -> int:
         """Denoiser calls of all pictures, one by one."""
-        return sum(map(sampling.calls_of, self.settings))
+        return sum(map(sampling.calls_of, self.settings, self.pipes))
 
     @property
     def merged_calls(self) -> int:
@@ -86,7 +86,7 @@ class Plan:
         runs: dict[tuple[Any, ...], list[int]] = {}
         for settings, pipe in zip(self.settings, self.pipes):
             group = (id(pipe), settings.width, settings.height)
-            runs.setdefault(group, []).append(sampling.calls_of(settings))
+            runs.setdefault(group, []).append(sampling.calls_of(settings, pipe))
         return sum(max(*calls, math.ceil(sum(calls) / MOST[DENOISER])) for calls in runs.values())
 
     def seconds(self) -> float:
@@ -100,7 +100,7 @@ class Plan:
                 with model_lock.lock(pipe):
                     sample = sampling.run(short, pipe, start=self.start)
                 took[group] = sample.facts["seconds"] / sample.facts["denoiser_calls"]
-            total += took[group] * sampling.calls_of(settings)
+            total += took[group] * sampling.calls_of(settings, pipe)
         return total
 
     def __len__(self) -> int:
@@ -135,7 +135,9 @@ class Plan:
         with ray_engine.opened(engine) as remote:
             making = Making(self, store, remote)
             with (
-                sampling.progress([self.settings[i] for i in making.todo]) as bar,
+                sampling.progress(
+                    [self.settings[i] for i in making.todo], [self.pipes[i] for i in making.todo]
+                ) as bar,
                 Live(len(self), making.sheet) as live,
             ):
                 if remote:

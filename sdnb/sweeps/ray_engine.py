@@ -199,13 +199,13 @@ class Remote:
                 # that it has, a worker hands the shortest back first); and one model after
                 # another, so that each is loaded once
                 rows = sorted(
-                    (order.index(id(job.pipe)), -sampling.calls_of(job.settings), number)
+                    (order.index(id(job.pipe)), -sampling.calls_of(job.settings, job.pipe), number)
                     for number, job in left.items()
                 )
                 table = [_row(left[number], recipe) for recipe, _, number in rows]
                 for number, result in self._stream(table, most, given) if table else ():
                     job = left.pop(number)
-                    on_calls(sampling.calls_of(job.settings))
+                    on_calls(sampling.calls_of(job.settings, job.pipe))
                     if store and isinstance(result, Sample) and not result.facts.get("broken"):
                         key = Store.key(job.settings, job.made_by)
                         if key not in store:
@@ -328,7 +328,7 @@ def _row(job: Job, recipe: int) -> dict[str, Any]:
     return {
         "number": job.number,
         "recipe": recipe,
-        "calls": sampling.calls_of(job.settings),
+        "calls": sampling.calls_of(job.settings, job.pipe),
         "settings": json.dumps(job.settings.to_dict()),
         "made_by": json.dumps(job.made_by),
     }

@@ -150,7 +150,7 @@ class Worker:
                 yield i, error
                 continue
             if kept:
-                yield i, kept
+                yield i, sampling.placed(kept, pipe, self.start)
             else:
                 todo.append((i, key, settings))
         make = functools.partial(sampling.run, start=self.start)

@@ -7,7 +7,7 @@ import io
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from sdnb import api
+from sdnb.files import without_folder
 from sdnb.generation import model_lock, sampling
 from sdnb.generation.init_image import Start
 from sdnb.log import log
 from sdnb.models import cache, provenance
 from sdnb.records import metadata
+from sdnb.records.a1111 import not_applied
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
 from sdnb.settings import Settings, label
@@ -115,8 +117,9 @@ class Desk:
         if self.worker.inline:  # each change would wait for the one before
             self.live.layout.display = "none"
         self.restore = widgets.FileUpload(
-            accept="image/png", multiple=False, description="Settings from a PNG",
-            tooltip="Choose or drop a PNG of sdnb or AUTOMATIC1111 to get its settings",
+            accept="image/png,image/jpeg,image/webp", multiple=False,
+            description="Settings from a picture",
+            tooltip="Choose or drop a picture of sdnb or another program to get its settings",
         )  # fmt: skip
         self.restore.add_class("sdnb-restore")
         self.box = self._laid_out()
@@ -155,12 +158,20 @@ class Desk:
         self.worker.submit(self._load, lasting=True)
 
     @_answer
-    def choose(self, made: Sample, start: Start | None = None) -> None:
-        """Goes back to a picture: shows it, and sets all controls to what made it."""
-        lacks = self.form.restore(made.settings, start)
+    def choose(self, made: Sample, start: Start | None = None, more: Sequence[str] = ()) -> None:
+        """Goes back to a picture: shows it, and sets all controls to what made it.
+
+        Arguments:
+            made, start: the picture, and the one that it started from.
+            more: what else of it is lost, each in words.
+        """
+        lacks = [*self.form.restore(made.settings, start), *more]
         self.stage.show(made, html.code_of(made))
         mine = _model(self.pipe)
-        model = self.form.model.value = made.facts.get("model") or mine
+        model = made.facts.get("model") or mine
+        if without_folder(model) == without_folder(mine):  # files do not name folders
+            model = mine
+        self.form.model.value = model
         if model != mine:
             lacks.insert(0, f"{model} made it, here is {mine}")
         self.stage.say(f"Restored, but: {'; '.join(lacks)}." if lacks else "")
@@ -226,6 +237,7 @@ class Desk:
         made_by = sampling.made_by(settings, sampling.pipeline_for(self.pipe, start), start)
         made = store.get(store.key(settings, made_by)) if made_by else None
         if made is not None:
+            made = sampling.placed(made, self.pipe, start)
             self.stage.show(made, html.code_of(made))
             self.stage.say("")
 
@@ -236,9 +248,11 @@ class Desk:
     @_answer
     def _restored(self) -> None:
         for name, content in uploads(self.restore):
-            image, records = metadata.read_png(io.BytesIO(content), name)
+            image, records = metadata.read(io.BytesIO(content), name)
             settings, facts = records[0]
-            self.choose(Sample(image, settings, facts))
+            lost = [] if "dtype" in facts else not_applied(settings, facts)
+            more = [f"not applied are {', '.join(lost)}"] if lost else []
+            self.choose(Sample(image, settings, facts), more=more)
             if len(records) > 1:
                 self.stage.say(f"A sheet of {len(records)}: these settings are its first's.")
 

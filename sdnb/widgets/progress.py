@@ -44,7 +44,7 @@ class Watch:
     ) -> None:
         plan = making.plan
         self.done = 0
-        self.total = sum(sampling.calls_of(plan.settings[i]) for i in making.todo)
+        self.total = sum(sampling.calls_of(plan.settings[i], plan.pipes[i]) for i in making.todo)
         self._making, self._check, self._tell, self._show = making, check, tell, show
         self._index = {id(settings): i for i, settings in enumerate(plan.settings)}
         self._latents: dict[int, torch.Tensor | Exception] = {}

@@ -166,3 +166,55 @@ def test_weights_without_compel_name_the_package_to_install(pipe, monkeypatch):
 def test_another_syntax_is_refused():
     with pytest.raises(ValueError, match="prompt_syntax is 'a1111': give 'compel' or None"):
         sdnb.Settings("a fox", prompt_syntax="a1111")
+
+
+@pytest.fixture(scope="module")
+def inverted(tmp_path_factory):
+    """A pipeline with an embedding of 20 vectors, one word in a prompt."""
+    folder = tmp_path_factory.mktemp("toy")
+    pipe = sdnb.load(toys.saved("SD 2", folder), device="cpu", dtype="float32")
+    torch.manual_seed(1)
+    pipe.load_textual_inversion({"<barn>": torch.randn(20, 32)}, token="<barn>")
+    return pipe
+
+
+def read(pipe, prompt):
+    """The tokens that the pipeline itself reads, without start and end."""
+    whole = pipe.maybe_convert_prompt(prompt, pipe.tokenizer)
+    return pipe.tokenizer(whole, add_special_tokens=False).input_ids
+
+
+@pytest.mark.parametrize("words", [0, 20, 28, 80])
+def test_an_embedding_of_several_vectors_counts_as_many_tokens(inverted, words):
+    prompt = "<barn> " + "a fox " * words + "on a <barn> red background"
+    ids = read(inverted, prompt)
+    assert prompt_encoding.count(inverted, prompt) == len(ids)
+    lost = prompt_encoding.lost(inverted, prompt)
+    assert bool(lost) == (len(ids) > 75)
+    assert prompt.endswith(lost)
+    parts = prompt_encoding.pieces(inverted, prompt)
+    assert " ".join(parts) == prompt.strip()
+    assert all(len(read(inverted, part)) <= 75 for part in parts)
+
+
+def test_what_is_lost_behind_an_embedding_is_an_error_or_read_in_pieces(inverted):
+    prompt = "<barn> " + "a fox " * 28 + "on a red background"
+    with pytest.raises(ValueError, match="The prompt has 80 tokens, the model reads 75: 'on a red"):
+        sdnb.generate(prompt, steps=1, pipe=inverted, store=False)
+    made = [
+        sdnb.generate(text, steps=1, seed=1, pipe=inverted, store=False, long_prompt="chunk")
+        for text in (prompt, prompt.replace("red", "blue"))
+    ]
+    assert made[0].image.tobytes() != made[1].image.tobytes()
+
+
+def test_an_embedding_that_is_cut_within_is_lost_as_a_whole_word(inverted):
+    prompt = "a fox " * 32 + "<barn> on a red background"
+    assert prompt_encoding.lost(inverted, prompt) == "<barn> on a red background"
+
+
+def test_an_embedding_that_is_longer_than_the_model_reads_is_told_so(tmp_path):
+    pipe = sdnb.load(toys.saved("SD 2", tmp_path), device="cpu", dtype="float32")
+    pipe.load_textual_inversion({"<huge>": torch.randn(80, 32)}, token="<huge>")
+    with pytest.raises(ValueError, match="'<huge>' is an embedding of 80 tokens"):
+        sdnb.generate("a fox <huge>", steps=1, pipe=pipe, store=False, long_prompt="chunk")

@@ -585,6 +585,18 @@ def test_settings_that_are_damaged_in_a_folder_of_yours_stay_there(small, tmp_pa
     assert (folder / "model_index.json").exists()
 
 
+@pytest.mark.parametrize("name", [UNET, "tokenizer/tokenizer.json"])
+def test_a_folder_that_git_cloned_without_lfs_is_told_so(small, tmp_path, name):
+    folder = shutil.copytree(small, tmp_path / "mine")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 34\n"
+    (folder / name).write_text(pointer)
+    with pytest.raises(
+        OSError, match=rf"{name} is not the file itself .* `git lfs pull` in .*mine"
+    ):
+        sdnb.load(folder, device="cpu")
+    assert (folder / name).read_text() == pointer
+
+
 def test_a_file_that_was_damaged_in_the_cache_is_removed_and_comes_anew(server, small):
     file = (fetch() / UNET).resolve()
     file.write_bytes(file.read_bytes()[:5000])

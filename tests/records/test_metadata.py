@@ -177,11 +177,72 @@ def test_a_damaged_record_is_told_so(tmp_path, text):
         read(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a", "folder"])
-def test_only_png_files_are_written(tmp_path, name):
+@pytest.mark.parametrize("name", ["a.gif", "a", "folder"])
+def test_only_png_jpeg_and_webp_files_are_written(tmp_path, name):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ValueError, match=r"does not end in \.png"):
+    with pytest.raises(ValueError, match=r"does not end in \.png, \.jpg or \.webp"):
         sample().save(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "jpeg", "webp"])
+@pytest.mark.parametrize("text", [*TEXTS[:7], "a\0\x1b", "a \"b\" & <c>\n'd'"], ids=range(9))
+def test_jpeg_and_webp_carry_the_same(tmp_path, ending, text):
+    made = sample(prompt=text, negative_prompt="blur", seed=2**64 - 1, strength=0.1 + 0.2)
+    path = made.save(tmp_path / f"a.{ending}")
+    back = read(path)
+    assert (back.settings, back.facts) == (made.settings, made.facts)
+    if ending == "webp":
+        assert back.image.tobytes() == made.image.tobytes()
+    with Image.open(path) as opened:
+        comment = opened.getexif().get_ifd(0x8769)[0x9286]
+        packet = ElementTree.fromstring(opened.info["xmp"])
+    assert comment[:8] == b"UNICODE\0"
+    assert comment[8:].decode("utf-16-be") == metadata.to_a1111(made.settings, made.facts)
+    assert "compositeWithTrained" in ElementTree.tostring(packet, "unicode")
+    if text == TEXTS[0]:
+        info = ParserManager().parse(path)
+        assert (info.full_prompt, info.samplers[0].parameters["steps"]) == ("a fox", "50")
+
+
+def test_settings_that_a_jpeg_has_no_room_for_are_told_so(tmp_path):
+    long = sample(prompt="x" * 100_000)
+    with pytest.raises(OSError, match=r"a JPEG has room for 65: let its name end in \.png"):
+        long.save(tmp_path / "a.jpg")
+    assert os.listdir(tmp_path) == []
+    assert read(long.save(tmp_path / "a.webp")).settings == long.settings
+
+
+def test_no_file_names_a_folder_of_this_machine(tmp_path):
+    facts = FACTS | {
+        "model": "/home/zuse/models/dream", "error": "Cannot read '/home/zuse/x/y.png': no memory.",
+        "start": {"image": "0" * 64, "image_file": "C:\\Users\\zuse\\fox.png", "mask_file": None},
+    }  # fmt: skip
+    made = Sample(Image.new("RGB", (64, 48)), sample(strength=0.5).settings, facts)
+    for name in ("a.png", "a.webp", "a.jpg"):
+        path = made.save(tmp_path / name)
+        assert b"zuse" not in path.read_bytes()
+        back = read(path)
+        assert (back.facts["model"], back.facts["start"]["image_file"]) == ("dream", "fox.png")
+        assert back.facts["error"] == "Cannot read 'y.png': no memory."
+    assert made.facts["model"] == "/home/zuse/models/dream"  # in memory it says all
+    assert "zuse" not in repr(Sample(made.image, made.settings, facts | {"error": ""}))
+    hub = Sample(made.image, made.settings, FACTS | {"model": "CompVis/stable-diffusion-v1-4"})
+    assert read(hub.save(tmp_path / "b.png")).facts["model"] == "CompVis/stable-diffusion-v1-4"
+
+
+def test_large_texts_beside_the_settings_are_passed_over(tmp_path):
+    """Pillow refuses a compressed text of more than a megabyte, and all above 64 of them."""
+    flow = "x" * 2_000_000
+    for name, more in (("a.png", 1), ("b.png", 35)):
+        info = PngImagePlugin.PngInfo()
+        for number in range(more):
+            info.add_text(f"workflow{number}" if number else "workflow", flow, zip=True)
+        info.add_text("parameters", "a fox\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 5")
+        Image.new("RGB", (64, 48), "red").save(tmp_path / name, pnginfo=info)
+        with pytest.raises(ValueError, match="too large"), Image.open(tmp_path / name) as opened:
+            opened.load()
+        back = read(tmp_path / name)
+        assert (back.settings.seed, back.image.getpixel((0, 0))) == (5, (255, 0, 0))
 
 
 def test_a_folder_that_is_missing_or_closed_is_told_so_and_nothing_is_left(tmp_path):

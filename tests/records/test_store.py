@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from unittest.mock import Mock
 import pytest
 from PIL import Image, ImageChops
 
+import sdnb
 from sdnb import Sample, Settings, read
 from sdnb.records import store
 from sdnb.records.store import Store
@@ -80,6 +82,28 @@ def test_what_was_read_from_the_folder_can_be_put_again(kept):
     key = put(kept)
     kept.put(key, read(kept.folder / f"{key}.png"))
     assert kept.get(key).facts == FACTS
+
+
+def test_a_model_in_a_folder_is_named_with_its_folder_in_memory_and_not_in_files(kept, tmp_path):
+    folder = shutil.copytree(sdnb.emoji.FOLDER, tmp_path / "zuse" / "dream")
+    pipe = sdnb.load(folder, device="cpu")
+    start = tmp_path / "zuse" / "fox.png"
+    noise().save(start)
+    made, again = (
+        sdnb.generate("a fox", image=start, steps=2, seed=1, pipe=pipe, store=kept)
+        for _ in range(2)
+    )
+    assert again.facts == made.facts  # the second came from the store, which is a file
+    assert made.facts["model"] == str(folder.resolve())
+    assert made.facts["start"]["image_file"] == str(start)
+    [file] = kept.folder.glob("*.png")
+    mine = read(made.save(tmp_path / "a.png"))
+    assert b"zuse" not in file.read_bytes() + (tmp_path / "a.png").read_bytes()
+    assert mine.facts["model"] == "dream"
+    assert "# a folder of that name; the picture's file does not say where" in mine.code()
+    assert "# a folder of that name" not in made.code()
+    labels = sdnb.sweeps.axes.labels({"model": [str(folder), "emoji"]})
+    assert labels[0] == ["model dream", "model emoji"]
 
 
 def test_what_is_not_there_is_none(kept):

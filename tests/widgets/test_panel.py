@@ -92,10 +92,10 @@ def test_all_controls_go_into_the_settings(desk):
     form.prompt.value, form.negative.value = "a fox", "a cat"
     form.steps.value, form.guidance.value, form.scheduler.value = 2, 4.0, "Euler a"
     form.width.value, form.height.value = 96, 160
-    form.seed.value = str(2**63 - 1)  # beyond what a page's numbers can hold
+    form.seed.value = str(2**64 - 1)  # beyond what a page's numbers can hold
     panel.make.click()
     assert done(panel).stage.shown.settings == sdnb.Settings(
-        "a fox", "a cat", 2, 4.0, "Euler a", 2**63 - 1, 96, 160
+        "a fox", "a cat", 2, 4.0, "Euler a", 2**64 - 1, 96, 160
     )
 
 
@@ -648,6 +648,27 @@ def test_a_png_of_automatic1111_gives_its_settings_and_its_model_is_named_but_no
     assert said(panel) == "Restored, but: v1-5-pruned made it, here is emoji."
     assert "<b>" not in panel.stage.caption.value
     assert "Copy as cell" not in panel.stage.out.value  # which model exactly is not known
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_web_ui_s_jpeg_or_webp_gives_its_settings_and_what_is_lost_is_said(desk, kind):
+    text = (
+        "a (tall:1.2) ship\nNegative prompt: fog\nSteps: 150, Sampler: DPM++ SDE, Schedule type: "
+        "Karras, CFG scale: 30, Seed: 18446744073709551615, Size: 832x1216, Model: emoji"
+    )
+    exif, file = Image.Exif(), io.BytesIO()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + text.encode("utf-16-be")
+    Image.new("RGB", (832, 1216)).save(file, kind, exif=exif)
+    panel = desk()
+    upload(panel.restore, "ship.jpg", file.getvalue())
+    own = panel.form.scheduler.value
+    assert panel.form.settings() == sdnb.Settings(
+        "a (tall:1.2) ship", "fog", 150, 30.0, own, 2**64 - 1, 832, 1216
+    )
+    assert said(panel) == (
+        "Restored, but: DPM++ SDE Karras does not fit it; "
+        "not applied are weights such as (tall:1.2)."
+    )
 
 
 def test_files_that_are_no_pictures_are_refused_in_words(desk):

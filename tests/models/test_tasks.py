@@ -1,0 +1,77 @@
+"""How many steps and denoiser calls a pipeline makes where it starts from a picture."""
+
+import diffusers
+import pytest
+import torch
+from PIL import Image
+
+import sdnb
+from sdnb import schedulers
+from sdnb.models import tasks
+from tests.support import toys
+
+STARTING = [
+    "StableDiffusionImg2Img",
+    "StableDiffusionInpaint",
+    "StableDiffusionXLImg2Img",
+    "StableDiffusionXLInpaint",
+    "StableDiffusion3Img2Img",
+    "StableDiffusion3Inpaint",
+    "FluxImg2Img",
+    "FluxInpaint",
+    "LatentConsistencyModelImg2Img",
+    "KolorsImg2Img",
+    "IFImg2Img",
+    "ChromaImg2Img",
+    "QwenImageImg2Img",
+]
+SHARES = [(1, 1.0), (4, 0.2), (5, 0.5), (4, 0.6), (10, 0.3), (10, 0.75), (50, 0.58), (9, 1.0)]
+
+
+class Scheduler:
+    """What `get_timesteps` asks a real scheduler for."""
+
+    order = 1
+
+    def __init__(self, steps):
+        self.timesteps = torch.arange(steps)
+        self.config = self
+
+    def set_begin_index(self, index):
+        pass
+
+
+@pytest.mark.parametrize("name", STARTING)
+def test_steps_from_a_picture_are_counted_as_each_pipeline_of_diffusers_counts_them(name):
+    made = getattr(diffusers, f"{name}Pipeline")
+    pipe = object.__new__(made)
+    for steps, strength in SHARES:
+        whole = object.__new__(made)
+        object.__setattr__(whole, "scheduler", Scheduler(steps))
+        theirs = made.get_timesteps(whole, steps, strength, device="cpu")[0]
+        assert tasks.steps_made(pipe, steps, strength) == len(theirs)
+    assert tasks.steps_made(pipe, 7, None) == 7
+
+
+@pytest.mark.parametrize("family", [*toys.FAMILIES])
+def test_the_calls_of_a_plan_from_a_picture_are_those_that_are_made(tmp_path, family):
+    pipe = sdnb.load(toys.saved(family, tmp_path), device="cpu", dtype="float32")
+    red = Image.new("RGB", (64, 64), "red")
+    for steps, strength in SHARES[:6]:
+        if not schedulers.is_flow(pipe.scheduler) and int(steps * strength) < 1:
+            with pytest.raises(ValueError, match="is less than one step"):
+                sdnb.plan("a fox", image=red, steps=steps, strength=strength, pipe=pipe)
+            continue
+        plan = sdnb.plan("a fox", image=red, steps=steps, strength=strength, seed=1, pipe=pipe)
+        assert plan.run(store=False)[0].facts["denoiser_calls"] == plan.calls
+
+
+@pytest.mark.parametrize("name", schedulers.names())
+def test_the_calls_of_every_scheduler_from_a_picture_are_those_that_are_made(pipe, name):
+    """One step of PNDM is two calls."""
+    red = Image.new("RGB", (64, 64), "red")
+    for steps, strength in [(1, 1.0), (2, 0.5), (5, 0.2), (7, 0.3), (6, 0.75), (4, 1.0)]:
+        plan = sdnb.plan(
+            "a fox", image=red, steps=steps, strength=strength, scheduler=name, seed=2, pipe=pipe
+        )
+        assert plan.run(store=False)[0].facts["denoiser_calls"] == plan.calls
