@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 import os
 import secrets
 import time
@@ -19,7 +18,8 @@ from PIL import Image
 from sdnb import emoji, schedulers
 from sdnb.generation import init_image, nan_guard, prompt_encoding, x0_preview
 from sdnb.log import notice
-from sdnb.models import capabilities, denoiser, provenance, tasks
+from sdnb.models import denoiser, provenance, tasks
+from sdnb.models.capabilities import STEPS, Capabilities
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings, check_multiple
 
@@ -36,7 +36,7 @@ def pipeline_for(pipe: DiffusionPipeline, start: init_image.Start | None) -> Dif
     Raises:
         ValueError: diffusers has none for this model.
     """
-    if start is None or "prompt" not in inspect.signature(pipe.__call__).parameters:
+    if start is None or not Capabilities.of(pipe).prompt:
         return pipe
     return tasks.for_task(pipe, "Img2Img" if start.mask is None else "Inpaint")
 
@@ -50,44 +50,59 @@ def resolve(
         ValueError: the scheduler is unknown or does not fit, or the size does not, or the prompt
             is too long, or the pipeline takes no such setting.
     """
+    can = Capabilities.of(pipe)
+    steps = can.steps if settings.steps is None else settings.steps
+    guidance = can.guidance_scale if settings.guidance is None else settings.guidance
     scheduler = _scheduler(settings.scheduler, pipe)
-    schedulers.check_steps(scheduler, settings.steps)
-    taken = inspect.signature(pipe.__call__).parameters
-    # where guidance is distilled into the model, a negative prompt has nothing to push against
-    if settings.negative_prompt and ("negative_prompt" not in taken or "true_cfg_scale" in taken):
-        raise ValueError(f"{type(pipe).__name__} takes no negative prompt: leave it out.")
-    if start is None and settings.strength is not None:
-        raise ValueError("strength is for image to image: give the picture to start from, image=.")
-    if start is None and "image" in taken:
-        raise ValueError(f"{type(pipe).__name__} starts from a picture: give image=.")
-    strength = settings.strength
-    if start is not None:
-        default = taken["strength"].default if "strength" in taken else 1.0
-        strength = default if strength is None else strength
-        if int(settings.steps * strength) < 1:
-            raise ValueError(
-                f"strength {strength:g} of {settings.steps} steps is less than one step: "
-                "give more of either."
-            )
+    schedulers.check_steps(scheduler, steps)
+    if settings.negative_prompt and not can.negative_prompt:
+        raise ValueError(f"{can.name} takes no negative prompt: leave it out.")
+    strength = _strength(settings.strength, steps, can, start)
     if settings.prompt_syntax:
-        capabilities.check_syntax(pipe)
+        can.check_syntax()
     else:
         for name in ("prompt", "negative_prompt"):
             prompt_encoding.check(pipe, name, getattr(settings, name), settings.long_prompt)
-    multiple = capabilities.size_multiple(pipe)
     for name in ("width", "height"):
         if (pixels := getattr(settings, name)) is not None:
-            check_multiple(name, pixels, multiple)
-    own = capabilities.native_size(pipe)
-    if start is not None and "prompt" in taken:
-        own = init_image.fitting(start.image.size, own, multiple)
+            check_multiple(name, pixels, can.multiple)
+    own = can.size
+    if start is not None and can.prompt:
+        own = init_image.fitting(start.image.size, own, can.multiple)
     return settings.but(
+        steps=steps,
+        guidance=guidance if can.guidance else None,
         scheduler=schedulers.name_of(scheduler),
         seed=secrets.randbelow(2**32) if settings.seed is None else settings.seed,
         width=settings.width or own[0],
         height=settings.height or own[1],
         strength=strength,
     )
+
+
+def _strength(
+    given: float | None, steps: int, can: Capabilities, start: init_image.Start | None
+) -> float | None:
+    """How much of the picture to start from is redrawn; None where there is none.
+
+    Raises:
+        ValueError: there is none and must be, or must not be; or it is less than one step.
+    """
+    if start is None:
+        if given is not None:
+            raise ValueError(
+                "strength is for image to image: give the picture to start from, image=."
+            )
+        if can.starts_from_picture:
+            raise ValueError(f"{can.name} starts from a picture: give image=.")
+        return None
+    own = 1.0 if can.strength is None else can.strength  # variations models redraw all
+    strength = own if given is None else given
+    if int(steps * strength) < 1:
+        raise ValueError(
+            f"strength {strength:g} of {steps} steps is less than one step: give more of either."
+        )
+    return strength
 
 
 def _scheduler(name: str | None, pipe: DiffusionPipeline) -> SchedulerMixin:
@@ -123,7 +138,7 @@ def calls_of(settings: Settings) -> int:
         >>> calls_of(Settings("a fox", steps=50, scheduler="DDIM", strength=0.5))
         25
     """
-    steps = settings.steps
+    steps = STEPS if settings.steps is None else settings.steps
     if settings.strength is not None:
         steps = int(steps * settings.strength)
     known = settings.scheduler in schedulers.SCHEDULERS
@@ -223,6 +238,7 @@ def _arguments(
     """What the pipeline is called with."""
     import torch
 
+    can = Capabilities.of(pipe)
     arguments: dict[str, Any] = {
         "prompt": settings.prompt,
         "num_inference_steps": settings.steps,
@@ -237,8 +253,8 @@ def _arguments(
         arguments["negative_prompt"] = settings.negative_prompt
     if start is not None:
         size = (settings.width or start.image.width, settings.height or start.image.height)
-        keep = "prompt" not in inspect.signature(pipe.__call__).parameters  # variations
-        arguments["image"] = start.image if keep else start.image.resize(size, LANCZOS)
+        # variations models read the picture with a processor of their own
+        arguments["image"] = start.image.resize(size, LANCZOS) if can.prompt else start.image
         if start.mask is not None:
             arguments["mask_image"] = start.mask.resize(size, LANCZOS)
     if settings.prompt_syntax or pieces:
@@ -248,8 +264,7 @@ def _arguments(
             arguments |= prompt_encoding.weighted(pipe, settings.prompt, settings.negative_prompt)
         del arguments["prompt"]
         arguments.pop("negative_prompt", None)
-    taken = inspect.signature(pipe.__call__).parameters
-    return {k: v for k, v in arguments.items() if k in taken and v is not None}
+    return {k: v for k, v in arguments.items() if k in can.arguments and v is not None}
 
 
 def made_by(

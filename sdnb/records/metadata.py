@@ -219,7 +219,7 @@ def to_a1111(settings: Settings, facts: Mapping[str, Any]) -> str:
     """AUTOMATIC1111's `parameters` text.
 
     Example:
-        >>> print(to_a1111(Settings("a fox", "blur", 24, scheduler="DDIM", seed=510), {}))
+        >>> print(to_a1111(Settings("a fox", "blur", 24, 7.5, "DDIM", seed=510), {}))
         a fox
         Negative prompt: blur
         Steps: 24, Sampler: DDIM, CFG scale: 7.5, Seed: 510
@@ -227,7 +227,8 @@ def to_a1111(settings: Settings, facts: Mapping[str, Any]) -> str:
     pairs: dict[str, Any] = {"Steps": settings.steps}
     if settings.scheduler:
         pairs |= schedulers.to_a1111(settings.scheduler)
-    pairs |= {"CFG scale": figure(settings.guidance), "Seed": settings.seed}
+    guidance = None if settings.guidance is None else figure(settings.guidance)
+    pairs |= {"CFG scale": guidance, "Seed": settings.seed}
     if settings.width and settings.height:
         pairs["Size"] = f"{settings.width}x{settings.height}"
     pairs |= {"Model": facts.get("model"), "Denoising strength": settings.strength}

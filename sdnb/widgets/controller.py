@@ -25,7 +25,7 @@ from sdnb.records.sheet import Sheet
 from sdnb.settings import Settings, label
 from sdnb.sweeps import axes
 from sdnb.sweeps.axes import Cell
-from sdnb.sweeps.execution import Making, opened
+from sdnb.sweeps.execution import Kept, Making, opened
 from sdnb.sweeps.plan import Plan
 from sdnb.widgets import frontend, html, parsing, style
 from sdnb.widgets.controls import Form, uploads
@@ -68,6 +68,7 @@ class Desk:
         settings: what the controls start with.
         start: a picture to start from.
         keep_seed: whether the seed was given, and so is kept.
+        store: where pictures are looked for and kept, as for `sdnb.generate`.
 
     Attributes:
         box: the widget to be shown.
@@ -81,8 +82,9 @@ class Desk:
         settings: Settings,
         start: Start | None = None,
         keep_seed: bool = False,
+        store: Kept = True,
     ) -> None:
-        self.pipe = pipe
+        self.pipe, self._kept = pipe, store
         self.name = f"{next(_desks)}-{id(self):x}"
         self.finished: Callable[[Any], object] = lambda _: None
         # for what is short; never held while a model is loaded or runs
@@ -129,8 +131,8 @@ class Desk:
         for control in _all(self.box):
             if control.has_trait("value") and not isinstance(control, _TELLING):
                 control.observe(lambda _: self._note_change(), "value")
-        if store := opened(True):
-            self.history.extend(store.newest(OLD))
+        if there := opened(store):
+            self.history.extend(there.newest(OLD))
         self._from_store()
 
     # ---------------------------------------------------------------- what a person asks for
@@ -214,7 +216,7 @@ class Desk:
     @_answer
     def _from_store(self) -> None:
         """Shows what the store has of the present settings; what runs goes on, without previews."""
-        store = opened(True)
+        store = opened(self._kept)
         if store is None:
             return
         start = self.form.start
@@ -276,7 +278,8 @@ class Desk:
         code = html.comparison(settings, axis, among, _model(pipe), start is not None)
 
         def plan() -> Plan:
-            return api.plan(**given, pipe=pipe, image=start and start.image)
+            image, mask = (start.image, start.mask) if start else (None, None)
+            return api.plan(**given, pipe=pipe, image=image, mask=mask)
 
         self._make(_Draft(pipe, start, plan, code), check)
 
@@ -286,9 +289,9 @@ class Desk:
             self.stage.begin()
             self.stage.say("")
         try:
-            with _heard(self.stage.say), self._turn(draft.pipe, check):
+            with _heard(self.stage.say), self._model_lock(draft.pipe, check):
                 self.stage.waiting("Preparing …")
-                making = Making(draft.plan())
+                making = Making(draft.plan(), self._kept)
                 for made in making.made.values():
                     self.history.add(made, draft.start)
                 watch = Watch(making, check, self.stage.busy, self._preview)
@@ -327,7 +330,7 @@ class Desk:
         self.stage.waiting(f"Loading {asked} …")
         try:
             with _heard(self.stage.say):
-                pipe = cache.load(asked.strip())
+                pipe = cache.get(cache.locate(asked.strip()))
             check()
             with self._lock:
                 self.form.fit(pipe)
@@ -353,7 +356,7 @@ class Desk:
                 self.stage.say("Stopped.")
 
     @contextmanager
-    def _turn(self, pipe: DiffusionPipeline, check: Check) -> Iterator[None]:
+    def _model_lock(self, pipe: DiffusionPipeline, check: Check) -> Iterator[None]:
         """Waits until no other panel or cell runs the model."""
         lock = model_lock.lock(pipe)
         if not lock.acquire(blocking=False):

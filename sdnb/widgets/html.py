@@ -134,7 +134,7 @@ def comparison(
     """A cell that makes a comparison again; one that `started` from a picture asks for its file.
 
     Example:
-        >>> print(comparison(Settings("a fox", seed=1), "steps", [12, 24], "emoji"))
+        >>> print(comparison(Settings("a fox", guidance=7.5, seed=1), "steps", [12, 24], "emoji"))
         import sdnb
         <BLANKLINE>
         pipe = sdnb.load('emoji')
@@ -145,7 +145,7 @@ def comparison(
     for name, value in settings.to_dict().items():
         if name == axis:
             given[name] = parsing.written(among)
-        elif value != usual[name] or name in ("prompt", "steps", "guidance"):
+        elif value != usual[name]:
             given[name] = parsing.written([value])[1:-1]
     words = [given.pop("prompt"), *(f"{name}={value}" for name, value in given.items())]
     if started:

@@ -89,10 +89,10 @@ class Watch:
         if i in self._making.made:
             self._latents.pop(i, None)
             image = self._making.made[i].image
-        elif i in self._latents:
+        elif i in self._latents and (pipe := self._making.pipe) is not None:
             size = (settings.width or SIDE, settings.height or SIDE)
-            latents = _reduced(self._latents[i], plan.pipes[i], size)
-            image = x0_preview.decoded(plan.pipes[i], latents, size)[0].convert("RGB")
+            image = x0_preview.decoded(pipe, _reduced(self._latents[i], size), size)[0]
+            image = image.convert("RGB")
         else:
             return Image.new("RGB", (SIDE // plan.cols,) * 2, "#9aa4ae")
         side = SIDE // max(plan.cols, len(plan) // plan.cols)
@@ -101,7 +101,7 @@ class Watch:
         return image
 
 
-def _reduced(latents: Any, pipe: Any, size: tuple[int, int]) -> Any:
+def _reduced(latents: Any, size: tuple[int, int]) -> Any:
     """Latents of no more pixels than a preview has; packed ones (Flux) as they are."""
     times = max(size) // SIDE
     if times < 2 or getattr(latents, "ndim", 0) != 4:

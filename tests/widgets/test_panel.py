@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 import sdnb
 from sdnb.generation import model_lock, x0_preview
 from sdnb.models import denoiser
-from sdnb.models.capabilities import Abilities, models
+from sdnb.models.capabilities import Capabilities, models
 from sdnb.records.store import Store
 from sdnb.widgets import Panel, frontend, parsing
 from sdnb.widgets.job_thread import Stopped, Worker
@@ -692,7 +692,7 @@ def test_what_a_pipeline_cannot_do_is_not_offered(tmp_path):
     for family in ("SD 2", "SD3", "Flux"):
         (tmp_path / family).mkdir()
         pipe = sdnb.load(toys.saved(family, tmp_path / family), device="cpu", dtype="float32")
-        can[family] = Abilities.of(pipe)
+        can[family] = Capabilities.of(pipe)
     assert can["SD 2"].negative_prompt
     assert can["SD 2"].pieces
     assert {"DDIM", "DPM++ 2M Karras"} <= set(can["SD 2"].schedulers)
@@ -719,7 +719,7 @@ def test_a_model_that_was_taught_its_guidance_has_no_negative_prompt(tmp_path, d
 
 
 def test_each_scheduler_and_size_that_is_offered_makes_a_picture(pipe):
-    can = Abilities.of(pipe)
+    can = Capabilities.of(pipe)
     for name in can.schedulers:
         assert sdnb.generate("a fox", steps=2, scheduler=name, seed=1, pipe=pipe)
     for size in (can.sizes[0], can.sizes[-1]):
@@ -813,7 +813,7 @@ def test_a_model_that_does_not_fit_the_panel_changes_nothing(desk, other, pipe, 
     panel = desk()
     can = panel.form.can
     with monkeypatch.context() as patch:
-        patch.setattr(Abilities, "of", lambda pipe: 1 / 0)
+        patch.setattr(Capabilities, "of", lambda pipe: 1 / 0)
         panel.load("a/model")
         done(panel)
     assert said(panel) == "This failed: ZeroDivisionError: division by zero"
