@@ -182,7 +182,7 @@ def parts_of(made: type[DiffusionPipeline]) -> list[str]:
     return list(inspect.signature(made.__init__).parameters)[1:]
 
 
-def task_class(made: type[DiffusionPipeline], task: str) -> type[DiffusionPipeline] | None:
+def task_class(made: Any, task: str) -> Any:
     """The class of diffusers that does a task with the same model; None where there is none.
 
     Arguments:
