@@ -19,7 +19,7 @@ from sdnb.records.store import Store
 from sdnb.settings import Settings
 from sdnb.sweeps import axes
 from sdnb.sweeps.axes import Cell
-from sdnb.sweeps.execution import Kept, opened
+from sdnb.sweeps.execution import Kept, opened, tell_of_drive
 from sdnb.sweeps.plan import Plan
 from sdnb.sweeps.ray_engine import Ray
 
@@ -177,6 +177,8 @@ def plan(
     fixed, lists = axes.split(**_given(prompt, options, calls), model=model)
     drafts = axes.cells(fixed, lists, calls)
     made = Plan.of(drafts, pipe, init_image.start(image, mask))
+    if "guidance" in lists and all(each.guidance is None for each in made.settings):
+        raise ValueError("This model takes no guidance, so all pictures would be the same.")
     cols, rows, pages = axes.labels(lists)
     return replace(
         made, rows=len(rows) or 1, cols=len(cols) or 1, col_labels=cols, row_labels=rows,
@@ -316,7 +318,7 @@ def evolution(
     places = [int(place) for place in asked]
     if not places or places != asked or not all(1 <= place <= run.steps for place in places):
         raise ValueError(f"at is {asked}: give steps from 1 to {run.steps}.")
-    samples = run.seen(places, opened(store))
+    samples = run.seen(places, store)
     return Sheet(
         samples, 1, len(places), col_labels=[f"after {p} of {run.steps} steps" for p in places],
         title=axes.title(samples[0].settings, {"steps": []}),
@@ -339,11 +341,14 @@ class _Run:
         steps, strength = settings.steps or 0, settings.strength
         return cls(settings, pipe, start, steps if strength is None else int(steps * strength))
 
-    def seen(self, places: list[int], store: Store | None) -> list[Sample]:
+    def seen(self, places: list[int], kept: Kept) -> list[Sample]:
         """The pictures at these steps; from the store where it has all of them."""
+        store = opened(kept)
         keys = self._keys(places) if store else {}
         samples = {p: store.get(key) if store else None for p, key in keys.items()}
         if not samples or None in samples.values():
+            if keys:
+                tell_of_drive(kept)
             samples = self._made(places)
             for place, key in keys.items():
                 if store and (sample := samples[place]) and not sample.facts.get("broken"):

@@ -64,8 +64,8 @@ class Making:
             if (sample := _get(self._store, key)) is not None:
                 self.made[i] = sample
         self.todo = _firsts(self._keys, self.made)
-        if store is True and any(self._keys[i] for i in self.todo):
-            _tell_of_drive()
+        if any(self._keys[i] for i in self.todo):
+            tell_of_drive(store)
 
     def go_on(
         self,
@@ -210,9 +210,9 @@ def opened(store: Kept) -> Store | None:
         return None
 
 
-def _tell_of_drive() -> None:
-    """Says once that the usual store is on the user's Google Drive."""
-    if not os.environ.get("SDNB_STORE") and DRIVE.is_dir():
+def tell_of_drive(store: Kept) -> None:
+    """Says once, before a picture is kept, that the usual store is on the user's Google Drive."""
+    if store is True and not os.environ.get("SDNB_STORE") and DRIVE.is_dir():
         _say(
             f"Pictures are kept on your Google Drive, in {DRIVE / 'sdnb'}. Elsewhere: "
             "store='folder', or SDNB_STORE names one; nowhere: store=False, or SDNB_STORE=off."

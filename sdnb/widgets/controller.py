@@ -97,6 +97,15 @@ class Desk:
         self.form.restore(settings, start)
         self.form.lock.value = keep_seed
 
+        self._add_controls()
+        self.box = self._laid_out()
+        self._watch_controls()
+        if there := opened(store):
+            self.history.extend(there.newest(OLD))
+        self._from_store()
+
+    def _add_controls(self) -> None:
+        """The controls beside the settings: how many, or what is compared; the buttons."""
         self.count = widgets.IntSlider(1, 1, MOST, description="Pictures", continuous_update=False)
         self.live = widgets.Checkbox(description="Live: generate at each change", indent=False)
         self.make = widgets.Button(description="Generate", button_style="primary")
@@ -121,8 +130,8 @@ class Desk:
             tooltip="Choose or drop a PNG of sdnb or AUTOMATIC1111 to get its settings",
         )  # fmt: skip
         self.restore.add_class("sdnb-restore")
-        self.box = self._laid_out()
 
+    def _watch_controls(self) -> None:
         self.make.on_click(lambda _: self._pressed(self._generate))
         self.set_out.on_click(lambda _: self._pressed(self._compare))
         self.axis.observe(lambda change: self._new_axis(change["new"]), "value")
@@ -131,9 +140,6 @@ class Desk:
         for control in _all(self.box):
             if control.has_trait("value") and not isinstance(control, _TELLING):
                 control.observe(lambda _: self._note_change(), "value")
-        if there := opened(store):
-            self.history.extend(there.newest(OLD))
-        self._from_store()
 
     # ---------------------------------------------------------------- what a person asks for
 
@@ -264,7 +270,7 @@ class Desk:
         drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
         code = ""
         if count > 1:
-            code = html.comparison(settings, "seed", seeds, _model(pipe), start is not None)
+            code = html.comparison(settings, "seed", seeds, _model(pipe), start)
         return _Draft(pipe, start, lambda: _tabled(Plan.of(drafts, pipe, start)), code)
 
     def _compare(self, check: Check) -> None:
@@ -275,7 +281,7 @@ class Desk:
         if axis == "strength" and start is None:
             raise ValueError("strength is for image to image: choose a picture to start from.")
         given = settings.to_dict() | {axis: among}
-        code = html.comparison(settings, axis, among, _model(pipe), start is not None)
+        code = html.comparison(settings, axis, among, _model(pipe), start)
 
         def plan() -> Plan:
             image, mask = (start.image, start.mask) if start else (None, None)

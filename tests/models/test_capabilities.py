@@ -54,6 +54,8 @@ def test_a_model_whose_guidance_cannot_be_set_takes_none_and_none_is_recorded(tm
     assert not Capabilities.of(pipe).guidance
     [settings] = sdnb.plan("a fox", pipe=pipe).settings
     assert (settings.steps, settings.guidance) == (28, None)
+    with pytest.raises(ValueError, match="takes no guidance, so all pictures would be the same"):
+        sdnb.plan("a fox", guidance=[1, 4], pipe=pipe)
 
 
 def test_what_a_family_takes_where_nothing_is_said_is_its_own(tmp_path):

@@ -636,7 +636,7 @@ def test_a_png_of_automatic1111_gives_its_settings_and_its_model_is_named_but_no
     Image.new("RGB", (512, 512)).save(file, "PNG", pnginfo=info)
     panel = desk()
     monkeypatch.setattr(
-        "sdnb.models.cache.load", lambda *_, **__: pytest.fail("nobody asked for it")
+        "sdnb.models.cache.get", lambda *_, **__: pytest.fail("nobody asked for it")
     )
     upload(panel.restore, "cat.png", file.getvalue())
     assert panel.form.settings() == sdnb.Settings(
@@ -752,7 +752,7 @@ def test_a_model_that_is_not_there_is_said_in_words_and_the_old_one_stays(desk, 
 
 @pytest.fixture
 def other(tmp_path, monkeypatch):
-    """Another model, which `loading.load` gives whatever is asked; `asked` holds the names."""
+    """Another model, which `cache.get` gives whatever is asked; `asked` holds the names."""
 
     class Other:
         pipe = sdnb.load(toys.saved("SD 2", tmp_path), device="cpu", dtype="float32")
@@ -763,7 +763,7 @@ def other(tmp_path, monkeypatch):
         Other.at()
         return Other.pipe
 
-    monkeypatch.setattr("sdnb.models.cache.load", load)
+    monkeypatch.setattr("sdnb.models.cache.get", load)
     return Other
 
 
