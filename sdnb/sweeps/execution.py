@@ -54,8 +54,11 @@ class Making:
         self._store = opened(store)
         nobody_asks: list[dict[str, Any] | None] = [None] * len(plan)
         self._made_by = plan.made_by() if self._store or remote else nobody_asks
-        if remote:
-            self._made_by = [remote.made_by(by) for by in self._made_by]
+        if remote:  # one of a model and a scheduler is the same object for all their pictures
+            there = {
+                id(by): remote.made_by(by) for by in {id(b): b for b in self._made_by}.values()
+            }
+            self._made_by = [there[id(by)] for by in self._made_by]
         self._keys = [
             Store.key(settings, by) if self._store and by else None
             for settings, by in zip(plan.settings, self._made_by)
@@ -114,18 +117,29 @@ class Making:
             look = functools.partial(on_step, settings) if on_step else None
             return sampling.run(settings, pipe, on_call, plan.start, look)
 
+        same = self._as_checked(pipe, mine)
         batcher = Batcher(pipe, batch)
         with model_lock.lock(pipe):
             for n, result in batcher.run([plan.settings[i] for i in mine], make, on_call):
                 if isinstance(result, Sample):
                     self.made[mine[n]] = result
-                    _put(self._store, self._keys[mine[n]], result)
+                    if mine[n] in same:
+                        _put(self._store, self._keys[mine[n]], result)
                 else:
                     if isinstance(model, str):
                         traceback.clear_frames(result.__traceback__)  # they hold the model
                     self.errors[mine[n]] = result
                 yield mine[n]
         self._alone |= {mine[n]: why for n, why in batcher.alone.items()}
+
+    def _as_checked(self, pipe: DiffusionPipeline, mine: list[int]) -> set[int]:
+        """The pictures whose keys hold: a model that is loaded again may be of a newer commit."""
+        now: dict[str | None, Any] = {}
+        for i in (i for i in mine if self._keys[i]):
+            settings = self.plan.settings[i]
+            if settings.scheduler not in now:
+                now[settings.scheduler] = sampling.made_by(settings, pipe, self.plan.start)
+        return {i for i in mine if now.get(self.plan.settings[i].scheduler) == self._made_by[i]}
 
     def far(
         self, remote: ray_engine.Remote, batch: int | None, on_calls: Callable[[int], object]

@@ -78,3 +78,13 @@ def test_a_model_that_is_gone_when_its_turn_comes_fails_alone(short, tmp_path, h
     sheet = plan.run(store=False)
     assert "error" in sheet[0].facts
     assert sheet[1].facts["denoiser_calls"] == 1
+
+
+def test_a_model_that_came_back_otherwise_than_it_was_checked_fills_no_key(short, tmp_path):
+    names = [shutil.copytree(sdnb.emoji.FOLDER, tmp_path / name) for name in "ab"]
+    plan = sdnb.plan(PROMPT, model=names, steps=1, seed=1)  # now only the second is in memory
+    path = names[0] / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"beta_end": 0.02}))
+    store = sdnb.Store(tmp_path / "store")
+    assert len(plan.run(store=store)) == 2
+    assert len(store) == 1
