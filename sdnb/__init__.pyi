@@ -10,6 +10,7 @@ from .api import generate as generate
 from .api import plan as plan
 from .api import variations as variations
 from .display.grid import image_grid as image_grid
+from .display.slider import Slider as Slider
 from .login import notebook_login as notebook_login
 from .models.cache import clear as clear
 from .models.cache import load as load
@@ -18,4 +19,6 @@ from .records.sample import read as read
 from .records.sheet import Sheet as Sheet
 from .records.store import Store as Store
 from .settings import Settings as Settings
+from .sweeps.plan import Plan as Plan
+from .sweeps.ray_engine import Ray as Ray
 from .widgets import panel as panel

@@ -9,6 +9,7 @@ from typing import Any
 from sdnb import api, doctor, interactive
 from sdnb.files import free_name
 from sdnb.models import cache
+from sdnb.options import Axes
 from sdnb.records import metadata
 from sdnb.sweeps import axes
 
@@ -27,12 +28,22 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("prompt", nargs="+", help="what the picture shows; several make a sheet")
     several: dict[str, Any] = {"nargs": "+", "default": []}
     p.add_argument("--negative-prompt", help="what it should not show")
-    p.add_argument("--steps", type=int, metavar="N", help="1 to 1000; 50 unless given", **several)
-    p.add_argument("--guidance", type=float, metavar="G", help="7.5 unless given", **several)
+    p.add_argument(
+        "--steps", type=int, metavar="N", help="1 to 1000; the model's own unless given", **several
+    )
+    p.add_argument(
+        "--guidance", type=float, metavar="G", help="the model's own unless given", **several
+    )
     p.add_argument("--scheduler", metavar="NAME", help="such as DDIM or 'Euler a'", **several)
     p.add_argument("--seed", type=int, metavar="N", help="drawn unless given", **several)
-    p.add_argument("--width", type=int, metavar="PIXELS", help="the model's own unless given")
-    p.add_argument("--height", type=int, metavar="PIXELS", help="the model's own unless given")
+    own = "the model's own unless given"
+    p.add_argument("--width", type=int, metavar="PIXELS", help=own, **several)
+    p.add_argument("--height", type=int, metavar="PIXELS", help=own, **several)
+    p.add_argument("--image", metavar="FILE", help="a picture to start from")
+    p.add_argument("--mask", metavar="FILE", help="white where that is to be painted anew")
+    p.add_argument("--strength", type=float, metavar="S", help="how much is redrawn", **several)
+    p.add_argument("--prompt-syntax", choices=("compel",), help="weights, as in fox++")
+    p.add_argument("--store", metavar="FOLDER", help="where finished pictures are kept")
     p.add_argument(
         "--long-prompt", choices=("error", "cut", "chunk"),
         help="a prompt longer than the model reads is an error unless it is to be cut, or read in "
@@ -60,18 +71,17 @@ def main(argv: list[str] | None = None) -> int:
         return report()
     p = parser()
     args = p.parse_args(words)
-    given = {
-        "prompt": args.prompt, "steps": args.steps, "guidance": args.guidance,
-        "scheduler": args.scheduler, "seed": args.seed,
-    }  # fmt: skip
-    settings: dict[str, Any] = {k: v[0] if len(v) == 1 else v for k, v in given.items() if v}
-    for name in ("negative_prompt", "width", "height", "long_prompt"):
-        if (value := getattr(args, name)) is not None:
-            settings[name] = value
+    given = {name: getattr(args, name) for name in ("prompt", *Axes.__annotations__)}
+    settings: dict[str, Any] = {
+        name: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for name, value in given.items()
+        if value not in (None, [])
+    }
     try:
         output = metadata.check_writable(args.output or free_name(args.prompt[0]))
         axes.cells(*axes.split(**settings))  # wrong values show before a model is loaded
-        sheet = api.compare(**settings, pipe=cache.load(args.model))
+        pipe, store = cache.load(args.model), args.store or True
+        sheet = api.compare(**settings, image=args.image, mask=args.mask, pipe=pipe, store=store)
         if len(sheet) == 1:
             print(sheet[0].save(output))
         else:

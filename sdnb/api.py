@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sdnb import image_input
 from sdnb.generation import init_image, model_lock, sampling, x0_preview
 from sdnb.log import notice
 from sdnb.models import cache
+from sdnb.models.capabilities import Capabilities
+from sdnb.options import Axes, Options, spelled_out
 from sdnb.records import metadata
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
@@ -18,52 +20,41 @@ from sdnb.records.store import Store
 from sdnb.settings import Settings
 from sdnb.sweeps import axes
 from sdnb.sweeps.axes import Cell
+from sdnb.sweeps.execution import Kept, opened, tell_of_drive
 from sdnb.sweeps.plan import Plan
 from sdnb.sweeps.ray_engine import Ray
 
 if TYPE_CHECKING:
+    import os
+
     from diffusers import DiffusionPipeline
+    from typing_extensions import Unpack
 
 
+@spelled_out(Options)
 def generate(
     prompt: str | Settings,
     *,
     pipe: DiffusionPipeline | None = None,
-    negative_prompt: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    scheduler: str | None = None,
-    seed: int | None = None,
-    width: int | None = None,
-    height: int | None = None,
     image: image_input.Source | None = None,
     mask: image_input.Source | None = None,
-    strength: float | None = None,
-    long_prompt: str | None = None,
-    prompt_syntax: str | None = None,
-    keep: str | None = None,
-    store: bool | Store = True,
+    store: Kept = True,
+    **options: Unpack[Options],
 ) -> Sample:
     """Makes one picture from a text, or from a text and a picture.
 
     Arguments:
         prompt: what the picture shows; or whole `Settings`, which the other arguments change.
-        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
         negative_prompt: what the picture should not show.
-        steps: denoising steps, 1 to 1000; 50 where not given.
-        guidance: classifier-free guidance scale, 0 or more; 7.5 where not given.
+        steps: denoising steps, 1 to 1000; where not given the pipeline's own number, which for
+            the embedded model and Stable Diffusion 1 is 50.
+        guidance: classifier-free guidance scale, 0 or more; where not given the pipeline's own,
+            which for the embedded model and Stable Diffusion 1 is 7.5.
         scheduler: a name of `sdnb.schedulers.names()`; the model's own where not given.
         seed: of the starting noise, always drawn on the CPU; where not given one is drawn, and
             recorded in the sample. Before torch 2.12 half precision draws other noise than float32.
         width: pixels; the model's own where not given.
         height: pixels; the model's own where not given.
-        image: a picture to start from (image to image): a PIL picture, a file, a `Sample`, an array
-            or whatever else `sdnb.image_input.picture` takes. It is fitted to width and height;
-            without them it keeps its shape, at the model's size.
-        mask: white where the picture is to be painted anew, black where it stays (inpainting); what
-            is transparent in it stays too. As diffusers does it, what stays is kept in the latents,
-            and so goes through the VAE's encoder and decoder: it looks the same but is not the same
-            pixel for pixel. See `keep`.
         strength: how much of the picture is redrawn, over 0 and up to 1; the pipeline's own
             (usually 0.8, for inpainting 1) where not given.
         long_prompt: a prompt longer than the model reads is an "error" unless it is to be "cut",
@@ -72,13 +63,23 @@ def generate(
             SD 2 and SDXL; `pip install sdnb[compel]`).
         keep: "pixels" puts the picture's own pixels back where the mask is black, and mixes them
             where it is grey, as along a smooth edge. None leaves them as they were decoded.
-        store: where finished pictures are looked for and kept; False makes it anew.
+        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
+        image: a picture to start from (image to image): a PIL picture, a file, a `Sample`, an array
+            or whatever else `sdnb.image_input.picture` takes. It is fitted to width and height;
+            without them it keeps its shape, at the model's size.
+        mask: white where the picture is to be painted anew, black where it stays (inpainting); what
+            is transparent in it stays too. As diffusers does it, what stays is kept in the latents,
+            and so goes through the VAE's encoder and decoder: it looks the same but is not the same
+            pixel for pixel. See `keep`.
+        store: where finished pictures are looked for and kept: True for the usual place, a
+            folder, a `Store`; False makes it anew.
 
     Returns:
         The sample: picture, settings as they were used, facts.
 
     Raises:
         ValueError: a setting is out of its range or does not fit the model; before anything runs.
+        TypeError: there is no such setting; where diffusers has it, the error names ours.
         FileNotFoundError: there is no such picture.
 
     Example:
@@ -87,64 +88,49 @@ def generate(
         >>> sample.image.size
         (128, 128)
     """
-    given = {
-        "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance,
-        "scheduler": scheduler, "seed": seed, "width": width, "height": height,
-        "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
-        "keep": keep,
-    }  # fmt: skip
-    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    if isinstance(prompt, Settings):
-        settings = prompt.but(**changes)
-    else:
-        settings = Settings(prompt, **changes)
-    return Plan.of([Cell(settings)], pipe, init_image.start(image, mask)).run(store)[0]
+    cell = Cell(Settings.of(prompt, **options))
+    return Plan.of([cell], pipe, init_image.start(image, mask)).run(store)[0]
 
 
+@spelled_out(Axes)
 def compare(
-    prompt: str | Iterable[str],
+    prompt: str | Settings | Iterable[str],
     *,
-    pipe: DiffusionPipeline | None = None,
-    model: str | Iterable[str] | None = None,
-    negative_prompt: str | Iterable[str] = "",
-    steps: int | Iterable[int] | None = None,
     calls: int | None = None,
-    guidance: float | Iterable[float] = 7.5,
-    scheduler: str | Iterable[str] | None = None,
-    seed: int | Iterable[int] | None = None,
-    width: int | Iterable[int] | None = None,
-    height: int | Iterable[int] | None = None,
-    strength: float | Iterable[float] | None = None,
+    model: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    pipe: DiffusionPipeline | None = None,
     image: image_input.Source | None = None,
     mask: image_input.Source | None = None,
-    long_prompt: str = "error",
-    prompt_syntax: str | None = None,
-    keep: str | Iterable[str | None] | None = None,
-    store: bool | Store = True,
+    store: Kept = True,
     batch: int | None = None,
     engine: str | Ray | None = None,
+    **options: Unpack[Axes],
 ) -> Sheet:
     """Makes one picture for each combination of the settings that are given as lists.
 
     One list gives one row. With two, the columns are the first of them in the order of the
-    arguments below, the rows the second. With three, each value of the third is a page of its
-    own. Without a seed one is drawn and shared, so that all pictures start from the same noise.
+    arguments, the rows the second. With three, each value of the third is a page of its own.
+    Without a seed one is drawn and shared, so that all pictures start from the same noise.
 
     The pictures are made together, their denoiser calls merged; each is what it would be alone,
     but for the last digits. Those made before come from the store. Ctrl-C keeps what is finished.
 
+    Models that are compared are loaded one after another, and leave the memory again where it is
+    too small for all of them; each of these is then read from the disk twice, once to check the
+    settings and once to make its pictures. The current pipeline stays what it is.
+
     Arguments:
-        prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength, keep: as
-            for `generate`; each also as a list, range, tuple or array of values.
-        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
-        model: instead of `pipe`: what `load` takes; a list compares models.
+        prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength,
+            long_prompt, prompt_syntax, keep: as for `generate`; each also as a list, range, tuple or
+            array of values. Instead of one prompt whole `Settings`, which the others change.
         calls: instead of `steps`: each scheduler makes about so many denoiser calls, so that they
             are compared at equal cost.
-        image, mask, long_prompt, prompt_syntax: as for `generate`; the same for all pictures.
-        store: where finished pictures are looked for and kept; False makes all anew.
+        model: instead of `pipe`: what `load` takes; a list compares models.
+        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
+        image, mask, store: as for `generate`; the same for all pictures.
         batch: pictures at once; 1 makes them one by one. None takes what fits into the memory.
         engine: "ray" makes them on Ray's workers, on all GPUs or cores of this machine or of a
-            cluster (docs/clusters.md); `sdnb.cluster.Ray` says on how many. None makes them here.
+            cluster (docs/clusters.md); `sdnb.Ray` says on how many. None makes them here.
 
     Returns:
         A labelled sheet; `sheet.samples` are its pictures, row by row.
@@ -152,6 +138,7 @@ def compare(
     Raises:
         ValueError: a value is out of its range or does not fit the model, or a list is empty;
             before anything runs.
+        TypeError: there is no such setting; where diffusers has it, the error names ours.
 
     Example:
         >>> import sdnb
@@ -159,29 +146,22 @@ def compare(
         >>> sheet.rows, sheet.cols, sheet.col_labels
         (1, 2, ['2 steps', '4 steps'])
     """
-    given = {k: v for k, v in locals().items() if k not in ("store", "batch", "engine")}
-    return plan(**given).run(store, batch, engine)
+    planned = plan(
+        prompt, calls=calls, model=model, pipe=pipe, image=image, mask=mask, **options
+    )  # fmt: skip
+    return planned.run(store, batch, engine)
 
 
+@spelled_out(Axes)
 def plan(
-    prompt: str | Iterable[str],
+    prompt: str | Settings | Iterable[str],
     *,
-    pipe: DiffusionPipeline | None = None,
-    model: str | Iterable[str] | None = None,
-    negative_prompt: str | Iterable[str] = "",
-    steps: int | Iterable[int] | None = None,
     calls: int | None = None,
-    guidance: float | Iterable[float] = 7.5,
-    scheduler: str | Iterable[str] | None = None,
-    seed: int | Iterable[int] | None = None,
-    width: int | Iterable[int] | None = None,
-    height: int | Iterable[int] | None = None,
-    strength: float | Iterable[float] | None = None,
+    model: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    pipe: DiffusionPipeline | None = None,
     image: image_input.Source | None = None,
     mask: image_input.Source | None = None,
-    long_prompt: str = "error",
-    prompt_syntax: str | None = None,
-    keep: str | Iterable[str | None] | None = None,
+    **options: Unpack[Axes],
 ) -> Plan:
     """What `compare` would do: the list of settings and what they cost, without running.
 
@@ -192,25 +172,20 @@ def plan(
         A plan; it prints itself, and `plan.run()` makes the pictures.
 
     Raises:
-        ValueError: as `compare`.
+        ValueError, TypeError: as `compare`.
 
     Example:
         >>> import sdnb
         >>> plan("a fox", steps=[12, 24, 38, 50], seed=510, pipe=sdnb.load("emoji"))
         Plan(4 pictures, 124 denoiser calls, merged about 50)
     """
-    given: dict[str, Any] = {
-        "prompt": prompt, "negative_prompt": negative_prompt, "guidance": guidance,
-        "scheduler": scheduler, "seed": seed, "width": width, "height": height,
-        "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
-        "keep": keep,
-    }  # fmt: skip
-    given |= {k: v for k, v in {"steps": steps, "model": model}.items() if v is not None}
     if model is not None and pipe is not None:
         raise ValueError("Give pipe or model, not both.")
-    fixed, lists = axes.split(**given)
+    fixed, lists = axes.split(**_given(prompt, options, calls), model=model)
     drafts = axes.cells(fixed, lists, calls)
     made = Plan.of(drafts, pipe, init_image.start(image, mask))
+    if "guidance" in lists and all(each.guidance is None for each in made.settings):
+        raise ValueError("This model takes no guidance, so all pictures would be the same.")
     cols, rows, pages = axes.labels(lists)
     return replace(
         made, rows=len(rows) or 1, cols=len(cols) or 1, col_labels=cols, row_labels=rows,
@@ -219,16 +194,28 @@ def plan(
     )  # fmt: skip
 
 
+def _given(
+    prompt: str | Settings | Iterable[str], options: Mapping[str, Any], calls: int | None
+) -> dict[str, Any]:
+    """Each setting that was given, be it alone, as a list, or as one of whole `Settings`."""
+    if not isinstance(prompt, Settings):
+        return {"prompt": prompt, **options}
+    whole = prompt.to_dict() | {k: v for k, v in options.items() if v is not None}
+    if calls is not None and options.get("steps") is None:
+        del whole["steps"]  # they follow from calls
+    return whole
+
+
+@spelled_out(Options)
 def variations(
     image: image_input.Source,
     n: int = 4,
     *,
-    prompt: str | None = None,
+    prompt: str | Settings | None = None,
     pipe: DiffusionPipeline | None = None,
-    seed: int | None = None,
-    strength: float = 0.6,
-    steps: int = 50,
-    guidance: float = 7.5,
+    mask: image_input.Source | None = None,
+    store: Kept = True,
+    **options: Unpack[Options],
 ) -> Sheet:
     """Makes pictures that resemble a given one.
 
@@ -238,20 +225,22 @@ def variations(
     Arguments:
         image: a PIL picture, a file, a `Sample`, or an array, as for `generate`.
         n: how many.
-        prompt: what the picture shows, for image to image. Where not given it is the `Sample`'s,
-            or what sdnb or AUTOMATIC1111 wrote into the picture; where there is none it is empty,
-            which is said.
-        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
+        negative_prompt, steps, guidance, scheduler, width, height, long_prompt, prompt_syntax: as
+            for `generate`.
         seed: of the first; the others have the next numbers. Drawn where not given.
-        strength: how much is redrawn, over 0 and up to 1; variations models redraw all.
-        steps: denoising steps.
-        guidance: guidance scale.
+        strength: how much is redrawn, over 0 and up to 1; 0.6 where not given. Variations models
+            redraw all.
+        prompt: what the picture shows, for image to image; or whole `Settings`. Where not given it
+            is the `Sample`'s, or what sdnb or AUTOMATIC1111 wrote into the picture; where there is
+            none it is empty, which is said.
+        pipe, mask, store: as for `generate`.
 
     Returns:
         A sheet of one row.
 
     Raises:
         ValueError: a setting does not fit.
+        TypeError: there is no such setting; where diffusers has it, the error names ours.
 
     Example:
         >>> import sdnb
@@ -262,34 +251,39 @@ def variations(
     if n < 1:
         raise ValueError(f"n is {n}: give 1 or more.")
     pipe = cache.current(pipe)
-    if "ImageVariation" in type(pipe).__name__:
+    whole = Settings.of(prompt, **options) if isinstance(prompt, Settings) else None
+    strength = options.pop("strength", None) or (whole and whole.strength)
+    if not Capabilities.of(pipe).prompt:
         prompt, strength = "", 1.0
     elif prompt is None:
-        known = image.settings if isinstance(image, Sample) else None
-        prompt = known.prompt if known else metadata.prompt_of(image)
-        if prompt is None:
-            prompt = ""
-            notice(
-                "The picture does not say what it shows, so its variations are made without a "
-                "prompt. With one they are better: sdnb.variations(image, prompt=...)."
-            )
-    first = secrets.randbelow(2**32) if seed is None else seed
-    return compare(
-        prompt, image=image, strength=strength, steps=steps, guidance=guidance, pipe=pipe,
-        seed=[first + i for i in range(n)],
-    )  # fmt: skip
+        prompt = _prompt_of(image)
+    draft = Settings.of(prompt, strength=strength or 0.6, **options)
+    first = secrets.randbelow(2**32) if draft.seed is None else draft.seed
+    seeds = [first + i for i in range(n)]
+    return compare(draft, seed=seeds, image=image, mask=mask, pipe=pipe, store=store)
 
 
+def _prompt_of(image: image_input.Source) -> str:
+    """What a picture says that it shows; empty where it says nothing, which is told."""
+    prompt = image.settings.prompt if isinstance(image, Sample) else metadata.prompt_of(image)
+    if prompt is None:
+        notice(
+            "The picture does not say what it shows, so its variations are made without a "
+            "prompt. With one they are better: sdnb.variations(image, prompt=...)."
+        )
+    return prompt or ""
+
+
+@spelled_out(Options)
 def evolution(
     prompt: str | Settings,
     at: Iterable[int] = (12, 24, 38, 50),
     *,
     pipe: DiffusionPipeline | None = None,
-    negative_prompt: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    scheduler: str | None = None,
-    seed: int | None = None,
+    image: image_input.Source | None = None,
+    mask: image_input.Source | None = None,
+    store: Kept = True,
+    **options: Unpack[Options],
 ) -> Sheet:
     """Makes ONE run, and shows the picture that the denoiser predicted on its way.
 
@@ -299,9 +293,12 @@ def evolution(
     Arguments:
         prompt: what the picture shows; or whole `Settings`, which the other arguments change.
         at: after how many steps to look.
-        pipe, negative_prompt, guidance, scheduler, seed: as for `generate`.
-        steps: of the whole run; where not given those of the `Settings`, or 50, or the largest
-            of `at` where that is more.
+        negative_prompt, guidance, scheduler, seed, width, height, strength, long_prompt,
+            prompt_syntax: as for `generate`.
+        steps: of the whole run; where not given the pipeline's own number, or the largest of `at`
+            where that is more. Image to image makes as many of them as `strength` says, and `at`
+            counts those.
+        pipe, image, mask, store: as for `generate`.
 
     Returns:
         A sheet of one row, a picture for each of `at`; the settings are those of the whole run,
@@ -310,6 +307,7 @@ def evolution(
     Raises:
         ValueError: a step is outside the run, a setting does not fit, or the model's latents
             cannot be decoded on the way; before anything runs.
+        TypeError: there is no such setting; where diffusers has it, the error names ours.
 
     Example:
         >>> import sdnb
@@ -317,42 +315,80 @@ def evolution(
         ['after 2 of 4 steps', 'after 4 of 4 steps']
     """
     asked = list(at)
-    places = [int(place) for place in asked]
-    given = {
-        "negative_prompt": negative_prompt, "guidance": guidance, "scheduler": scheduler,
-        "seed": seed,
-    }  # fmt: skip
-    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    draft = prompt if isinstance(prompt, Settings) else Settings(prompt)
-    whole = max([draft.steps, *places]) if steps is None else steps
-    if not places or places != asked or not all(1 <= place <= whole for place in places):
-        raise ValueError(f"at is {asked}: give steps from 1 to {whole}.")
-    pipe = cache.current(pipe)
+    draft, start = Settings.of(prompt, **options), init_image.start(image, mask)
+    pipe = sampling.pipeline_for(cache.current(pipe), start)
     x0_preview.check(pipe)
-    settings = sampling.resolve(draft.but(steps=whole, **changes), pipe)
-    seen: dict[int, Any] = {}
-    # a step ends where the next one's first call would come
-    wanted = {whole: sampling.calls_of(settings)} | {
-        place: sampling.calls_of(settings.but(steps=place + 1)) - 1
-        for place in places if place < whole
-    }  # fmt: skip
-
-    def look(call: int, latents: Any) -> None:
-        for place, number in wanted.items():
-            if number == call:
-                seen[place] = latents
-
-    samples = []
-    with model_lock.lock(pipe):
-        with sampling.progress([settings], [pipe]) as bar:
-            last = sampling.run(settings, pipe, bar.update, on_step=look)
-        for place in places:
-            image = last.image
-            if place < whole:
-                image = x0_preview.decoded(pipe, seen[place], image.size)[0].convert("RGB")
-            facts = last.facts | {"step": place, "denoiser_calls": wanted[place]}
-            samples.append(Sample(image, last.settings, facts))
+    if options.get("steps") is None:
+        usual = draft.steps or Capabilities.of(pipe).steps
+        draft = draft.but(steps=max([usual, *(int(place) for place in asked)]))
+    run = _Run.of(sampling.resolve(draft, pipe, start), pipe, start)
+    places = [int(place) for place in asked]
+    if not places or places != asked or not all(1 <= place <= run.steps for place in places):
+        raise ValueError(f"at is {asked}: give steps from 1 to {run.steps}.")
+    samples = run.seen(places, store)
     return Sheet(
-        samples, 1, len(places), col_labels=[f"after {p} of {whole} steps" for p in places],
-        title=axes.title(last.settings, {"steps": []}),
+        samples, 1, len(places), col_labels=[f"after {p} of {run.steps} steps" for p in places],
+        title=axes.title(samples[0].settings, {"steps": []}),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run that is looked at: resolved settings, their pipeline, the steps that it makes."""
+
+    settings: Settings
+    pipe: DiffusionPipeline
+    start: init_image.Start | None
+    steps: int
+
+    @classmethod
+    def of(
+        cls, settings: Settings, pipe: DiffusionPipeline, start: init_image.Start | None
+    ) -> _Run:
+        return cls(settings, pipe, start, sampling.start_steps(settings, pipe))
+
+    def seen(self, places: list[int], kept: Kept) -> list[Sample]:
+        """The pictures at these steps; from the store where it has all of them."""
+        store = opened(kept)
+        keys = self._keys(places) if store else {}
+        samples = {p: store.get(key) if store else None for p, key in keys.items()}
+        if not samples or None in samples.values():
+            if keys:
+                tell_of_drive(kept)
+            samples = self._made(places)
+            for place, key in keys.items():
+                if store and (sample := samples[place]) and not sample.facts.get("broken"):
+                    store.put(key, sample)
+        return [sample for place in places if (sample := samples[place])]
+
+    def _keys(self, places: list[int]) -> dict[int, str]:
+        """The keys in the store; none where it is not known what the pictures are made by."""
+        by = sampling.made_by(self.settings, self.pipe, self.start)
+        return {p: Store.key(self.settings, by | {"step": p}) for p in places} if by else {}
+
+    def _calls_until(self, place: int) -> int:
+        """Denoiser calls until so many steps are done."""
+        if place == self.steps:
+            return sampling.calls_of(self.settings, self.pipe)
+        # a step ends where the next one's first call would come
+        return sampling.calls_of(self.settings.but(steps=place + 1, strength=None)) - 1
+
+    def _made(self, places: list[int]) -> dict[int, Sample | None]:
+        wanted = {place: self._calls_until(place) for place in places}
+        latents: dict[int, Any] = {}
+
+        def look(call: int, predicted: Any) -> None:
+            latents.update((place, predicted) for place in places if wanted[place] == call)
+
+        samples: dict[int, Sample | None] = {}
+        with model_lock.lock(self.pipe):
+            with sampling.progress([self._calls_until(self.steps)]) as bar:
+                last = sampling.run(self.settings, self.pipe, bar.update, self.start, look)
+            for place in places:
+                image = last.image
+                if place < self.steps:
+                    seen = x0_preview.decoded(self.pipe, latents[place], image.size)
+                    image = seen[0].convert("RGB")
+                facts = last.facts | {"step": place, "denoiser_calls": wanted[place]}
+                samples[place] = Sample(image, last.settings, facts)
+        return samples

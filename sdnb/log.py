@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 log = logging.getLogger("sdnb")
-_turn = threading.RLock()  # what one thread has quieted, another is not to take for usual
+_verbosity_lock = threading.RLock()  # what one thread has quieted, another is not to take for usual
 
 
 def notice(text: str) -> None:
@@ -38,7 +38,7 @@ def quiet(warnings: bool) -> Iterator[None]:
     import diffusers
     import transformers
 
-    with _turn:
+    with _verbosity_lock:
         logs = [diffusers.utils.logging, transformers.utils.logging]
         levels = [each.get_verbosity() for each in logs]
         shown = [each for each in logs if each.is_progress_bar_enabled()]

@@ -15,13 +15,14 @@ MAX_SEED = 2**64 - 1  # what torch.Generator takes
 
 @dataclass(frozen=True)
 class Settings:
-    """What a picture is made from; `None` means "the model's own" until it is made.
+    """What a picture is made from; `None` means "the pipeline's own" until it is made.
 
     Arguments:
         prompt: what the picture shows; not empty, but where a picture is the start (strength).
         negative_prompt: what it should not show.
-        steps: denoising steps, 1 to 1000.
-        guidance: classifier-free guidance scale, 0 or more; 1 and below turn guidance off.
+        steps: denoising steps, 1 to 1000; None for the pipeline's own (Stable Diffusion 1: 50).
+        guidance: classifier-free guidance scale, 0 or more; 1 and below turn guidance off; None
+            for the pipeline's own (Stable Diffusion 1: 7.5).
         scheduler: a name of `sdnb.schedulers.names()`, or None for the model's own.
         seed: of the starting noise, 0 to 2**64 - 1; None draws one, which is then recorded.
         width: pixels, a multiple of 8; None for the model's own.
@@ -49,8 +50,8 @@ class Settings:
 
     prompt: str
     negative_prompt: str = ""
-    steps: int = 50
-    guidance: float = 7.5
+    steps: int | None = None
+    guidance: float | None = None
     scheduler: str | None = None
     seed: int | None = None
     width: int | None = None
@@ -68,17 +69,18 @@ class Settings:
             _check_characters(name, value)
         if not self.prompt.strip() and self.strength is None:
             raise ValueError("The prompt is empty: say in words what the picture should show.")
-        self._set("steps", _whole("steps", self.steps))
-        if not 1 <= self.steps <= MAX_STEPS:
-            raise ValueError(f"steps is {self.steps}: give a number from 1 to {MAX_STEPS}.")
-        self._set("guidance", _number("guidance", self.guidance))
-        if self.guidance < 0:
-            raise ValueError(f"guidance is {self.guidance:g}: give 0 or more; 7.5 is usual.")
-        if self.scheduler is not None and not isinstance(self.scheduler, str):
-            raise TypeError(f"scheduler is {self.scheduler!r}: give its name, such as 'DDIM'.")
-        if self.scheduler == "":
-            raise ValueError("scheduler is empty: give its name, such as 'DDIM', or None.")
-        _check_characters("scheduler", self.scheduler or "")
+        self._check_numbers()
+        self._check_words()
+
+    def _check_numbers(self) -> None:
+        if self.steps is not None:
+            self._set("steps", _whole("steps", self.steps))
+            if not 1 <= self.steps <= MAX_STEPS:
+                raise ValueError(f"steps is {self.steps}: give a number from 1 to {MAX_STEPS}.")
+        if self.guidance is not None:
+            self._set("guidance", _number("guidance", self.guidance))
+            if self.guidance < 0:
+                raise ValueError(f"guidance is {self.guidance:g}: give 0 or more; 7.5 is usual.")
         if self.seed is not None:
             self._set("seed", _whole("seed", self.seed))
             if not 0 <= self.seed <= MAX_SEED:
@@ -91,6 +93,13 @@ class Settings:
             self._set("strength", _number("strength", self.strength))
             if not 0 < self.strength <= 1:
                 raise ValueError(f"strength is {self.strength:g}: give over 0 and up to 1.")
+
+    def _check_words(self) -> None:
+        if self.scheduler is not None and not isinstance(self.scheduler, str):
+            raise TypeError(f"scheduler is {self.scheduler!r}: give its name, such as 'DDIM'.")
+        if self.scheduler == "":
+            raise ValueError("scheduler is empty: give its name, such as 'DDIM', or None.")
+        _check_characters("scheduler", self.scheduler or "")
         if self.long_prompt not in ("error", "cut", "chunk"):
             raise ValueError(f"long_prompt is {self.long_prompt!r}: give error, cut or chunk.")
         if self.prompt_syntax not in (None, "compel"):
@@ -104,6 +113,26 @@ class Settings:
     def __repr__(self) -> str:
         shown = {k: v for k, v in asdict(self).items() if k == "prompt" or v != _DEFAULTS.get(k)}
         return f"Settings({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+    @classmethod
+    def of(cls, prompt: str | Settings, **options: Any) -> Settings:
+        """Whole settings from what a function was given; an option that is None changes nothing.
+
+        Arguments:
+            prompt: what the picture shows; or whole `Settings`, which the options change.
+            options: fields by their names.
+
+        Raises:
+            TypeError: there is no such setting, or a value is not of its type.
+            ValueError: a value is outside its range.
+
+        Example:
+            >>> Settings.of(Settings("a fox", seed=1), steps=12, scheduler=None)
+            Settings(prompt='a fox', steps=12, seed=1)
+        """
+        check_names(options)
+        given = {name: value for name, value in options.items() if value is not None}
+        return replace(prompt, **given) if isinstance(prompt, Settings) else cls(prompt, **given)
 
     def but(self, **changes: Any) -> Settings:
         """The same settings with some changed, checked again.
@@ -122,7 +151,7 @@ class Settings:
         """All fields by name, as JSON takes them.
 
         Example:
-            >>> Settings("a fox").to_dict()["steps"]
+            >>> Settings("a fox", steps=50).to_dict()["steps"]
             50
         """
         return asdict(self)
@@ -146,10 +175,31 @@ class Settings:
 NAMES = tuple(f.name for f in fields(Settings))
 _DEFAULTS = {f.name: f.default for f in fields(Settings)}
 
+# what diffusers, AUTOMATIC1111 and others call them, and how it is written here
+THEIRS = {
+    "num_inference_steps": "steps=50", "num_steps": "steps=50", "inference_steps": "steps=50",
+    "sampling_steps": "steps=50", "guidance_scale": "guidance=7.5", "cfg": "guidance=7.5",
+    "cfg_scale": "guidance=7.5", "true_cfg_scale": "guidance=7.5", "scale": "guidance=7.5",
+    "generator": "seed=510, a number", "negative": 'negative_prompt="blurred"',
+    "neg_prompt": 'negative_prompt="blurred"', "sampler": 'scheduler="DDIM"',
+    "sampler_name": 'scheduler="DDIM"', "size": "width=512, height=512",
+    "init_image": "image=", "mask_image": "mask=", "denoising_strength": "strength=0.6",
+    "num_images_per_prompt": "seed=[1, 2, 3] in sdnb.compare", "pipeline": "pipe=",
+}  # fmt: skip
+
 
 def check_names(names: Iterable[str]) -> None:
-    """Raises TypeError for the first name that is no setting, with the nearest that is."""
+    """Raises TypeError for the first name that is no setting, with what it is called here.
+
+    Example:
+        >>> check_names(["guidance_scale"])
+        Traceback (most recent call last):
+            ...
+        TypeError: There is no setting 'guidance_scale': here it is guidance=7.5.
+    """
     for name in names:
+        if name in THEIRS:
+            raise TypeError(f"There is no setting {name!r}: here it is {THEIRS[name]}.")
         if name not in NAMES:
             raise TypeError(
                 f"There is no setting {name!r}{suggestion(name, NAMES)}. "
@@ -187,11 +237,11 @@ def label(name: str, value: Any) -> str:
         >>> label("steps", 12), label("guidance", 7.5), label("scheduler", "DDIM")
         ('12 steps', 'guidance 7.5', 'DDIM')
     """
+    if value is None and name != "prompt_syntax":
+        return f"own {name}"
     if name == "steps":
         return f"{value} step" if value == 1 else f"{value} steps"
-    if name == "scheduler":
-        return value or "own scheduler"
-    if name == "prompt":
+    if name in ("scheduler", "prompt"):
         return value
     if name == "keep":
         return "pixels kept" if value else "as decoded"

@@ -464,7 +464,7 @@ def test_a_sheet_fills_in_while_a_person_looks_and_leaves_one_result(pipe, monke
         return handle
 
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
-    monkeypatch.setattr(live_sheet.login, "someone_can_answer", lambda: True)
+    monkeypatch.setattr(live_sheet.interactive, "someone_can_answer", lambda: True)
     monkeypatch.setattr(live_sheet, "EVERY", 0)
     monkeypatch.setattr(live_sheet, "SHARE", 0)
     monkeypatch.setattr("IPython.display.display", display)
@@ -506,7 +506,7 @@ def test_where_all_comes_from_the_store_there_is_no_bar(pipe, store, monkeypatch
 def test_a_sheet_that_takes_long_to_draw_is_drawn_seldom(monkeypatch):
     now, drawn = [100.0], []
     monkeypatch.setattr(live_sheet.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(live_sheet.login, "someone_can_answer", lambda: True)
+    monkeypatch.setattr(live_sheet.interactive, "someone_can_answer", lambda: True)
     monkeypatch.setitem(sys.modules, "ipykernel", True)
 
     def draw():
@@ -523,6 +523,6 @@ def test_a_sheet_that_takes_long_to_draw_is_drawn_seldom(monkeypatch):
 
 def test_nothing_is_shown_beside_the_result_where_a_program_runs_the_notebook(pipe, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
-    monkeypatch.setattr(live_sheet.login, "someone_can_answer", lambda: False)
+    monkeypatch.setattr(live_sheet.interactive, "someone_can_answer", lambda: False)
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: pytest.fail("shown"))
     assert len(sdnb.compare(PROMPT, steps=[1, 2], seed=1, pipe=pipe)) == 2

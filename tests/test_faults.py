@@ -535,7 +535,7 @@ def test_no_repr_holds_what_a_terminal_would_obey(prompt, tmp_path):
     back = read(made.save(tmp_path / "a.png"))
     sheet = Sheet([back] * 2, 1, 2, [prompt], [prompt, "b"], prompt)
     pages = Sheet([back] * 2, 1, 1, (), (), prompt, [prompt, "b"], prompt)
-    plan = Plan([fox], [None], title=prompt, col_labels=[prompt])
+    plan = Plan([fox], [None], [0], title=prompt, col_labels=[prompt])
     for shown in (back, back.settings, sheet, pages, sheet.slider(), plan, sdnb.Store(tmp_path)):
         assert all(line.isprintable() for line in repr(shown).split("\n")), shown
     assert len(repr(sheet).split("\n")) == 3

@@ -12,9 +12,9 @@ import sdnb
 ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
-    "Sample", "Settings", "Sheet", "Store", "clear", "cluster", "compare", "counting", "evolution",
-    "generate", "image_grid", "load", "metadata", "notebook_login", "panel", "plan", "plots",
-    "prompts", "read", "schedulers", "variations",
+    "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider", "Store", "clear", "cluster", "compare",
+    "counting", "evolution", "generate", "image_grid", "load", "metadata", "notebook_login",
+    "panel", "plan", "plots", "prompts", "read", "schedulers", "variations",
 }  # fmt: skip
 
 

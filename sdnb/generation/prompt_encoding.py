@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
-from sdnb.models import capabilities
+from sdnb.models.capabilities import Capabilities
 from sdnb.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def limit(pipe: DiffusionPipeline) -> tuple[Any, int] | tuple[None, None]:
         >>> limit(sdnb.load("emoji"))[1]
         75
     """
-    most = inspect.signature(pipe.__call__).parameters.get("max_sequence_length")
+    most = Capabilities.of(pipe).text_tokens
     readers = []
     for name in ("tokenizer", "tokenizer_2", "tokenizer_3"):
         tokenizer = getattr(pipe, name, None)
@@ -33,7 +32,7 @@ def limit(pipe: DiffusionPipeline) -> tuple[Any, int] | tuple[None, None]:
             continue
         length = tokenizer.model_max_length
         if most is not None and "CLIP" not in type(tokenizer).__name__:
-            length = most.default
+            length = most
         if length < 10**6:  # transformers writes 10**30 where there is none
             readers.append((length - tokenizer.num_special_tokens_to_add(), tokenizer))
     if not readers:
@@ -100,7 +99,7 @@ def check(pipe: DiffusionPipeline, name: str, text: str, long_prompt: str) -> No
     if long_prompt == "cut" or not (end := lost(pipe, text)):
         return
     if long_prompt == "chunk":
-        if not capabilities.can_chunk(pipe):
+        if not Capabilities.of(pipe).pieces:
             raise ValueError(
                 f"A {type(pipe).__name__} cannot read a prompt in pieces: shorten it, or give "
                 "long_prompt='cut'."
@@ -109,7 +108,7 @@ def check(pipe: DiffusionPipeline, name: str, text: str, long_prompt: str) -> No
     raise ValueError(
         f"The {name.replace('_', ' ')} has {count(pipe, text)} tokens, the model reads "
         f"{limit(pipe)[1]}: {end!r} would be cut off. Shorten it, or give long_prompt='cut'"
-        + (", or 'chunk' to read it in pieces." if capabilities.can_chunk(pipe) else ".")
+        + (", or 'chunk' to read it in pieces." if Capabilities.of(pipe).pieces else ".")
     )
 
 
@@ -144,7 +143,7 @@ def weighted(pipe: DiffusionPipeline, prompt: str, negative_prompt: str) -> dict
     import compel
     import torch
 
-    kind = compel.CompelForSDXL if "XL" in type(pipe).__name__ else compel.CompelForSD
+    kind = compel.CompelForSDXL if Capabilities.of(pipe).pooled else compel.CompelForSD
     with torch.no_grad():
         made = kind(pipe, device=pipe._execution_device)(prompt, negative_prompt=negative_prompt)
     both = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 import os
 import secrets
 import time
@@ -19,7 +18,8 @@ from PIL import Image
 from sdnb import emoji, schedulers
 from sdnb.generation import init_image, nan_guard, prompt_encoding, x0_preview
 from sdnb.log import notice
-from sdnb.models import capabilities, denoiser, provenance, tasks
+from sdnb.models import denoiser, provenance, tasks
+from sdnb.models.capabilities import STEPS, Capabilities
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings, check_multiple
 
@@ -36,7 +36,7 @@ def pipeline_for(pipe: DiffusionPipeline, start: init_image.Start | None) -> Dif
     Raises:
         ValueError: diffusers has none for this model.
     """
-    if start is None or "prompt" not in inspect.signature(pipe.__call__).parameters:
+    if start is None or not Capabilities.of(pipe).prompt:
         return pipe
     return tasks.for_task(pipe, "Img2Img" if start.mask is None else "Inpaint")
 
@@ -50,46 +50,62 @@ def resolve(
         ValueError: the scheduler is unknown or does not fit, or the size does not, or the prompt
             is too long, or the pipeline takes no such setting.
     """
+    can = Capabilities.of(pipe)
+    steps = can.steps if settings.steps is None else settings.steps
+    guidance = can.guidance_scale if settings.guidance is None else settings.guidance
     scheduler = _scheduler(settings.scheduler, pipe)
-    schedulers.check_steps(scheduler, settings.steps)
-    taken = inspect.signature(pipe.__call__).parameters
-    # where guidance is distilled into the model, a negative prompt has nothing to push against
-    if settings.negative_prompt and ("negative_prompt" not in taken or "true_cfg_scale" in taken):
-        raise ValueError(f"{type(pipe).__name__} takes no negative prompt: leave it out.")
-    if start is None and settings.strength is not None:
-        raise ValueError("strength is for image to image: give the picture to start from, image=.")
-    if start is None and "image" in taken:
-        raise ValueError(f"{type(pipe).__name__} starts from a picture: give image=.")
+    schedulers.check_steps(scheduler, steps)
+    if settings.negative_prompt and not can.negative_prompt:
+        raise ValueError(f"{can.name} takes no negative prompt: leave it out.")
     if settings.keep and (start is None or start.mask is None):
         raise ValueError("keep is for inpainting: give the picture and its mask, image= and mask=.")
-    strength = settings.strength
-    if start is not None:
-        default = taken["strength"].default if "strength" in taken else 1.0
-        strength = default if strength is None else strength
-        if start_steps(settings.but(strength=strength), pipe) < 1:
-            raise ValueError(
-                f"strength {strength:g} of {settings.steps} steps is less than one step: "
-                "give more of either."
-            )
+    strength = _strength(settings.strength, steps, pipe, start)
     if settings.prompt_syntax:
-        capabilities.check_syntax(pipe)
+        can.check_syntax()
     else:
         for name in ("prompt", "negative_prompt"):
             prompt_encoding.check(pipe, name, getattr(settings, name), settings.long_prompt)
-    multiple = capabilities.size_multiple(pipe)
     for name in ("width", "height"):
         if (pixels := getattr(settings, name)) is not None:
-            check_multiple(name, pixels, multiple)
-    own = capabilities.native_size(pipe)
-    if start is not None and "prompt" in taken:
-        own = init_image.fitting(start.image.size, own, multiple)
+            check_multiple(name, pixels, can.multiple)
+    own = can.size
+    if start is not None and can.prompt:
+        own = init_image.fitting(start.image.size, own, can.multiple)
     return settings.but(
+        steps=steps,
+        guidance=guidance if can.guidance else None,
         scheduler=schedulers.name_of(scheduler),
         seed=secrets.randbelow(2**32) if settings.seed is None else settings.seed,
         width=settings.width or own[0],
         height=settings.height or own[1],
         strength=strength,
     )
+
+
+def _strength(
+    given: float | None, steps: int, pipe: DiffusionPipeline, start: init_image.Start | None
+) -> float | None:
+    """How much of the picture to start from is redrawn; None where there is none.
+
+    Raises:
+        ValueError: there is none and must be, or must not be; or it is less than one step.
+    """
+    can = Capabilities.of(pipe)
+    if start is None:
+        if given is not None:
+            raise ValueError(
+                "strength is for image to image: give the picture to start from, image=."
+            )
+        if can.starts_from_picture:
+            raise ValueError(f"{can.name} starts from a picture: give image=.")
+        return None
+    own = 1.0 if can.strength is None else can.strength  # variations models redraw all
+    strength = own if given is None else given
+    if tasks.steps_made(pipe, steps, strength) < 1:
+        raise ValueError(
+            f"strength {strength:g} of {steps} steps is less than one step: give more of either."
+        )
+    return strength
 
 
 def _scheduler(name: str | None, pipe: DiffusionPipeline) -> SchedulerMixin:
@@ -103,22 +119,25 @@ def _scheduler(name: str | None, pipe: DiffusionPipeline) -> SchedulerMixin:
         raise ValueError(f"{name} does not fit this model: {error}") from error
 
 
-def progress(settings: Sequence[Settings], pipes: Sequence[DiffusionPipeline]) -> Any:
-    """A progress bar over all denoiser calls of these settings; none where TQDM_DISABLE is set.
+def progress(calls: Sequence[int]) -> Any:
+    """A progress bar over all denoiser calls of some pictures; none where TQDM_DISABLE is set.
 
-    Nor where there are no settings, as all pictures were made before.
+    Nor where there are no pictures to be made.
+
+    Arguments:
+        calls: of each picture.
     """
     from tqdm.auto import tqdm
 
-    total = sum(map(calls_of, settings, pipes))
-    what = f"{len(settings)} picture" + "s" * (len(settings) > 1)
+    total = sum(calls)
+    what = f"{len(calls)} picture" + "s" * (len(calls) > 1)
     off = not total or "TQDM_DISABLE" in os.environ  # tqdm heeds it in terminals, not in notebooks
     return tqdm(total=total, unit="call", desc=what, disable=off)
 
 
 def start_steps(settings: Settings, pipe: DiffusionPipeline) -> int:
     """Steps that the pipeline really makes: from a picture not all of them."""
-    return tasks.steps_made(pipe, settings.steps, settings.strength)
+    return tasks.steps_made(pipe, settings.steps or STEPS, settings.strength)
 
 
 def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
@@ -135,14 +154,13 @@ def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
         >>> calls_of(Settings("a fox", steps=50, scheduler="DDIM", strength=0.5))
         25
     """
+    steps = STEPS if settings.steps is None else settings.steps
     if pipe is not None:
         made = start_steps(settings, pipe)
-    elif settings.strength is not None:
-        made = int(settings.steps * settings.strength)
     else:
-        made = settings.steps
+        made = steps if settings.strength is None else int(steps * settings.strength)
     known = settings.scheduler in schedulers.SCHEDULERS
-    return schedulers.calls_from(settings.scheduler or "", settings.steps, made) if known else made
+    return schedulers.calls_from(settings.scheduler or "", steps, made) if known else made
 
 
 def run(
@@ -240,6 +258,7 @@ def _arguments(
     """What the pipeline is called with."""
     import torch
 
+    can = Capabilities.of(pipe)
     arguments: dict[str, Any] = {
         "prompt": settings.prompt,
         "num_inference_steps": settings.steps,
@@ -254,8 +273,8 @@ def _arguments(
         arguments["negative_prompt"] = settings.negative_prompt
     if start is not None:
         size = (settings.width or start.image.width, settings.height or start.image.height)
-        keep = "prompt" not in inspect.signature(pipe.__call__).parameters  # variations
-        arguments["image"] = start.image if keep else start.image.resize(size, LANCZOS)
+        # variations models read the picture with a processor of their own
+        arguments["image"] = start.image.resize(size, LANCZOS) if can.prompt else start.image
         if start.mask is not None:
             arguments["mask_image"] = start.mask.resize(size, LANCZOS)
     if settings.prompt_syntax or pieces:
@@ -265,8 +284,7 @@ def _arguments(
             arguments |= prompt_encoding.weighted(pipe, settings.prompt, settings.negative_prompt)
         del arguments["prompt"]
         arguments.pop("negative_prompt", None)
-    taken = inspect.signature(pipe.__call__).parameters
-    return {k: v for k, v in arguments.items() if k in taken and v is not None}
+    return {k: v for k, v in arguments.items() if k in can.arguments and v is not None}
 
 
 def made_by(
@@ -295,16 +313,14 @@ def made_by(
     }
 
 
-def placed(
-    sample: Sample, pipe: DiffusionPipeline, start: init_image.Start | None = None
-) -> Sample:
+def placed(sample: Sample, model: str, start: init_image.Start | None = None) -> Sample:
     """A sample out of a file with the folders of this machine, which files do not name.
 
     Arguments:
         sample: from the store.
-        pipe, start: what it was asked for with.
+        model, start: what it was asked for with, the model as facts name it.
     """
-    facts = sample.facts | {"model": provenance.origin_of(pipe).model}
+    facts = sample.facts | {"model": model}
     return replace(sample, facts=facts | ({"start": start.facts()} if start else {}))
 
 

@@ -229,10 +229,9 @@ def choose(
     wanted = ("fp16" if half else None) if variant == "auto" else variant
     variants = {which for kinds in weights.values() for which, _ in kinds}
     if variant not in ("auto", None) and variant not in variants:
-        raise MissingError(
-            f"{model} has no variant {variant!r}: leave it out"
-            + (f", or use {' or '.join(map(repr, sorted(variants - {''})))}." * (variants != {""}))
-        )
+        others = " or ".join(map(repr, sorted(variants - {""})))
+        instead = f", or use {others}" if others else ""
+        raise MissingError(f"{model} has no variant {variant!r}: leave it out{instead}.")
     if variant == "auto" and "" not in variants:  # only one precision was saved
         wanted = wanted if wanted in variants else min(variants, default=None)
     used = wanted if wanted in variants else None

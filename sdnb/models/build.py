@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,7 +12,7 @@ from sdnb import compat, emoji
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import repository
 from sdnb.log import notice, quiet
-from sdnb.models import memory, weights
+from sdnb.models import capabilities, memory, weights
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.provenance import Origin
 
@@ -148,37 +146,8 @@ def _check_class(found: repository.Listing) -> None:
         )
     if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
         raise ValueError(f"{found.model} is a {named}, which is no pipeline of diffusers.")
-    if not makes_pictures(made):
+    if not capabilities.makes_pictures(made):
         raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
-
-
-def makes_pictures(made: type[DiffusionPipeline]) -> bool:
-    """Whether `generate` can use pipelines of that class: for text, a picture, or variations.
-
-    Example:
-        >>> import diffusers
-        >>> makes_pictures(diffusers.FluxPipeline), makes_pictures(diffusers.ShapEPipeline)
-        (True, False)
-    """
-    parts = set(inspect.signature(made.__init__).parameters)
-    takes = inspect.signature(made.__call__).parameters
-    asked = {
-        n for n, p in takes.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
-    }
-    asked.discard("self")
-    other = ("num_frames", "frames", "video", "audio", "control_", "reference_image")
-    return (
-        {"num_inference_steps", "generator"} <= set(takes)
-        and "scheduler" in parts
-        and bool(parts & {"unet", "transformer"})
-        and "vae" in parts
-        and not parts & {"controlnet", "adapter", "depth_estimator", "vocoder"}
-        and asked <= {"prompt", "image", "mask_image"}  # it would have to be given more
-        and not any(name.startswith(other) for name in takes)
-        and not re.search("Audio|Video|3D|Edit|Pix2Pix|Cosmos|Kandinsky", made.__name__)
-        and ("prompt" in takes or "ImageVariation" in made.__name__)
-        and ("image" not in takes or "strength" in takes or "prompt" not in takes)
-    )
 
 
 def _classes(found: repository.Listing) -> list[type]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 STABLE_DIFFUSION = "CompVis/stable-diffusion-v1-4"  # the article's
 
 _loaded: dict[Request, DiffusionPipeline] = {}  # the least recently used first
-_last: list[DiffusionPipeline] = []  # none or one: what `load` last returned
-_turn = threading.RLock()  # a panel's thread and a cell may load at once
+_current: list[Request] = []  # none or one: what the user last asked `load` for
+_cache_lock = threading.RLock()  # guards both: a panel's thread and a cell may load at once
 
 
 def default_model() -> str:
@@ -82,17 +82,41 @@ def load(
         True
     """
     request, why = _request(model, revision, variant, dtype, str(device), use_safetensors, backend)
-    with _turn:
-        if request in _loaded:
-            _loaded[request] = _loaded.pop(request)  # now the most recently used
-        else:
-            if why:
-                notice(why)
-            pipe, origin = build.load(request, _loaded, _forget)
-            provenance.remember(pipe, origin, pickled=not use_safetensors)
-            _loaded[request] = pipe
-        _last[:] = [_loaded[request]]
-        return _loaded[request]
+    with _cache_lock:
+        pipe = _kept(request, why)
+        _current[:] = [request]
+        return pipe
+
+
+def get(source: str) -> DiffusionPipeline:
+    """The pipeline of a model, for a comparison or a panel: the current one stays what it is.
+
+    Arguments:
+        source: from `locate`; all else is chosen as where `load` is given a model alone.
+
+    Raises:
+        as `load`.
+    """
+    with _cache_lock:
+        return _kept(_usual(source))
+
+
+def is_loaded(source: str) -> bool:
+    """Whether `get` would give a pipeline that is in memory."""
+    return _usual(source) in _loaded
+
+
+def _kept(request: Request, why: str = "") -> DiffusionPipeline:
+    """The pipeline of a request, now the most recently used; loaded where it is not in memory."""
+    if request in _loaded:
+        _loaded[request] = _loaded.pop(request)
+    else:
+        if why:
+            notice(why)
+        pipe, origin = build.load(request, _loaded, _forget)
+        provenance.remember(pipe, origin, pickled=not request.use_safetensors)
+        _loaded[request] = pipe
+    return _loaded[request]
 
 
 def _request(
@@ -104,9 +128,19 @@ def _request(
     where = device.best() if where == "auto" else device.check(where)
     why = _why() if model is None else ""
     source = locate(default_model() if model is None else model)
-    embedded = source == str(emoji.FOLDER)
-    name = "float32" if embedded and str(dtype) == "auto" else device.dtype_name(dtype, where)
+    name = _dtype(source, dtype, where)
     return Request(source, revision, variant, name, where, use_safetensors, backend), why
+
+
+def _usual(source: str) -> Request:
+    """The request of `load` with nothing but a model."""
+    where = device.best()
+    return Request(source, None, "auto", _dtype(source, "auto", where), where, True, "torch")
+
+
+def _dtype(source: str, dtype: str | torch.dtype, where: str) -> str:
+    embedded = source == str(emoji.FOLDER)
+    return "float32" if embedded and str(dtype) == "auto" else device.dtype_name(dtype, where)
 
 
 def _check_backend(backend: str, where: str) -> str:
@@ -196,11 +230,8 @@ def locate(model: str | os.PathLike[str]) -> str:
 
 
 def _forget(request: Request) -> bool:
-    """Lets a pipeline go; returns whether its memory is free now. One that is held stays."""
+    """Evicts a pipeline; returns whether its memory is free now. One that is held stays."""
     kept = ref(_loaded.pop(request))
-    was_last = bool(_last) and _last[0] is kept()
-    if was_last:
-        _last.clear()
     collect()
     pipe = kept()
     if pipe is None:
@@ -209,22 +240,27 @@ def _forget(request: Request) -> bool:
     others = dict(_loaded)
     _loaded.clear()
     _loaded.update({request: pipe, **others})
-    _last.extend([pipe] if was_last else [])
-    notice(f"{request.source} is still held by a variable, so it stays: del it, then sdnb.clear().")
+    notice(
+        f"{request.source} stays in memory, as something still uses it: a variable, a panel, or "
+        "pictures that are being made. If it is a variable of yours: del it, then sdnb.clear()."
+    )
     return False
 
 
 def current(pipe: DiffusionPipeline | None = None) -> DiffusionPipeline:
-    """The given pipeline, or the one that `load` last returned, or the default one."""
+    """The given pipeline, or the one that `load` last returned, or the default one.
+
+    One that had to leave the memory for another is loaded again.
+    """
     if pipe is not None:
         return pipe
-    with _turn:
-        return _last[0] if _last else load()
+    with _cache_lock:
+        return _kept(_current[0]) if _current else load()
 
 
 def loaded() -> list[provenance.Origin]:
     """Where the pipelines in the cache came from, the least recently used first."""
-    with _turn:
+    with _cache_lock:
         return [provenance.origin_of(pipe) for pipe in _loaded.values()]
 
 
@@ -236,9 +272,9 @@ def clear() -> None:
         >>> loaded()
         []
     """
-    with _turn:
+    with _cache_lock:
         _loaded.clear()
-        _last.clear()
+        _current.clear()
         collect()
 
 

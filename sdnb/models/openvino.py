@@ -27,7 +27,7 @@ KEPT = 2  # converted models on the disk
 ALIKE = {torch.float32: 0.01, torch.float16: 0.01, torch.bfloat16: 0.05}
 FILE = "model.xml"
 TAKEN = ("UNet2DConditionModel", "SD3Transformer2DModel", "FluxTransformer2DModel")
-_turn = threading.RLock()
+_requests_lock = threading.RLock()  # guards what a compiled model is asked, and its answers
 
 
 class Forward:
@@ -69,7 +69,7 @@ class Forward:
         if inputs is None or torch.is_grad_enabled() or _print(self.module) != self.weights:
             return self.plain(*args, **kwargs)
         shape = tuple((name, tuple(x.shape)) for name, x in inputs.items())
-        with _turn:
+        with _requests_lock:
             output = self._made(inputs) if self.alike.get(shape, True) else None
             if output is not None and shape not in self.alike:
                 right = self.plain(*args, **kwargs)[0]

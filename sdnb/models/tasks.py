@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
-import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from sdnb import log
-from sdnb.models import provenance
+from sdnb.models import capabilities, provenance
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -35,23 +34,18 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
         >>> type(for_task(load("emoji", device="cpu"), "Img2Img")).__name__
         'StableDiffusionImg2ImgPipeline'
     """
-    import diffusers
-
-    name = type(pipe).__name__
-    takes_mask = "mask_image" in inspect.signature(pipe.__call__).parameters
-    if task in name or (task == "Inpaint" and takes_mask):
+    made = capabilities.task_class(type(pipe), task)
+    if made is type(pipe):
         return pipe
+    if made is None:
+        kind, name = capabilities.TASKS[task], type(pipe).__name__
+        raise ValueError(f"diffusers has no {kind} for this model (a {name}).")
     views = _views.setdefault(pipe, {})
     now = dict(pipe.components)
     view, then = views.get(task, (None, {}))
     if view is not None and all(then.get(k) is now.get(k) for k in then | now):
         return view
-    wanted = re.sub(r"(Img2Img|Inpaint)?Pipeline$", f"{task}Pipeline", name)
-    made = getattr(diffusers, wanted, None)
-    if made is None:
-        kind = {"Img2Img": "image to image", "Inpaint": "inpainting"}[task]
-        raise ValueError(f"diffusers has no {kind} for this model (a {name}).")
-    takes = inspect.signature(made.__init__).parameters
+    takes = capabilities.parts_of(made)
     parts: dict[str, Any] = {k: v for k, v in now.items() if k in takes}
     parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
     parts |= {k: pipe.config[k] for k in takes if k not in parts and k in pipe.config}  # options

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 PART = 64_000_000  # bytes of a file that are mapped into memory at a time
-_turn = threading.RLock()  # what is replaced is there once for all threads
+_load_file_lock = threading.RLock()  # what is replaced is there once for all threads
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def read_as(dtype: torch.dtype, parts: Iterable[type] = ()) -> Iterator[None]:
     """
     import safetensors.torch
 
-    with _turn:
+    with _load_file_lock:
         plain = safetensors.torch.load_file
 
         def load_file(filename: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:

@@ -29,7 +29,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
             fact is not of its kind: what stands in a file is never written into code as it is.
 
     Example:
-        >>> print(cell(Settings("a fox", seed=7), {"model": "a/b", "dtype": "float16"}))
+        >>> print(cell(Settings("a fox", steps=50, seed=7), {"model": "a/b", "dtype": "float16"}))
         import torch
         from diffusers import DiffusionPipeline
         <BLANKLINE>
@@ -39,7 +39,6 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         image = pipe(
             "a fox",
             num_inference_steps=50,
-            guidance_scale=7.5,
             generator=torch.Generator("cpu").manual_seed(7),
         ).images[0]
         image
@@ -95,8 +94,12 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         flags = "".join(f", {k}={_text(v)}" for k, v in needed.items())
         lines.append(f"pipe.scheduler = {known.cls}.from_config(pipe.scheduler.config{flags})")
 
-    arguments = {"num_inference_steps": settings.steps, "guidance_scale": figure(settings.guidance)}
-    arguments |= {k: v for k in ("width", "height") if (v := getattr(settings, k))}
+    guidance = None if settings.guidance is None else figure(settings.guidance)
+    arguments: dict[str, Any] = {
+        "num_inference_steps": settings.steps, "guidance_scale": guidance,
+    }  # fmt: skip
+    arguments |= {k: getattr(settings, k) for k in ("width", "height")}
+    arguments = {k: v for k, v in arguments.items() if v is not None}
     pieces = facts.get("pieces")
     if in_parts:
         pipeline = made if start else str(facts["pipeline"])

@@ -159,7 +159,7 @@ def numbers(settings: Settings) -> str:
     """All settings but the prompt, as they read below a picture.
 
     Example:
-        >>> numbers(Settings("a fox", steps=24, scheduler="DDIM", seed=510))
+        >>> numbers(Settings("a fox", "", 24, 7.5, "DDIM", 510))
         '24 steps, guidance 7.5, DDIM, seed 510'
     """
     shown = ["steps", "guidance", "scheduler", "seed", "strength", "keep", "negative_prompt"]

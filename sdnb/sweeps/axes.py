@@ -29,9 +29,9 @@ def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     fixed: dict[str, Any] = {}
     axes: dict[str, list[Any]] = {}
     for name in (*NAMES, MODEL):
-        if name not in arguments:
+        value = arguments.get(name)
+        if value is None:
             continue
-        value = arguments[name]
         if isinstance(value, (set, frozenset)):
             raise TypeError(f"{name} is a set, which has no order: give a list.")
         if isinstance(value, str) or not hasattr(value, "__iter__"):
@@ -79,10 +79,10 @@ def cells(
     made = []
     for values in itertools.product(*(axes[name] for name in names)):
         given = {**fixed, **dict(zip(names, values))}
-        model = given.pop(MODEL, None)
+        model = given.pop(MODEL, None)  # a name or a path
         if calls is not None:
             given["steps"] = schedulers.steps_for(given.get("scheduler"), calls)
-        made.append(Cell(Settings(**given), model))
+        made.append(Cell(Settings(**given), model and str(model)))
     return made
 
 
@@ -110,7 +110,7 @@ def title(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
 
     Example:
         >>> title(Settings("a fox", scheduler="PNDM", seed=510), {"steps": [12, 24]})
-        'a fox\nguidance 7.5 · PNDM · seed 510'
+        'a fox\nPNDM · seed 510'
     """
     values = settings.to_dict()
     shown = ["negative_prompt", "steps", "guidance", "scheduler", "seed", "strength", "keep"]

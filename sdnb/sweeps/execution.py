@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import functools
 import os
+import traceback
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from sdnb.generation import model_lock, sampling
 from sdnb.log import notice
+from sdnb.models import cache
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.records.store import Store
+from sdnb.records.store import DRIVE, Store
 from sdnb.settings import Settings
 from sdnb.sweeps import ray_engine
 from sdnb.sweeps.batching import Batcher
+from sdnb.sweeps.ray_worker import Recipe
 
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
-    from sdnb.sweeps.plan import Plan
+    from sdnb.sweeps.plan import Model, Plan
 
+Kept = Union[bool, str, "os.PathLike[str]", Store]  # what `store=` takes
 OnStep = Callable[[Settings, int, "torch.Tensor"], object]
 
 
@@ -36,17 +40,25 @@ class Making:
     Attributes:
         made, errors: the finished pictures, and what went wrong with others; by their index.
         todo: the indexes of those that are to be made; each picture once.
+        pipe: the pipeline that makes pictures just now; None where none does.
     """
 
     def __init__(
-        self, plan: Plan, store: bool | Store = True, remote: ray_engine.Remote | None = None
+        self, plan: Plan, store: Kept = True, remote: ray_engine.Remote | None = None
     ) -> None:
         self.plan = plan
+        self.pipe: DiffusionPipeline | None = None
         self.made: dict[int, Sample] = {}
         self.errors: dict[int, Exception] = {}
         self._alone: dict[int, str] = {}
         self._store = opened(store)
-        self._made_by = plan._made_by(self._store, remote)
+        nobody_asks: list[dict[str, Any] | None] = [None] * len(plan)
+        self._made_by = plan.made_by() if self._store or remote else nobody_asks
+        if remote:  # one of a model and a scheduler is the same object for all their pictures
+            there = {
+                id(by): remote.made_by(by) for by in {id(b): b for b in self._made_by}.values()
+            }
+            self._made_by = [there[id(by)] for by in self._made_by]
         self._keys = [
             Store.key(settings, by) if self._store and by else None
             for settings, by in zip(plan.settings, self._made_by)
@@ -55,6 +67,8 @@ class Making:
             if (sample := _get(self._store, key)) is not None:
                 self.made[i] = sampling.placed(sample, plan.pipes[i], plan.start)
         self.todo = _firsts(self._keys, self.made)
+        if any(self._keys[i] for i in self.todo):
+            tell_of_drive(store)
 
     def go_on(
         self,
@@ -71,24 +85,61 @@ class Making:
             on_step: is given a picture's settings, the number of its denoiser call, and the
                 latents predicted there.
         """
+        left = dict.fromkeys(self.plan.models[i] for i in self.todo)
+        while left:
+            # what is in memory comes first: loading another may cost it its place
+            here = (m for m in left if not isinstance(m, str) or cache.is_loaded(m))
+            model = next(here, next(iter(left)))
+            del left[model]
+            try:
+                yield from self._of_model(model, batch, on_call, on_step)
+            finally:
+                self.pipe = None
+
+    def _of_model(
+        self,
+        model: Model,
+        batch: int | None,
+        on_call: Callable[[], object],
+        on_step: OnStep | None,
+    ) -> Generator[int, None, None]:
+        """The pictures of one model; when they are made, nothing here holds it in memory."""
         plan = self.plan
+        mine = [i for i in self.todo if plan.models[i] == model]
+        try:
+            pipe = self.pipe = plan.pipeline(model)
+        except (OSError, MemoryError, ValueError) as error:  # it was in memory when it was checked
+            self.errors |= dict.fromkeys(mine, error)
+            yield from mine
+            return
 
         def make(settings: Settings, pipe: DiffusionPipeline, on_call: Any) -> Sample:
             look = functools.partial(on_step, settings) if on_step else None
             return sampling.run(settings, pipe, on_call, plan.start, look)
 
-        for pipe in {id(plan.pipes[i]): plan.pipes[i] for i in self.todo}.values():
-            mine = [i for i in self.todo if plan.pipes[i] is pipe]
-            batcher = Batcher(pipe, batch)
-            with model_lock.lock(pipe):
-                for n, result in batcher.run([plan.settings[i] for i in mine], make, on_call):
-                    if isinstance(result, Sample):
-                        self.made[mine[n]] = result
+        same = self._as_checked(pipe, mine)
+        batcher = Batcher(pipe, batch)
+        with model_lock.lock(pipe):
+            for n, result in batcher.run([plan.settings[i] for i in mine], make, on_call):
+                if isinstance(result, Sample):
+                    self.made[mine[n]] = result
+                    if mine[n] in same:
                         _put(self._store, self._keys[mine[n]], result)
-                    else:
-                        self.errors[mine[n]] = result
-                    yield mine[n]
-            self._alone |= {mine[n]: why for n, why in batcher.alone.items()}
+                else:
+                    if isinstance(model, str):
+                        traceback.clear_frames(result.__traceback__)  # they hold the model
+                    self.errors[mine[n]] = result
+                yield mine[n]
+        self._alone |= {mine[n]: why for n, why in batcher.alone.items()}
+
+    def _as_checked(self, pipe: DiffusionPipeline, mine: list[int]) -> set[int]:
+        """The pictures whose keys hold: a model that is loaded again may be of a newer commit."""
+        now: dict[str | None, Any] = {}
+        for i in (i for i in mine if self._keys[i]):
+            settings = self.plan.settings[i]
+            if settings.scheduler not in now:
+                now[settings.scheduler] = sampling.made_by(settings, pipe, self.plan.start)
+        return {i for i in mine if now.get(self.plan.settings[i].scheduler) == self._made_by[i]}
 
     def far(
         self, remote: ray_engine.Remote, batch: int | None, on_calls: Callable[[int], object]
@@ -100,10 +151,15 @@ class Making:
             batch: pictures at once in a worker; None takes what fits into its memory.
             on_calls: is told for each picture how many denoiser calls it took.
         """
-        jobs = [
-            ray_engine.Job(i, self.plan.settings[i], self.plan.pipes[i], self._made_by[i] or {})
-            for i in self.todo
-        ]
+        recipes: dict[Any, Recipe] = {}
+        jobs = []
+        for i in self.todo:
+            model, by = self.plan.models[i], self._made_by[i] or {}
+            if model not in recipes:
+                recipes[model] = Recipe.of(self.plan.pipeline(model), by["device"])
+            jobs.append(
+                ray_engine.Job(i, self.plan.settings[i], self.plan.counts[i], recipes[model], by)
+            )
         for i, result in remote.make(jobs, self.plan.start, self._store, batch, on_calls):
             if isinstance(result, Sample):
                 self.made[i] = result
@@ -141,15 +197,42 @@ def _firsts(keys: list[str | None], made: dict[int, Sample]) -> list[int]:
     ]
 
 
-def opened(store: bool | Store) -> Store | None:
-    """The store that is meant; none where SDNB_STORE is "off", or where there is no home."""
+def opened(store: Kept) -> Store | None:
+    """The store that is meant; none where SDNB_STORE is "off", or where there is no home.
+
+    Arguments:
+        store: True for the usual one; False for none; a folder; a `Store`.
+
+    Raises:
+        TypeError: it is none of these.
+        ValueError: the folder has no name.
+
+    Example:
+        >>> opened("pictures").folder.name
+        'pictures'
+    """
     if isinstance(store, Store):
         return store
+    if isinstance(store, (str, os.PathLike)):
+        if not os.fspath(store):
+            raise ValueError("store is an empty text: give a folder, or True for the usual one.")
+        return Store(store)
+    if not isinstance(store, bool):
+        raise TypeError(f"store is {store!r}: give True, False, a folder or a Store.")
     try:
         return Store() if store and os.environ.get("SDNB_STORE") != "off" else None
     except FileNotFoundError as error:
         _say(str(error))
         return None
+
+
+def tell_of_drive(store: Kept) -> None:
+    """Says once, before a picture is kept, that the usual store is on the user's Google Drive."""
+    if store is True and not os.environ.get("SDNB_STORE") and DRIVE.is_dir():
+        _say(
+            f"Pictures are kept on your Google Drive, in {DRIVE / 'sdnb'}. Elsewhere: "
+            "store='folder', or SDNB_STORE names one; nowhere: store=False, or SDNB_STORE=off."
+        )
 
 
 @functools.cache

@@ -5,26 +5,28 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from PIL import Image
 
 from sdnb.display.live_sheet import Live
 from sdnb.generation import init_image, model_lock, sampling
 from sdnb.models import cache
+from sdnb.models.capabilities import Capabilities
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.records.store import Store
 from sdnb.settings import Settings
 from sdnb.sweeps import ray_engine
 from sdnb.sweeps.axes import Cell
 from sdnb.sweeps.batching import DENOISER, MOST
-from sdnb.sweeps.execution import Making
+from sdnb.sweeps.execution import Kept, Making
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+
+Model = Union[str, "DiffusionPipeline"]  # a name for `cache.get`, or a pipeline that is held
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,18 @@ class Plan:
 
     Attributes:
         settings: of each picture, row by row.
-        pipes: its pipeline.
+        models: of each picture: a pipeline, or the name of a model that is loaded when its turn
+            comes, so that models that each fit into the memory alone can be compared.
+        counts: denoiser calls of each picture.
         start: the picture that all of them start from, if they do.
         rows, cols, row_labels, col_labels, page_labels, title: of the sheet.
+        known: what decides the pictures of named models besides their settings, as it was when
+            they were checked: (model, scheduler) -> what `sampling.made_by` gives.
     """
 
     settings: Sequence[Settings]
-    pipes: Sequence[DiffusionPipeline] = field(repr=False)
+    models: Sequence[Model] = field(repr=False)
+    counts: Sequence[int] = field(repr=False)
     start: init_image.Start | None = None
     rows: int = 1
     cols: int = 1
@@ -47,26 +54,37 @@ class Plan:
     col_labels: Sequence[str] = ()
     page_labels: Sequence[str] = ()
     title: str = ""
+    known: Mapping[tuple[Model, str | None], dict[str, Any] | None] = field(
+        default_factory=dict, repr=False
+    )
 
     @classmethod
     def of(
         cls, drafts: list[Cell], pipe: DiffusionPipeline | None, start: init_image.Start | None
     ) -> Plan:
-        """Resolves drafts on their models; a seed that none gives is drawn once for all."""
-        shared = secrets.randbelow(2**32)
-        settings, pipes = [], []
-        for cell in drafts:
-            own = cache.load(cell.model) if cell.model else cache.current(pipe)
-            pipes.append(sampling.pipeline_for(own, start))
-            draft = cell.settings
-            draft = draft if draft.seed is not None else draft.but(seed=shared)
-            settings.append(sampling.resolve(draft, pipes[-1], start))
-        return cls(settings, pipes, start)
+        """Resolves drafts on their models; a seed that none gives is drawn once for all.
 
-    @property
-    def pictures(self) -> int:
-        """How many pictures."""
-        return len(self.settings)
+        Models that are named are loaded one after another, here to be checked and again to run:
+        those for which the memory is too small at once are read from the disk twice.
+        """
+        shared = secrets.randbelow(2**32)
+        names = {name: cache.locate(name) for cell in drafts if (name := cell.model)}
+        own = None if len(names) == len({cell.model for cell in drafts}) else cache.current(pipe)
+        models: list[Model] = [names[c.model] if c.model else own for c in drafts]
+        settings: dict[int, Settings] = {}
+        counts: dict[int, int] = {}
+        known: dict[tuple[Model, str | None], dict[str, Any] | None] = {}
+        for model in dict.fromkeys(models):
+            mine = {i: drafts[i].settings for i, each in enumerate(models) if each == model}
+            settings |= _resolved(model, mine, start, shared, counts, known)
+        places = range(len(drafts))
+        return cls(
+            [settings[i] for i in places], models, [counts[i] for i in places], start, known=known
+        )
+
+    def pipeline(self, model: Model) -> DiffusionPipeline:
+        """The pipeline that makes a model's pictures; loaded where it is not in memory."""
+        return _pipeline(model, self.start)
 
     @property
     def differing(self) -> dict[str, list[Any]]:
@@ -78,29 +96,36 @@ class Plan:
     @property
     def calls(self) -> int:
         """Denoiser calls of all pictures, one by one."""
-        return sum(map(sampling.calls_of, self.settings, self.pipes))
+        return sum(self.counts)
 
     @property
     def merged_calls(self) -> int:
         """Denoiser calls that are left where all that can be merged is, 16 at most."""
         runs: dict[tuple[Any, ...], list[int]] = {}
-        for settings, pipe in zip(self.settings, self.pipes):
-            group = (id(pipe), settings.width, settings.height)
-            runs.setdefault(group, []).append(sampling.calls_of(settings, pipe))
+        for settings, model, calls in zip(self.settings, self.models, self.counts):
+            group = (model, settings.width, settings.height)
+            runs.setdefault(group, []).append(calls)
         return sum(max(*calls, math.ceil(sum(calls) / MOST[DENOISER])) for calls in runs.values())
 
     def seconds(self) -> float:
         """An estimate for all pictures one by one: a run of two steps of each model is timed."""
+        return sum(self._seconds(model) for model in dict.fromkeys(self.models))
+
+    def _seconds(self, model: Model) -> float:
+        pipe = self.pipeline(model)
+        can = Capabilities.of(pipe)
         took: dict[tuple[Any, ...], float] = {}
         total = 0.0
-        for settings, pipe in zip(self.settings, self.pipes):
-            group = (id(pipe), settings.width, settings.height, settings.guidance > 1)
+        for settings, each, calls in zip(self.settings, self.models, self.counts):
+            if each != model:
+                continue
+            group = (settings.width, settings.height, can.guided(settings.guidance))
             if group not in took:
                 short = settings.but(steps=max(2, int(2 / (settings.strength or 1))))
                 with model_lock.lock(pipe):
                     sample = sampling.run(short, pipe, start=self.start)
                 took[group] = sample.facts["seconds"] / sample.facts["denoiser_calls"]
-            total += took[group] * sampling.calls_of(settings, pipe)
+            total += took[group] * calls
         return total
 
     def __len__(self) -> int:
@@ -115,14 +140,15 @@ class Plan:
 
     def run(
         self,
-        store: bool | Store = True,
+        store: Kept = True,
         batch: int | None = None,
         engine: str | ray_engine.Ray | None = None,
     ) -> Sheet:
         """Makes the pictures that the store does not have, and sets all into a sheet.
 
         Arguments:
-            store: where pictures are looked for and kept; False uses none.
+            store: where pictures are looked for and kept: True for the usual place, a folder, a
+                `Store`; False uses none.
             batch: pictures at once; None takes what fits into the memory.
             engine: "ray" or a `cluster.Ray` makes them on Ray's workers; None makes them here.
 
@@ -135,9 +161,7 @@ class Plan:
         with ray_engine.opened(engine) as remote:
             making = Making(self, store, remote)
             with (
-                sampling.progress(
-                    [self.settings[i] for i in making.todo], [self.pipes[i] for i in making.todo]
-                ) as bar,
+                sampling.progress([self.counts[i] for i in making.todo]) as bar,
                 Live(len(self), making.sheet) as live,
             ):
                 if remote:
@@ -149,18 +173,21 @@ class Plan:
                         live.update()
         return making.finished()
 
-    def _made_by(
-        self, kept: Store | None, remote: ray_engine.Remote | None
-    ) -> list[dict[str, Any] | None]:
-        """What besides the settings decides what each picture looks like; None: nobody asks."""
-        if not remote and not kept:
-            return [None] * len(self)
-        ask = remote.made_by if remote else sampling.made_by
-        known: dict[tuple[Any, ...], dict[str, Any] | None] = {}
-        for settings, pipe in zip(self.settings, self.pipes):
-            if (id(pipe), settings.scheduler) not in known:
-                known[id(pipe), settings.scheduler] = ask(settings, pipe, self.start)
-        return [known[id(p), s.scheduler] for s, p in zip(self.settings, self.pipes)]
+    def made_by(self) -> list[dict[str, Any] | None]:
+        """What besides the settings decides what each picture looks like; None: not known.
+
+        A named model that had to leave the memory comes back as it was when it was checked.
+        """
+        found: dict[tuple[Model, str | None], dict[str, Any] | None] = {}
+        for settings, model in zip(self.settings, self.models):
+            key = model, settings.scheduler
+            if key in found:
+                continue
+            if isinstance(model, str) and not cache.is_loaded(model):
+                found[key] = self.known[key]
+            else:
+                found[key] = sampling.made_by(settings, self.pipeline(model), self.start)
+        return [found[model, s.scheduler] for s, model in zip(self.settings, self.models)]
 
     def _sheet(
         self, made: dict[int, Sample], errors: dict[int, Exception], alone: dict[int, str]
@@ -181,3 +208,26 @@ def _placeholder(settings: Settings, error: Exception | None) -> Sample:
     """A grey picture: one that failed, or is not made yet."""
     grey = Image.new("RGB", (settings.width or 512, settings.height or 512), "#d0d4d8")
     return Sample(grey, settings, {"error": str(error)} if error else {})
+
+
+def _pipeline(model: Model, start: init_image.Start | None) -> DiffusionPipeline:
+    return sampling.pipeline_for(cache.get(model) if isinstance(model, str) else model, start)
+
+
+def _resolved(
+    model: Model,
+    drafts: Mapping[int, Settings],
+    start: init_image.Start | None,
+    seed: int,
+    counts: dict[int, int],
+    known: dict[tuple[Model, str | None], dict[str, Any] | None],
+) -> dict[int, Settings]:
+    """One model's settings; when this has returned, nothing here holds the model in memory."""
+    pipe, resolved = _pipeline(model, start), {}
+    for i, draft in drafts.items():
+        draft = draft if draft.seed is not None else draft.but(seed=seed)
+        settings = resolved[i] = sampling.resolve(draft, pipe, start)
+        counts[i] = sampling.calls_of(settings, pipe)
+        if isinstance(model, str) and (model, settings.scheduler) not in known:
+            known[model, settings.scheduler] = sampling.made_by(settings, pipe, start)
+    return resolved

@@ -21,20 +21,17 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
 from sdnb.generation import init_image, sampling
 from sdnb.log import notice
-from sdnb.models import device, provenance
+from sdnb.models import device
 from sdnb.records.sample import Sample
 from sdnb.records.store import Store
 from sdnb.settings import Settings
 from sdnb.sweeps.ray_worker import Recipe, Worker
-
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
 
 CORES = 4  # of a worker without a GPU: more threads do little for one picture's matrices
 ROWS = 16  # that a worker is given at a time; they are made together
@@ -76,7 +73,8 @@ class Job:
 
     number: int
     settings: Settings
-    pipe: DiffusionPipeline
+    calls: int  # of the denoiser
+    recipe: Recipe  # the same object for all pictures of a model
     made_by: dict[str, Any]  # as `Remote.made_by` gives it
 
 
@@ -135,22 +133,21 @@ class Remote:
                     ray.shutdown()
                     self._mine = False
 
-    def made_by(
-        self, settings: Settings, pipe: DiffusionPipeline, start: init_image.Start | None
-    ) -> dict[str, Any]:
+    def made_by(self, here: dict[str, Any] | None) -> dict[str, Any]:
         """What the workers will make a picture by, besides its settings.
+
+        Arguments:
+            here: the same on this machine, from `sampling.made_by`.
 
         Raises:
             ValueError: the pipeline is not as `load` made it, so no worker can have the same.
         """
-        here = sampling.made_by(settings, pipe, start)
         if here is None:
             raise ValueError(
-                f"This {type(pipe).__name__} is not as sdnb.load made it, and workers on Ray load "
-                "their own: save it with save_pretrained and load that folder, or leave engine= "
-                "out."
+                "This pipeline is not as sdnb.load made it, and workers on Ray load their own: "
+                "save it with save_pretrained and load that folder, or leave engine= out."
             )
-        return {**here, "device": self._device(pipe)}
+        return {**here, "device": self._device(here["device"])}
 
     def make(
         self,
@@ -186,7 +183,7 @@ class Remote:
         batch: int | None,
         on_calls: Callable[[int], object],
     ) -> Generator[tuple[int, Sample | Exception], None, None]:
-        recipes = {id(job.pipe): Recipe.of(job.pipe, self._device(job.pipe)) for job in jobs}
+        recipes = {id(job.recipe): job.recipe for job in jobs}
         order = list(recipes)
         left = {job.number: job for job in jobs}
         with _marked(store) as shared:
@@ -199,13 +196,13 @@ class Remote:
                 # that it has, a worker hands the shortest back first); and one model after
                 # another, so that each is loaded once
                 rows = sorted(
-                    (order.index(id(job.pipe)), -sampling.calls_of(job.settings, job.pipe), number)
+                    (order.index(id(job.recipe)), -job.calls, number)
                     for number, job in left.items()
                 )
                 table = [_row(left[number], recipe) for recipe, _, number in rows]
                 for number, result in self._stream(table, most, given) if table else ():
                     job = left.pop(number)
-                    on_calls(sampling.calls_of(job.settings, job.pipe))
+                    on_calls(job.calls)
                     if store and isinstance(result, Sample) and not result.facts.get("broken"):
                         key = Store.key(job.settings, job.made_by)
                         if key not in store:
@@ -237,12 +234,12 @@ class Remote:
                 raise RuntimeError(f"Ray could not be started or reached: {reason}") from error
         return ray
 
-    def _device(self, pipe: DiffusionPipeline) -> str:
+    def _device(self, here: str) -> str:
         """Where the workers run it: where it is here; but where there is no GPU, on the cluster's.
 
         A machine without a GPU that drives a cluster can only load models on its CPU.
         """
-        own = provenance.origin_of(pipe).device.partition(":")[0]
+        own = here.partition(":")[0]
         if own == "cpu" and device.best() == "cpu":
             return "cuda" if self._connect().cluster_resources().get("GPU") else own
         return own
@@ -328,7 +325,7 @@ def _row(job: Job, recipe: int) -> dict[str, Any]:
     return {
         "number": job.number,
         "recipe": recipe,
-        "calls": sampling.calls_of(job.settings, job.pipe),
+        "calls": job.calls,
         "settings": json.dumps(job.settings.to_dict()),
         "made_by": json.dumps(job.made_by),
     }

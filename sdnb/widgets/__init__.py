@@ -8,13 +8,16 @@ from sdnb import api, image_input
 from sdnb.generation import init_image
 from sdnb.log import notice
 from sdnb.models import cache
+from sdnb.options import Options, spelled_out
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
 from sdnb.settings import Settings
+from sdnb.sweeps.execution import Kept
 from sdnb.widgets import frontend
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from typing_extensions import Unpack
 
     from sdnb.widgets.controller import Desk
 
@@ -22,21 +25,15 @@ PROMPT = "an astronaut riding a horse"
 _open: dict[str, list[tuple[str, Panel]]] = {}  # cell -> which run of it, and its panels
 
 
+@spelled_out(Options)
 def panel(
     prompt: str | Settings = PROMPT,
     *,
     pipe: DiffusionPipeline | None = None,
-    negative_prompt: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    scheduler: str | None = None,
-    seed: int | None = None,
-    width: int | None = None,
-    height: int | None = None,
     image: image_input.Source | None = None,
-    strength: float | None = None,
-    long_prompt: str | None = None,
-    prompt_syntax: str | None = None,
+    mask: image_input.Source | None = None,
+    store: Kept = True,
+    **options: Unpack[Options],
 ) -> Panel:
     """Makes and compares pictures by hand: sliders, a live preview, a history.
 
@@ -46,11 +43,13 @@ def panel(
 
     Arguments:
         prompt: what stands there to begin with; or whole `Settings`.
-        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
         negative_prompt, steps, guidance, scheduler, width, height, strength, long_prompt,
             prompt_syntax: likewise what the controls start with, as for `generate`.
         seed: likewise, and kept until it is changed; drawn for each picture where not given.
-        image: a picture to start from.
+        pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
+            Another that is loaded in the panel is the panel's alone.
+        image, mask: a picture to start from, and what of it is painted anew, as for `generate`.
+        store: where finished pictures are looked for and kept, as for `generate`.
 
     Returns:
         A panel, which shows itself; `sample` is the picture that stands in it.
@@ -58,23 +57,15 @@ def panel(
     Raises:
         ModuleNotFoundError: ipywidgets is not installed.
         ValueError: a value is out of its range.
+        TypeError: there is no such setting; where diffusers has it, the error names ours.
 
     Example:
         >>> import sdnb
         >>> panel("a fox", steps=2, seed=510, pipe=sdnb.load("emoji")).sample.image.size
         (128, 128)
     """
-    given = {
-        "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance,
-        "scheduler": scheduler, "seed": seed, "width": width, "height": height,
-        "strength": strength, "long_prompt": long_prompt, "prompt_syntax": prompt_syntax,
-    }  # fmt: skip
-    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    settings = (
-        prompt.but(**changes) if isinstance(prompt, Settings) else Settings(prompt, **changes)
-    )
-    start = init_image.start(image, None)
-    return Panel(cache.current(pipe), settings, start)
+    settings, start = Settings.of(prompt, **options), init_image.start(image, mask)
+    return Panel(cache.current(pipe), settings, start, store)
 
 
 class Panel:
@@ -86,11 +77,15 @@ class Panel:
     """
 
     def __init__(
-        self, pipe: DiffusionPipeline, settings: Settings, start: init_image.Start | None
+        self,
+        pipe: DiffusionPipeline,
+        settings: Settings,
+        start: init_image.Start | None,
+        store: Kept = True,
     ) -> None:
-        self._pipe, self._settings, self._start = pipe, settings, start
+        self._pipe, self._settings, self._start, self._store = pipe, settings, start, store
         self._made: Sample | Sheet | None = None
-        self._desk = _desk(pipe, settings, start) if frontend.shows_widgets() else None
+        self._desk = _desk(pipe, settings, start, store) if frontend.shows_widgets() else None
         if self._desk is not None:
             _replace(self)
 
@@ -99,8 +94,10 @@ class Panel:
         if self._desk is not None:
             return self._desk.stage.shown
         if self._made is None:
-            image = self._start and self._start.image
-            self._made = api.generate(self._settings, pipe=self._pipe, image=image)
+            image, mask = (self._start.image, self._start.mask) if self._start else (None, None)
+            self._made = api.generate(
+                self._settings, pipe=self._pipe, image=image, mask=mask, store=self._store
+            )
         return self._made
 
     def close(self) -> None:
@@ -140,7 +137,9 @@ class Panel:
         desk.finished = lambda made: plain.update(HTML(desk.plain(made)))
 
 
-def _desk(pipe: DiffusionPipeline, settings: Settings, start: init_image.Start | None) -> Desk:
+def _desk(
+    pipe: DiffusionPipeline, settings: Settings, start: init_image.Start | None, store: Kept
+) -> Desk:
     try:
         from sdnb.widgets.controller import Desk
     except ModuleNotFoundError as error:
@@ -149,7 +148,7 @@ def _desk(pipe: DiffusionPipeline, settings: Settings, start: init_image.Start |
         raise ModuleNotFoundError(
             "The panel needs ipywidgets: pip install sdnb[notebook]", name="ipywidgets"
         ) from error
-    return Desk(pipe, settings, start, keep_seed=settings.seed is not None)
+    return Desk(pipe, settings, start, keep_seed=settings.seed is not None, store=store)
 
 
 def _replace(new: Panel) -> None:

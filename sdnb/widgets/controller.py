@@ -27,7 +27,7 @@ from sdnb.records.sheet import Sheet
 from sdnb.settings import Settings, label
 from sdnb.sweeps import axes
 from sdnb.sweeps.axes import Cell
-from sdnb.sweeps.execution import Making, opened
+from sdnb.sweeps.execution import Kept, Making, opened
 from sdnb.sweeps.plan import Plan
 from sdnb.widgets import frontend, html, parsing, style
 from sdnb.widgets.controls import Form, uploads
@@ -70,6 +70,7 @@ class Desk:
         settings: what the controls start with.
         start: a picture to start from.
         keep_seed: whether the seed was given, and so is kept.
+        store: where pictures are looked for and kept, as for `sdnb.generate`.
 
     Attributes:
         box: the widget to be shown.
@@ -83,8 +84,9 @@ class Desk:
         settings: Settings,
         start: Start | None = None,
         keep_seed: bool = False,
+        store: Kept = True,
     ) -> None:
-        self.pipe = pipe
+        self.pipe, self._kept = pipe, store
         self.name = f"{next(_desks)}-{id(self):x}"
         self.finished: Callable[[Any], object] = lambda _: None
         # for what is short; never held while a model is loaded or runs
@@ -97,6 +99,15 @@ class Desk:
         self.form.restore(settings, start)
         self.form.lock.value = keep_seed
 
+        self._add_controls()
+        self.box = self._laid_out()
+        self._watch_controls()
+        if there := opened(store):
+            self.history.extend(there.newest(OLD))
+        self._from_store()
+
+    def _add_controls(self) -> None:
+        """The controls beside the settings: how many, or what is compared; the buttons."""
         self.count = widgets.IntSlider(1, 1, MOST, description="Pictures", continuous_update=False)
         self.live = widgets.Checkbox(description="Live: generate at each change", indent=False)
         self.make = widgets.Button(description="Generate", button_style="primary")
@@ -122,8 +133,8 @@ class Desk:
             tooltip="Choose or drop a picture of sdnb or another program to get its settings",
         )  # fmt: skip
         self.restore.add_class("sdnb-restore")
-        self.box = self._laid_out()
 
+    def _watch_controls(self) -> None:
         self.make.on_click(lambda _: self._pressed(self._generate))
         self.set_out.on_click(lambda _: self._pressed(self._compare))
         self.axis.observe(lambda change: self._new_axis(change["new"]), "value")
@@ -132,9 +143,6 @@ class Desk:
         for control in _all(self.box):
             if control.has_trait("value") and not isinstance(control, _TELLING):
                 control.observe(lambda _: self._note_change(), "value")
-        if store := opened(True):
-            self.history.extend(store.newest(OLD))
-        self._from_store()
 
     # ---------------------------------------------------------------- what a person asks for
 
@@ -225,7 +233,7 @@ class Desk:
     @_answer
     def _from_store(self) -> None:
         """Shows what the store has of the present settings; what runs goes on, without previews."""
-        store = opened(True)
+        store = opened(self._kept)
         if store is None:
             return
         start = self.form.start
@@ -276,7 +284,7 @@ class Desk:
         drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
         code = ""
         if count > 1:
-            code = html.comparison(settings, "seed", seeds, _model(pipe), start is not None)
+            code = html.comparison(settings, "seed", seeds, _model(pipe), start)
         return _Draft(pipe, start, lambda: _tabled(Plan.of(drafts, pipe, start)), code)
 
     def _compare(self, check: Check) -> None:
@@ -287,10 +295,11 @@ class Desk:
         if axis == "strength" and start is None:
             raise ValueError("strength is for image to image: choose a picture to start from.")
         given = settings.to_dict() | {axis: among}
-        code = html.comparison(settings, axis, among, _model(pipe), start is not None)
+        code = html.comparison(settings, axis, among, _model(pipe), start)
 
         def plan() -> Plan:
-            return api.plan(**given, pipe=pipe, image=start and start.image)
+            image, mask = (start.image, start.mask) if start else (None, None)
+            return api.plan(**given, pipe=pipe, image=image, mask=mask)
 
         self._make(_Draft(pipe, start, plan, code), check)
 
@@ -300,9 +309,9 @@ class Desk:
             self.stage.begin()
             self.stage.say("")
         try:
-            with _heard(self.stage.say), self._turn(draft.pipe, check):
+            with _heard(self.stage.say), self._model_lock(draft.pipe, check):
                 self.stage.waiting("Preparing …")
-                making = Making(draft.plan())
+                making = Making(draft.plan(), self._kept)
                 for made in making.made.values():
                     self.history.add(made, draft.start)
                 watch = Watch(making, check, self.stage.busy, self._preview)
@@ -341,7 +350,7 @@ class Desk:
         self.stage.waiting(f"Loading {asked} …")
         try:
             with _heard(self.stage.say):
-                pipe = cache.load(asked.strip())
+                pipe = cache.get(cache.locate(asked.strip()))
             check()
             with self._lock:
                 self.form.fit(pipe)
@@ -367,7 +376,7 @@ class Desk:
                 self.stage.say("Stopped.")
 
     @contextmanager
-    def _turn(self, pipe: DiffusionPipeline, check: Check) -> Iterator[None]:
+    def _model_lock(self, pipe: DiffusionPipeline, check: Check) -> Iterator[None]:
         """Waits until no other panel or cell runs the model."""
         lock = model_lock.lock(pipe)
         if not lock.acquire(blocking=False):

@@ -16,7 +16,7 @@ from sdnb import emoji, image_input, schedulers
 from sdnb.generation import init_image, prompt_encoding
 from sdnb.generation.init_image import Start
 from sdnb.models import capabilities, provenance
-from sdnb.models.capabilities import Abilities
+from sdnb.models.capabilities import Capabilities
 from sdnb.settings import Settings
 from sdnb.widgets import html, parsing
 
@@ -127,11 +127,11 @@ class Form:
 
     def fit(self, pipe: DiffusionPipeline) -> None:
         """Shows the controls that a pipeline has a use for; what is set stays where it fits."""
-        can, reader = Abilities.of(pipe), _reader(pipe)  # these may fail: nothing is changed yet
+        can, reader = Capabilities.of(pipe), _reader(pipe)  # these may fail: nothing is changed yet
         with self._lock:
             self._fit(pipe, can, reader)
 
-    def _fit(self, pipe: DiffusionPipeline, can: Abilities, reader: DiffusionPipeline) -> None:
+    def _fit(self, pipe: DiffusionPipeline, can: Capabilities, reader: DiffusionPipeline) -> None:
         self.can, self.reader = can, reader
         self._own = own = schedulers.name_of(pipe.scheduler)
         self._embedded = provenance.origin_of(pipe).model == emoji.NAME
@@ -160,12 +160,12 @@ class Form:
         Raises:
             ValueError: a value does not fit; the sentence says which.
         """
-        can, usual = self.can, Settings("usual")
+        can = self.can
         return Settings(
             prompt=self.prompt.value if can.prompt else "",
             negative_prompt=self.negative.value if can.negative_prompt else "",
             steps=self.steps.value,
-            guidance=self.guidance.value if can.guidance else usual.guidance,
+            guidance=self.guidance.value if can.guidance else None,
             scheduler=self.scheduler.value,
             seed=parsing.seed(self.seed.value),
             width=(self.width.value or None) if can.sizes else None,
@@ -187,10 +187,13 @@ class Form:
             self.negative.value = settings.negative_prompt
             if settings.negative_prompt and not self.can.negative_prompt:
                 lacks.append("it takes no negative prompt")
-            self.steps.max = max(STEPS, settings.steps)
-            self.steps.value = settings.steps
-            self.guidance.max = max(GUIDANCE, settings.guidance)
-            self.guidance.value = settings.guidance
+            steps, guidance = settings.steps or self.can.steps, settings.guidance
+            self.steps.max = max(STEPS, steps)
+            self.steps.value = steps
+            guidance = self.can.guidance_scale if guidance is None else guidance
+            if guidance is not None:
+                self.guidance.max = max(GUIDANCE, guidance)
+                self.guidance.value = guidance
             if (settings.scheduler or self._own) in self.can.schedulers:
                 self.scheduler.value = settings.scheduler or self._own
             else:

@@ -63,9 +63,10 @@ class History:
     def _thumb(self, made: Sample, start: Start | None) -> Any:
         name = f"sdnb-thumb-{next(_numbers)}"
         settings = made.settings
+        guidance = None if settings.guidance is None else figure(settings.guidance)
         button = widgets.Button(
             description=" · ".join(
-                filter(None, [str(settings.steps), figure(settings.guidance), settings.scheduler])
+                filter(None, [str(settings.steps), guidance, settings.scheduler])
             ),
             tooltip=f"Back to: {settings.prompt}; {sample.numbers(settings)}",
         )

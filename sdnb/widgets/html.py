@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from sdnb.display import slider
+from sdnb.generation.init_image import Start
 from sdnb.records import sample
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
@@ -127,12 +128,12 @@ def code_of(shown: Sample) -> str:
 
 
 def comparison(
-    settings: Settings, axis: str, among: Sequence[Any], model: str, started: bool = False
+    settings: Settings, axis: str, among: Sequence[Any], model: str, start: Start | None = None
 ) -> str:
-    """A cell that makes a comparison again; one that `started` from a picture asks for its file.
+    """A cell that makes a comparison again; one that starts from a picture asks for its file.
 
     Example:
-        >>> print(comparison(Settings("a fox", seed=1), "steps", [12, 24], "emoji"))
+        >>> print(comparison(Settings("a fox", guidance=7.5, seed=1), "steps", [12, 24], "emoji"))
         import sdnb
         <BLANKLINE>
         pipe = sdnb.load('emoji')
@@ -143,11 +144,12 @@ def comparison(
     for name, value in settings.to_dict().items():
         if name == axis:
             given[name] = parsing.written(among)
-        elif value != usual[name] or name in ("prompt", "steps", "guidance"):
+        elif value != usual[name]:
             given[name] = parsing.written([value])[1:-1]
     words = [given.pop("prompt"), *(f"{name}={value}" for name, value in given.items())]
-    if started:
+    if start is not None:
         words.append("image='start.png'")
+        words += ["mask='mask.png'"] * (start.mask is not None)
     return (
         f"import sdnb\n\npipe = sdnb.load({model!r})\nsdnb.compare({', '.join(words)}, pipe=pipe)"
     )

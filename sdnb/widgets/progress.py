@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from sdnb.display.grid import image_grid
-from sdnb.generation import sampling, x0_preview
+from sdnb.generation import x0_preview
 from sdnb.log import notice
 from sdnb.settings import Settings
 from sdnb.sweeps.execution import Making
@@ -44,7 +44,7 @@ class Watch:
     ) -> None:
         plan = making.plan
         self.done = 0
-        self.total = sum(sampling.calls_of(plan.settings[i], plan.pipes[i]) for i in making.todo)
+        self.total = sum(plan.counts[i] for i in making.todo)
         self._making, self._check, self._tell, self._show = making, check, tell, show
         self._index = {id(settings): i for i, settings in enumerate(plan.settings)}
         self._latents: dict[int, torch.Tensor | Exception] = {}
@@ -89,10 +89,10 @@ class Watch:
         if i in self._making.made:
             self._latents.pop(i, None)
             image = self._making.made[i].image
-        elif i in self._latents:
+        elif i in self._latents and (pipe := self._making.pipe) is not None:
             size = (settings.width or SIDE, settings.height or SIDE)
-            latents = _reduced(self._latents[i], plan.pipes[i], size)
-            image = x0_preview.decoded(plan.pipes[i], latents, size)[0].convert("RGB")
+            image = x0_preview.decoded(pipe, _reduced(self._latents[i], size), size)[0]
+            image = image.convert("RGB")
         else:
             return Image.new("RGB", (SIDE // plan.cols,) * 2, "#9aa4ae")
         side = SIDE // max(plan.cols, len(plan) // plan.cols)
@@ -101,7 +101,7 @@ class Watch:
         return image
 
 
-def _reduced(latents: Any, pipe: Any, size: tuple[int, int]) -> Any:
+def _reduced(latents: Any, size: tuple[int, int]) -> Any:
     """Latents of no more pixels than a preview has; packed ones (Flux) as they are."""
     times = max(size) // SIDE
     if times < 2 or getattr(latents, "ndim", 0) != 4:

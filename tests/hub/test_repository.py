@@ -82,11 +82,11 @@ def server(small, tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _cache_as_before():
-    kept, last = dict(cache._loaded), list(cache._last)
+    kept, last = dict(cache._loaded), list(cache._current)
     yield
     cache._loaded.clear()
     cache._loaded.update(kept)
-    cache._last[:] = last
+    cache._current[:] = last
 
 
 def fetch(model=MODEL, revision=None, variant="auto", half=False, use_safetensors=True):

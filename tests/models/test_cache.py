@@ -14,16 +14,16 @@ import torch
 from huggingface_hub.errors import HFValidationError
 
 import sdnb
-from sdnb.models import build, cache, device, provenance
+from sdnb.models import cache, capabilities, device, provenance
 
 
 @pytest.fixture(autouse=True)
 def _cache_as_before():
-    kept, last = dict(cache._loaded), list(cache._last)
+    kept, last = dict(cache._loaded), list(cache._current)
     yield
     cache._loaded.clear()
     cache._loaded.update(kept)
-    cache._last[:] = last
+    cache._current[:] = last
 
 
 def test_load_gives_a_plain_pipeline_and_the_same_one_again(pipe):
@@ -135,7 +135,9 @@ def test_of_diffusers_pipelines_those_that_make_pictures_as_generate_does_are_ta
         if name.endswith("Pipeline") and isinstance(each := getattr(diffusers, name), type)
         and issubclass(each, diffusers.DiffusionPipeline)
     }  # fmt: skip
-    taken = {name.removesuffix("Pipeline") for name in made if build.makes_pictures(made[name])}
+    taken = {
+        name.removesuffix("Pipeline") for name in made if capabilities.makes_pictures(made[name])
+    }
     assert set(TAKEN.split()) <= taken
     assert not set(REFUSED.split()) & taken
     assert all(f"{name}Pipeline" in made for name in REFUSED.split())
@@ -220,7 +222,7 @@ def heavy(tmp_path_factory):
 
 RESIDENT = """
 import gc, psutil, sdnb
-from sdnb.models import cache, device, provenance
+from sdnb.models import cache as loading, device, provenance as pipelines
 one, two, weights = {one!r}, {two!r}, {weights!r}
 def resident():
     gc.collect()
@@ -271,7 +273,8 @@ def test_what_a_variable_holds_is_not_said_to_be_given_back(heavy, monkeypatch, 
     with pytest.raises(MemoryError):
         sdnb.load("emoji", device="cpu", dtype="float32")
     assert heard() == [
-        f"{heavy[0]} is still held by a variable, so it stays: del it, then sdnb.clear()."
+        f"{heavy[0]} stays in memory, as something still uses it: a variable, a panel, or pictures "
+        "that are being made. If it is a variable of yours: del it, then sdnb.clear()."
     ]
     assert sdnb.load(heavy[0], device="cpu", dtype="bfloat16") is mine
     assert cache.current() is mine
@@ -318,7 +321,7 @@ def test_for_a_gpu_nothing_leaves_the_main_memory(gpu, heavy, heard):
     free["cuda"] = 160 * 10**6
     sdnb.load(heavy[1], device="cuda", dtype="float16")
     assert cache.loaded()[0] == provenance.origin_of(kept)
-    assert not any("Making room" in s or "still held" in s for s in heard())
+    assert not any("Making room" in s or "stays in memory" in s for s in heard())
 
 
 def test_a_gpu_that_is_full_after_all_is_a_sentence_with_torchs_error_behind_it(gpu, monkeypatch):
@@ -349,18 +352,18 @@ def test_nobody_finds_the_cache_half_way(monkeypatch):
         began.set()
         found.extend([cache.current(), len(cache.loaded())])
 
-    with cache._turn:  # as `load` has it
-        last, kept = list(cache._last), dict(cache._loaded)
-        cache._last.clear()
+    with cache._cache_lock:  # as `load` has it
+        last, kept = list(cache._current), dict(cache._loaded)
+        cache._current.clear()
         cache._loaded.clear()
         thread = threading.Thread(target=ask)
         thread.start()
         began.wait()
         time.sleep(0.1)
-        cache._last[:] = last
+        cache._current[:] = last
         cache._loaded.update(kept)
     thread.join()
-    assert found == [last[0], len(kept)]
+    assert found == [kept[last[0]], len(kept)]
 
 
 def test_a_gpu_that_is_not_there_is_told_so(monkeypatch):

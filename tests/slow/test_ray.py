@@ -22,7 +22,6 @@ from PIL import Image
 import sdnb
 from sdnb import Settings, Store
 from sdnb.generation import sampling
-from sdnb.models import provenance
 from sdnb.sweeps import ray_engine, ray_worker
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +116,7 @@ def swept(ray, pipe, tmp_path_factory):
 
 def emoji(plan, sheet):
     """The part of the sheet whose model is there."""
-    return [s for s, pipe in zip(sheet, plan.pipes) if provenance.origin_of(pipe).model == "emoji"]
+    return [s for s, model in zip(sheet, plan.models) if model == str(sdnb.emoji.FOLDER)]
 
 
 def test_the_pictures_are_those_of_a_run_without_ray(swept):
@@ -164,7 +163,7 @@ def test_the_workers_keep_their_pictures_in_the_store_of_the_local_run(swept, pi
     assert not list(kept.folder.glob(".sdnb-*")), "no mark or half-written file is left"
     calls = []
     hook = pipe.unet.register_forward_hook(lambda *_: calls.append(1))
-    one = sdnb.plan(PROMPT, pipe=plan.pipes[0], steps=[2, 3], seed=range(6), scheduler="Euler a")
+    one = sdnb.plan(PROMPT, model="emoji", steps=[2, 3], seed=range(6), scheduler="Euler a")
     again = one.run(store=kept)
     hook.remove()
     assert calls == []
@@ -175,8 +174,9 @@ def test_of_rows_with_different_steps_the_shortest_come_first(ray, pipe, monkeyp
     monkeypatch.setattr(ray_engine, "Worker", drawing())
     plan = sdnb.plan(PROMPT, steps=[40, 4, 3, 2], seed=1, pipe=pipe)
     with ray_engine.opened(ray_engine.Ray(1, 1)) as remote:
+        recipe = ray_worker.Recipe.of(pipe, "cpu")
         jobs = [
-            ray_engine.Job(i, settings, pipe, remote.made_by(settings, pipe, None))
+            ray_engine.Job(i, settings, recipe, remote.made_by(sampling.made_by(settings, pipe)))
             for i, settings in enumerate(plan.settings)
         ]
         order = [number for number, _ in remote.make(jobs, None, None, None)]
@@ -457,9 +457,10 @@ def rows(ray, pipe):
     """Three pictures as a worker is given them."""
     plan = sdnb.plan(PROMPT, steps=1, seed=[1, 2, 3], pipe=pipe)
     with ray_engine.opened(TWO) as remote:
-        made_by = remote.made_by(plan.settings[0], pipe, None)
+        made_by = remote.made_by(sampling.made_by(plan.settings[0], pipe))
+    recipe = ray_worker.Recipe.of(pipe, "cpu")
     return [
-        ray_engine._row(ray_engine.Job(i, settings, pipe, made_by), 0)
+        ray_engine._row(ray_engine.Job(i, settings, recipe, made_by), 0)
         for i, settings in enumerate(plan.settings)
     ]
 

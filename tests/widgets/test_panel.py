@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 import sdnb
 from sdnb.generation import model_lock, x0_preview
 from sdnb.models import denoiser
-from sdnb.models.capabilities import Abilities, models
+from sdnb.models.capabilities import Capabilities, models
 from sdnb.records.store import Store
 from sdnb.widgets import Panel, frontend, parsing
 from sdnb.widgets.job_thread import Stopped, Worker
@@ -639,7 +639,7 @@ def test_a_png_of_automatic1111_gives_its_settings_and_its_model_is_named_but_no
     Image.new("RGB", (512, 512)).save(file, "PNG", pnginfo=info)
     panel = desk()
     monkeypatch.setattr(
-        "sdnb.models.cache.load", lambda *_, **__: pytest.fail("nobody asked for it")
+        "sdnb.models.cache.get", lambda *_, **__: pytest.fail("nobody asked for it")
     )
     upload(panel.restore, "cat.png", file.getvalue())
     assert panel.form.settings() == sdnb.Settings(
@@ -716,7 +716,7 @@ def test_what_a_pipeline_cannot_do_is_not_offered(tmp_path):
     for family in ("SD 2", "SD3", "Flux"):
         (tmp_path / family).mkdir()
         pipe = sdnb.load(toys.saved(family, tmp_path / family), device="cpu", dtype="float32")
-        can[family] = Abilities.of(pipe)
+        can[family] = Capabilities.of(pipe)
     assert can["SD 2"].negative_prompt
     assert can["SD 2"].pieces
     assert {"DDIM", "DPM++ 2M Karras"} <= set(can["SD 2"].schedulers)
@@ -743,7 +743,7 @@ def test_a_model_that_was_taught_its_guidance_has_no_negative_prompt(tmp_path, d
 
 
 def test_each_scheduler_and_size_that_is_offered_makes_a_picture(pipe):
-    can = Abilities.of(pipe)
+    can = Capabilities.of(pipe)
     for name in can.schedulers:
         assert sdnb.generate("a fox", steps=2, scheduler=name, seed=1, pipe=pipe)
     for size in (can.sizes[0], can.sizes[-1]):
@@ -776,7 +776,7 @@ def test_a_model_that_is_not_there_is_said_in_words_and_the_old_one_stays(desk, 
 
 @pytest.fixture
 def other(tmp_path, monkeypatch):
-    """Another model, which `loading.load` gives whatever is asked; `asked` holds the names."""
+    """Another model, which `cache.get` gives whatever is asked; `asked` holds the names."""
 
     class Other:
         pipe = sdnb.load(toys.saved("SD 2", tmp_path), device="cpu", dtype="float32")
@@ -787,7 +787,7 @@ def other(tmp_path, monkeypatch):
         Other.at()
         return Other.pipe
 
-    monkeypatch.setattr("sdnb.models.cache.load", load)
+    monkeypatch.setattr("sdnb.models.cache.get", load)
     return Other
 
 
@@ -837,7 +837,7 @@ def test_a_model_that_does_not_fit_the_panel_changes_nothing(desk, other, pipe, 
     panel = desk()
     can = panel.form.can
     with monkeypatch.context() as patch:
-        patch.setattr(Abilities, "of", lambda pipe: 1 / 0)
+        patch.setattr(Capabilities, "of", lambda pipe: 1 / 0)
         panel.load("a/model")
         done(panel)
     assert said(panel) == "This failed: ZeroDivisionError: division by zero"
