@@ -121,8 +121,8 @@ def compare(
 
     Arguments:
         prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength,
-            long_prompt, prompt_syntax, keep: as for `generate`; each also as a list, range, tuple or
-            array of values. Instead of one prompt whole `Settings`, which the others change.
+            long_prompt, prompt_syntax, keep: as for `generate`; each also as a list, range, tuple
+            or array of values. Instead of one prompt whole `Settings`, which the others change.
         calls: instead of `steps`: each scheduler makes about so many denoiser calls, so that they
             are compared at equal cost.
         model: instead of `pipe`: what `load` takes; a list compares models.

@@ -21,7 +21,7 @@ from sdnb import Settings
         ({"width": 500}, "width 500 is not a multiple of 8: use 496 or 504."),
         ({"height": 4}, "height 4 is too small: use 8 or more."),
         ({"height": -8}, "height -8 is too small: use 8 or more."),
-        ({"seed": -1}, "seed is -1: give a number from 0 to 9223372036854775807."),
+        ({"seed": -1}, "seed is -1: give a number from 0 to 18446744073709551615."),
         ({"seed": 2**64}, "seed is 18446744073709551616: give a number from 0 to"),
         ({"scheduler": ""}, "scheduler is empty"),
         ({"prompt": "caf\udce9"}, "prompt holds what is no character"),

@@ -23,7 +23,7 @@ def to_a1111(settings: Settings, facts: Mapping[str, Any]) -> str:
     has no other way to say that it is not the negative prompt.
 
     Example:
-        >>> print(to_a1111(Settings("a fox", "blur", 24, scheduler="DDIM", seed=510), {}))
+        >>> print(to_a1111(Settings("a fox", "blur", 24, 7.5, "DDIM", seed=510), {}))
         a fox
         Negative prompt: blur
         Steps: 24, Sampler: DDIM, CFG scale: 7.5, Seed: 510, Version: sdnb
@@ -31,9 +31,12 @@ def to_a1111(settings: Settings, facts: Mapping[str, Any]) -> str:
     pairs: dict[str, Any] = {"Steps": settings.steps}
     if settings.scheduler:
         pairs |= schedulers.to_a1111(settings.scheduler)
-    pairs["CFG scale"] = figure(settings.guidance)
-    if str(facts.get("pipeline")).startswith("Flux"):  # its guidance is distilled into the model
-        pairs |= {"CFG scale": 1, "Distilled CFG Scale": figure(settings.guidance)}
+    guidance = None if settings.guidance is None else figure(settings.guidance)
+    pairs["CFG scale"] = guidance
+    if guidance and str(facts.get("pipeline")).startswith(
+        "Flux"
+    ):  # its guidance is distilled into the model
+        pairs |= {"CFG scale": 1, "Distilled CFG Scale": guidance}
     pairs["Seed"] = settings.seed
     if settings.width and settings.height:
         pairs["Size"] = f"{settings.width}x{settings.height}"

@@ -63,9 +63,9 @@ class Making:
             Store.key(settings, by) if self._store and by else None
             for settings, by in zip(plan.settings, self._made_by)
         ]
-        for i, key in enumerate(self._keys):
-            if (sample := _get(self._store, key)) is not None:
-                self.made[i] = sampling.placed(sample, plan.pipes[i], plan.start)
+        for i, (key, by) in enumerate(zip(self._keys, self._made_by)):
+            if by and (sample := _get(self._store, key)) is not None:
+                self.made[i] = sampling.placed(sample, by["model"], plan.start)
         self.todo = _firsts(self._keys, self.made)
         if any(self._keys[i] for i in self.todo):
             tell_of_drive(store)
@@ -157,9 +157,8 @@ class Making:
             model, by = self.plan.models[i], self._made_by[i] or {}
             if model not in recipes:
                 recipes[model] = Recipe.of(self.plan.pipeline(model), by["device"])
-            jobs.append(
-                ray_engine.Job(i, self.plan.settings[i], self.plan.counts[i], recipes[model], by)
-            )
+            settings, calls = self.plan.settings[i], self.plan.counts[i]
+            jobs.append(ray_engine.Job(i, settings, calls, recipes[model], by))
         for i, result in remote.make(jobs, self.plan.start, self._store, batch, on_calls):
             if isinstance(result, Sample):
                 self.made[i] = result
