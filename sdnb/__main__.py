@@ -52,8 +52,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", help="'emoji', a folder, or a hub id")
     p.add_argument(
         "-o", "--output", metavar="FILE.png",
-        help="where the picture or sheet goes, the sheet's pictures beside it as FILE-1.png, …; "
-        "files of these names are replaced. Without it a free name is made from the prompt.",
+        help="where the picture or sheet goes (.png, .jpg or .webp), the sheet's pictures beside "
+        "it as FILE-1.png, …; files of these names are replaced. Without it a free name is made "
+        "from the prompt.",
     )  # fmt: skip
     return p
 

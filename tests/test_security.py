@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 import sdnb
 from sdnb import Sample, Settings, schedulers
@@ -205,7 +205,9 @@ def test_a_png_that_claims_a_picture_to_start_from_opens_no_file_for_it(tmp_path
     start = {"image": "0" * 64, "image_file": "/etc/passwd", "mask": "0" * 64,
              "mask_file": str(tmp_path / "none")}  # fmt: skip
     fox = Settings("a fox", scheduler="DDIM", seed=1, strength=0.5)
-    made = Sample(Image.new("RGB", (8, 8)), fox, {**FACTS, "start": start})
+    info = PngImagePlugin.PngInfo()  # not as sdnb writes it: it names no folders
+    info.add_itxt("sdnb", metadata.to_json([(fox, {**FACTS, "start": start})]))
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=info)
     opened, watching = [], [True]
 
     def look(event, given):
@@ -214,7 +216,7 @@ def test_a_png_that_claims_a_picture_to_start_from_opens_no_file_for_it(tmp_path
 
     sys.addaudithook(look)
     try:
-        back = sdnb.read(made.save(tmp_path / "a.png"))
+        back = sdnb.read(tmp_path / "a.png")
         repr(back), back._repr_mimebundle_(), back.settings
     finally:
         watching[0] = False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
 import shutil
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,9 +145,35 @@ def read_json(path: Path, model: str, downloaded: bool) -> dict[str, Any]:
         OSError: it is damaged; a downloaded one is removed, so that it comes anew.
     """
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(path.read_text(encoding="utf-8-sig")))
     except (ValueError, TypeError) as error:  # no JSON, or no settings
         raise damaged(path, model, downloaded) from error
+
+
+@contextmanager
+def without_marks(folder: Path, files: Iterable[str]) -> Iterator[Path]:
+    """The folder; where settings in it begin with a byte order mark, links to it without them.
+
+    Editors on Windows write the mark, and the libraries' JSON refuses it. The folder itself is left
+    as it is.
+    """
+    names = list(files)
+    marked = {n for n in names if n.endswith(".json") and _begins(folder / n, codecs.BOM_UTF8)}
+    if not marked:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as twin:
+        for name in names:
+            to = Path(twin, name)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            if name in marked:
+                to.write_bytes((folder / name).read_bytes().removeprefix(codecs.BOM_UTF8))
+                continue
+            try:
+                to.symlink_to((folder / name).resolve())
+            except OSError:  # Windows lets not everybody
+                shutil.copyfile(folder / name, to)
+        yield Path(twin)
 
 
 def damaged(path: Path, model: str, downloaded: bool) -> OSError:
@@ -170,14 +198,15 @@ def damaged(path: Path, model: str, downloaded: bool) -> OSError:
 
 def is_pointer(path: Path) -> bool:
     """Whether a file is what git leaves where LFS is not installed: a text that names the file."""
+    return _begins(path, b"version https://git-lfs")
+
+
+def _begins(path: Path, words: bytes) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(len(_POINTER)) == _POINTER
+            return file.read(len(words)) == words
     except OSError:
         return False
-
-
-_POINTER = b"version https://git-lfs"
 
 
 _WEIGHTS = re.compile(

@@ -67,9 +67,13 @@ def load(
     embedded = request.source == str(emoji.FOLDER)
     try:
         dtype = getattr(torch, request.dtype)
-        with quiet(warnings=embedded), weights.read_as(dtype, _classes(found)):
+        with (
+            quiet(warnings=embedded),
+            weights.read_as(dtype, _classes(found)),
+            repository.without_marks(folder, found.files) as readable,
+        ):
             pipe = diffusers.DiffusionPipeline.from_pretrained(
-                folder,
+                readable,
                 variant=found.variant,
                 use_safetensors=request.use_safetensors or None,  # None takes either
                 **{compat.dtype_keyword(diffusers.__version__): dtype},

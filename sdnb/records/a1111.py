@@ -170,8 +170,8 @@ def _pairs(lines: list[str]) -> tuple[int, dict[str, str]]:
         pairs[key] = value
     for line in lines[at + 1 :]:
         name, colon, value = line.partition(":")
-        if colon:
-            pairs.setdefault(name.strip().lower(), value.strip())
+        if colon and _key(name) not in WANTED:
+            pairs.setdefault(_key(name), value.strip())
     return at, pairs
 
 

@@ -52,10 +52,10 @@ def _answer(act: Callable[..., None]) -> Callable[..., None]:
     """A method that answers the page: one at a time, and what goes wrong is said in the panel."""
 
     @functools.wraps(act)
-    def answer(self: Desk, *args: Any) -> None:
+    def answer(self: Desk, *args: Any, **named: Any) -> None:
         with self._lock:
             try:
-                act(self, *args)
+                act(self, *args, **named)
             except Exception as error:
                 self._complain(_words(error))
 

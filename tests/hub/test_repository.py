@@ -597,6 +597,16 @@ def test_a_folder_that_git_cloned_without_lfs_is_told_so(small, tmp_path, name):
     assert (folder / name).read_text() == pointer
 
 
+def test_settings_that_begin_with_a_byte_order_mark_are_read(small, tmp_path):
+    """As Notepad writes them, and json refuses them."""
+    folder = shutil.copytree(small, tmp_path / "mine")
+    for name in ("model_index.json", "unet/config.json"):
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    pipe = sdnb.load(folder, device="cpu", dtype="float32")
+    assert sdnb.generate("a fox", steps=1, pipe=pipe, store=False).facts["model"] == str(folder)
+    assert (folder / "model_index.json").read_bytes().startswith(b"\xef\xbb\xbf")
+
+
 def test_a_file_that_was_damaged_in_the_cache_is_removed_and_comes_anew(server, small):
     file = (fetch() / UNET).resolve()
     file.write_bytes(file.read_bytes()[:5000])

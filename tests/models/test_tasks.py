@@ -70,7 +70,7 @@ def test_the_calls_of_a_plan_from_a_picture_are_those_that_are_made(tmp_path, fa
 def test_the_calls_of_every_scheduler_from_a_picture_are_those_that_are_made(pipe, name):
     """One step of PNDM is two calls."""
     red = Image.new("RGB", (64, 64), "red")
-    for steps, strength in [(1, 1.0), (2, 0.5), (5, 0.2), (7, 0.3), (6, 0.75), (4, 1.0)]:
+    for steps, strength in [(1, 1.0), (2, 0.5), (5, 0.2), (4, 0.75)]:
         plan = sdnb.plan(
             "a fox", image=red, steps=steps, strength=strength, scheduler=name, seed=2, pipe=pipe
         )

@@ -25,7 +25,7 @@ from PIL import Image, PngImagePlugin
 
 from sdnb import Sample, Settings, image_input, read, schedulers
 from sdnb.generation import init_image
-from sdnb.records import diffusers_code, metadata
+from sdnb.records import diffusers_code, fact_schema, metadata
 
 MANY = int(os.environ.get("SDNB_FUZZ", 0))
 EACH = 500 if MANY else 1  # mutations of one example
@@ -113,7 +113,7 @@ NAMES = (
 )
 ANY_FACTS = st.builds(
     operator.or_,
-    st.dictionaries(st.sampled_from(sorted(metadata.KNOWN)) | TEXTS, JSON, max_size=6),
+    st.dictionaries(st.sampled_from(sorted(fact_schema.KNOWN)) | TEXTS, JSON, max_size=6),
     st.fixed_dictionaries(
         {},
         optional={
