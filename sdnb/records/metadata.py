@@ -269,8 +269,8 @@ def from_a1111(text: str) -> Record:
         settings = Settings(
             prompt=prompt.strip(),
             negative_prompt=negative.strip(),
-            steps=_whole(pairs.pop("Steps", "20")),
-            guidance=_real(pairs.pop("CFG scale", "7.5")),
+            steps=_whole(pairs.pop("Steps")) if "Steps" in pairs else None,
+            guidance=_real(pairs.pop("CFG scale")) if "CFG scale" in pairs else None,
             scheduler=schedulers.from_a1111(sampler, schedule) if sampler else None,
             seed=_whole(pairs.pop("Seed")) if "Seed" in pairs else None,
             width=_whole(width) if width else None,

@@ -531,7 +531,7 @@ def test_two_clicks_at_once_do_not_mix(desk):
     both = [
         sdnb.Sample(
             Image.new("RGB", (64, 64), colour),
-            sdnb.Settings(colour, f"no {colour}", steps, seed=steps, scheduler=scheduler),
+            sdnb.Settings(colour, f"no {colour}", steps, 7.5, scheduler, steps),
         )
         for colour, steps, scheduler in (("red", 2, "LMS"), ("blue", 3, "PNDM"))
     ]
@@ -582,7 +582,7 @@ def test_what_a_picture_does_not_say_goes_back_to_the_models_own(desk):
     panel = desk()
     panel.form.scheduler.value = "LMS"
     start = Image.new("RGB", (64, 64), "red")
-    settings = sdnb.Settings("a fox", steps=100, seed=1, strength=0.02)
+    settings = sdnb.Settings("a fox", steps=100, guidance=7.5, seed=1, strength=0.02)
     made = sdnb.Sample(start, settings, {"model": "a/model"})
     panel.choose(made, sdnb.generation.init_image.start(start, None))
     assert panel.form.settings() == settings.but(scheduler="DDIM")
