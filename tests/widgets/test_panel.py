@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 
 import sdnb
 from sdnb.generation import model_lock, x0_preview
-from sdnb.models import denoiser
+from sdnb.models import cache, denoiser
 from sdnb.models.capabilities import Capabilities, models
 from sdnb.records.store import Store
 from sdnb.widgets import Panel, frontend, parsing
@@ -728,7 +728,7 @@ def test_each_scheduler_and_size_that_is_offered_makes_a_picture(pipe):
 
 
 def test_another_model_brings_its_own_controls(desk, tmp_path):
-    panel = desk()
+    panel, current = desk(), cache.current()
     panel.form.negative.value = "a cat"
     panel.form.model.value = str(toys.saved("Flux", tmp_path))
     panel.form.load.click()
@@ -740,6 +740,7 @@ def test_another_model_brings_its_own_controls(desk, tmp_path):
     assert "scheduler" not in [name for _, name in panel.axis.options]
     panel.generate()
     assert done(panel).stage.shown.facts["pipeline"] == "FluxPipeline"
+    assert cache.current() is current  # what a cell's `generate` takes
 
 
 def test_a_model_that_is_not_there_is_said_in_words_and_the_old_one_stays(desk, pipe):
