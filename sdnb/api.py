@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from typing_extensions import Unpack
 
+RESEMBLING = 0.6  # strength of variations
+
 
 @spelled_out(Options)
 def generate(
@@ -251,13 +253,15 @@ def variations(
     if n < 1:
         raise ValueError(f"n is {n}: give 1 or more.")
     pipe = cache.current(pipe)
-    whole = Settings.of(prompt, **options) if isinstance(prompt, Settings) else None
-    strength = options.pop("strength", None) or (whole and whole.strength)
-    if not Capabilities.of(pipe).prompt:
-        prompt, strength = "", 1.0
-    elif prompt is None:
-        prompt = _prompt_of(image)
-    draft = Settings.of(prompt, strength=strength or 0.6, **options)
+    reads = Capabilities.of(pipe).prompt
+    if prompt is None:
+        prompt = _prompt_of(image) if reads else ""
+    strength = options.pop("strength", None)
+    if strength is None and isinstance(prompt, Settings):
+        strength = prompt.strength
+    draft = Settings.of(prompt, strength=RESEMBLING if strength is None else strength, **options)
+    if not reads:
+        draft = draft.but(prompt="", strength=1.0)
     first = secrets.randbelow(2**32) if draft.seed is None else draft.seed
     seeds = [first + i for i in range(n)]
     return compare(draft, seed=seeds, image=image, mask=mask, pipe=pipe, store=store)

@@ -107,6 +107,12 @@ def test_whole_settings_are_taken_which_the_others_change(pipe):
     ]
 
 
+def test_a_strength_of_nothing_is_refused_by_all(pipe):
+    for name in ("generate", "evolution", "variations"):
+        with pytest.raises(ValueError, match="strength is 0: give over 0 and up to 1"):
+            called(name, strength=0, pipe=pipe)
+
+
 def test_a_run_from_a_picture_can_be_looked_at_on_its_way(pipe, tmp_path):
     given = {"image": GREY, "steps": 8, "strength": 0.5, "seed": 1, "pipe": pipe}
     sheet = sdnb.evolution(PROMPT, [2, 4], store=tmp_path, **given)

@@ -28,7 +28,7 @@ def test_several_steps_make_a_sheet_and_its_pictures(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["s.png", "s-1.png", "s-2.png", "s-3.png"]
     assert sdnb.read(tmp_path / "s-3.png").settings == sdnb.Settings(
-        "a fox", steps=3, scheduler="DDIM", seed=510, width=128, height=128
+        "a fox", steps=3, guidance=7.5, scheduler="DDIM", seed=510, width=128, height=128
     )
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.width > 3 * 256

@@ -75,9 +75,9 @@ def from_a1111(text: str) -> tuple[Settings, dict[str, Any]]:
     width, _, height = pairs.pop("size", "").partition("x")
     sampler, schedule = pairs.pop("sampler", ""), pairs.pop("schedule type", "")
     strength = pairs.pop("denoising strength", None) if _went_in(pairs) else None
-    guidance = pairs.pop("cfg scale", "7.5")
+    guidance = pairs.pop("cfg scale", None)
     if (distilled := pairs.pop("distilled cfg scale", None)) is not None:
-        pairs |= {} if guidance in ("1", "1.0") else {"cfg scale": guidance}
+        pairs |= {} if guidance in (None, "1", "1.0") else {"cfg scale": guidance}
         guidance = distilled
     if pairs.get("version") == OURS:
         del pairs["version"]
@@ -86,8 +86,8 @@ def from_a1111(text: str) -> tuple[Settings, dict[str, Any]]:
         settings = Settings(
             prompt=prompt.strip(),
             negative_prompt=negative.strip(),
-            steps=_whole(pairs.pop("steps", "20")),
-            guidance=_real(guidance),
+            steps=_whole(pairs.pop("steps")) if "steps" in pairs else None,
+            guidance=None if guidance is None else _real(guidance),
             scheduler=schedulers.from_a1111(sampler, schedule) if sampler else None,
             seed=None if seed == "-1" else _whole(seed),
             width=_whole(width) if width else None,

@@ -146,7 +146,7 @@ def test_a_key_is_a_hash_that_stays_the_same_for_years():
         '"long_prompt": "error", "negative_prompt": "", "prompt": "a fox", "seed": 510, '
         '"steps": 50}}'
     )
-    fox = Settings("a fox", seed=510, guidance=7)
+    fox = Settings("a fox", steps=50, seed=510, guidance=7)
     key = Store.key(fox, {"model": "emoji", "device": "cuda:1"})
     assert key == hashlib.sha256(text.encode()).hexdigest()
 

@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 
 import sdnb
 from sdnb.generation import model_lock, x0_preview
-from sdnb.models import denoiser
+from sdnb.models import cache, denoiser
 from sdnb.models.capabilities import Capabilities, models
 from sdnb.records.store import Store
 from sdnb.widgets import Panel, frontend, parsing
@@ -534,7 +534,7 @@ def test_two_clicks_at_once_do_not_mix(desk):
     both = [
         sdnb.Sample(
             Image.new("RGB", (64, 64), colour),
-            sdnb.Settings(colour, f"no {colour}", steps, seed=steps, scheduler=scheduler),
+            sdnb.Settings(colour, f"no {colour}", steps, 7.5, scheduler, steps),
         )
         for colour, steps, scheduler in (("red", 2, "LMS"), ("blue", 3, "PNDM"))
     ]
@@ -585,7 +585,7 @@ def test_what_a_picture_does_not_say_goes_back_to_the_models_own(desk):
     panel = desk()
     panel.form.scheduler.value = "LMS"
     start = Image.new("RGB", (64, 64), "red")
-    settings = sdnb.Settings("a fox", steps=100, seed=1, strength=0.02)
+    settings = sdnb.Settings("a fox", steps=100, guidance=7.5, seed=1, strength=0.02)
     made = sdnb.Sample(start, settings, {"model": "a/model"})
     panel.choose(made, sdnb.generation.init_image.start(start, None))
     assert panel.form.settings() == settings.but(scheduler="DDIM")
@@ -752,7 +752,7 @@ def test_each_scheduler_and_size_that_is_offered_makes_a_picture(pipe):
 
 
 def test_another_model_brings_its_own_controls(desk, tmp_path):
-    panel = desk()
+    panel, current = desk(), cache.current()
     panel.form.negative.value = "a cat"
     panel.form.model.value = str(toys.saved("Flux", tmp_path))
     panel.form.load.click()
@@ -764,6 +764,7 @@ def test_another_model_brings_its_own_controls(desk, tmp_path):
     assert "scheduler" not in [name for _, name in panel.axis.options]
     panel.generate()
     assert done(panel).stage.shown.facts["pipeline"] == "FluxPipeline"
+    assert cache.current() is current  # what a cell's `generate` takes
 
 
 def test_a_model_that_is_not_there_is_said_in_words_and_the_old_one_stays(desk, pipe):
