@@ -111,7 +111,7 @@ def test_the_settings_are_the_last_line_that_begins_with_steps(prompt, negative,
 
 
 def test_a_line_of_ours_that_begins_with_negative_prompt_stays_in_the_prompt():
-    fox = Settings("a fox\nNegative prompt: is what the sign says", "blur", seed=1)
+    fox = Settings("a fox\nNegative prompt: is what the sign says", "blur", 24, 7.5, seed=1)
     back, _ = from_a1111(to_a1111(fox, {}))
     assert back.prompt == "a fox Negative prompt: is what the sign says"
     assert back.negative_prompt == "blur"
@@ -119,7 +119,7 @@ def test_a_line_of_ours_that_begins_with_negative_prompt_stays_in_the_prompt():
 
 @pytest.mark.parametrize("seed", [0, 2**63 - 1, 2**63 + 12345, 2**64 - 1])
 def test_every_seed_of_torch_comes_back(seed):
-    assert from_a1111(to_a1111(Settings("a kite", seed=seed), {}))[0].seed == seed
+    assert from_a1111(to_a1111(Settings("a kite", "", 24, 7.5, seed=seed), {}))[0].seed == seed
 
 
 def test_a_seed_that_is_not_known_is_none():

@@ -16,7 +16,10 @@ FACTS = {"model": "emoji", "dtype": "float32", "device": "cpu", "denoiser_calls"
 
 
 def sample(**changes):
-    values = {"prompt": "a fox", "scheduler": "PNDM", "seed": 510, "width": 64, "height": 48}
+    values = {
+        "prompt": "a fox", "steps": 50, "guidance": 7.5, "scheduler": "PNDM", "seed": 510,
+        "width": 64, "height": 48,
+    }  # fmt: skip
     return Sample(Image.new("RGB", (64, 48), "orange"), Settings(**(values | changes)), FACTS)
 
 
