@@ -7,6 +7,7 @@ they lie, and their links to each other are the same here and on GitHub.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import links  # noqa: E402
 import rooms  # noqa: E402
+from docutils import nodes  # noqa: E402
 from sphinx.errors import ConfigError  # noqa: E402
 from stamp import ROOT, address  # noqa: E402
 
@@ -26,13 +28,13 @@ include_patterns = [
     "*.md", "benchmarks/*.md", "docs/*.md", "docs/reference/*.md", "notebooks/*.ipynb",
     "sdnb/*/*.md", "training/*.md",
 ]  # fmt: skip
-exclude_patterns = ["README.md", "**/.*", "build", "tests"]  # its parts are in docs/
+# README.md is in docs/index.md and docs/about.md
+exclude_patterns = ["README.md", ".*", "**/.*", "build", "tests"]
 
 nb_execution_mode = "off"  # what the notebooks store is what the tests compare
 nb_ipywidgets_js = {}  # no page asks another host for anything
 nb_merge_streams = True
 myst_heading_anchors = 3
-myst_enable_extensions = []
 
 smartquotes = False  # what stands in quotes is often Python
 highlight_language = "none"  # of a block that names none
@@ -40,7 +42,9 @@ highlight_language = "none"  # of a block that names none
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-napoleon_use_param = False  # "width, height: pixels" names two
+# "width, height: pixels" names two
+napoleon_use_param = False
+napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 80
 python_display_short_literal_types = True
@@ -60,6 +64,7 @@ html_theme_options = {
     "source_directory": "",
     "footer_icons": [],
 }
+
 
 def command_help():
     """What `python -m sdnb --help` prints, as Markdown."""
@@ -89,9 +94,25 @@ def included(app, path, parent, source):
     source[0] = links.rewritten(source[0], Path(path).as_posix(), app.env.found_docs)
 
 
-def shortened(app, what, name, object_, options, lines):
-    """A docstring as napoleon leaves it, with a dash for its "--"."""
-    lines[:] = [line.replace("** -- ", "** – ") for line in lines]
+def as_rst(app, what, name, object_, options, lines):
+    """A docstring of this house as napoleon and docutils read it.
+
+    Names of arguments that go on in a second line come into one, and the indented lines of a
+    module's docstring are code. A constant has no docstring, only its class has.
+    """
+    text = "" if what == "data" else "\n".join(lines)
+    names = re.compile(r"^( +(?:\w+, )*\w+,)\n +((?:\w+, )*\w+: )", re.MULTILINE)
+    text = names.sub(r"\1 \2", text)
+    if what == "module":
+        text = re.sub(r"\n\n(?= {4}\S)", "\n\n::\n\n", text)
+    lines[:] = text.split("\n")
+
+
+def dashed(app, doctree):
+    """A dash between a parameter and its text, where Sphinx and napoleon write " -- "."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text.startswith(" -- "):
+            text.parent.replace(text, nodes.Text(f" – {text[4:]}"))
 
 
 def in_sdnb(app, env, node, text):
@@ -100,15 +121,15 @@ def in_sdnb(app, env, node, text):
     if node.get("refdomain") != "py" or "." in name:
         return None
     python = env.get_domain("py")
-    return python.resolve_xref(
-        env, node["refdoc"], app.builder, "obj", f"sdnb.{name}", node, text
-    )
+    return python.resolve_xref(env, node["refdoc"], app.builder, "obj", f"sdnb.{name}", node, text)
 
 
 def setup(app):
     if Path(app.srcdir).resolve() != ROOT.resolve():
         raise ConfigError("The source is the repository: sphinx-build -W -c docs . build/site")
+    app.connect("env-get-outdated", lambda *_: list(WRITTEN))  # they have no file of their own
     app.connect("source-read", read)
     app.connect("include-read", included)
-    app.connect("autodoc-process-docstring", shortened, priority=900)
+    app.connect("autodoc-process-docstring", as_rst, priority=100)  # before napoleon
+    app.connect("doctree-read", dashed)
     app.connect("missing-reference", in_sdnb)
