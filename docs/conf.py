@@ -98,11 +98,13 @@ def as_rst(app, what, name, object_, options, lines):
     """A docstring of this house as napoleon and docutils read it.
 
     Names of arguments that go on in a second line come into one, and the indented lines of a
-    module's docstring are code. A constant has no docstring, only its class has.
+    module's docstring are code. A constant has no docstring, only its class has. `Sample`s has a
+    letter where docutils wants a space.
     """
     text = "" if what == "data" else "\n".join(lines)
     names = re.compile(r"^( +(?:\w+, )*\w+,)\n +((?:\w+, )*\w+: )", re.MULTILINE)
     text = names.sub(r"\1 \2", text)
+    text = re.sub(r"(`[^`]+`)(\w?)", lambda m: m[1] + "\\ " * bool(m[2]) + m[2], text)
     if what == "module":
         text = re.sub(r"\n\n(?= {4}\S)", "\n\n::\n\n", text)
     lines[:] = text.split("\n")
