@@ -37,7 +37,7 @@ nb_merge_streams = True
 myst_heading_anchors = 3
 
 smartquotes = False  # what stands in quotes is often Python
-highlight_language = "none"  # of a block that names none
+highlight_language = "text"  # of a block that names none
 # docstrings name code in single backquotes; what is documented becomes a link
 default_role = "py:obj"
 autodoc_member_order = "bysource"
