@@ -77,7 +77,7 @@ def generate(
             folder, a `Store`; False makes it anew.
 
     Returns:
-        The sample: picture, settings as they were used, facts.
+        The sample, with its picture, the settings as they were used, and facts.
 
     Raises:
         ValueError: a setting is out of its range or does not fit the model; before anything runs.
@@ -167,8 +167,7 @@ def plan(
 ) -> Plan:
     """What `compare` would do: the list of settings and what they cost, without running.
 
-    Arguments:
-        as for `compare`.
+    It takes the arguments of `compare`, but for store, batch and engine, which `Plan.run` takes.
 
     Returns:
         A plan; it prints itself, and `plan.run()` makes the pictures.
