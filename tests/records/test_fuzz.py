@@ -164,7 +164,7 @@ def mutated(text, chance):
 
 @given(SETTINGS, ANY_FACTS)
 @fuzzed(200, 0.004)
-def test_settings_come_back_from_our_record_unchanged(fox, facts, tried):
+def test_settings_come_back_from_our_record_unchanged(tried, fox, facts):
     tried()
     count("settings through JSON")
     text = metadata.to_json([(fox, facts)])
@@ -180,7 +180,7 @@ def test_settings_come_back_from_our_record_unchanged(fox, facts, tried):
 @given(SETTINGS, TEXTS)
 @fuzzed(200, 0.004)
 @example(Settings("a", scheduler='"', seed=510), ",")
-def test_the_seed_comes_back_from_automatic1111s_text_whatever_stands_beside_it(fox, model, tried):
+def test_the_seed_comes_back_from_automatic1111s_text_whatever_stands_beside_it(tried, fox, model):
     tried()
     count("settings through AUTOMATIC1111's text")
     text = metadata.to_a1111(fox, {"model": model})
@@ -215,7 +215,7 @@ def settings_in(source):
 @given(SETTINGS, st.booleans())
 @fuzzed(300, 0.004)
 @pytest.mark.filterwarnings("ignore::FutureWarning:torch", "ignore::UserWarning:torch")
-def test_settings_come_back_from_the_code_unchanged(fox, started, tried):
+def test_settings_come_back_from_the_code_unchanged(tried, fox, started):
     tried()
     count("settings through code")
     names = ["prompt", "negative_prompt", "seed"]
@@ -257,14 +257,14 @@ def check_a1111(text):
 
 @given(st.text() | st.lists(st.sampled_from([*PIECES, *CORPUS]), max_size=8).map("".join))
 @fuzzed(200, 0.004)
-def test_any_text_is_automatic1111s_or_gets_a_sentence(text, tried):
+def test_any_text_is_automatic1111s_or_gets_a_sentence(tried, text):
     tried()
     check_a1111(text)
 
 
 @given(st.sampled_from(CORPUS), st.integers(0, 2**64))
 @fuzzed(300, 1 / EACH)
-def test_a_changed_automatic1111_text_never_gives_a_seed_that_is_not_in_it(text, seed, tried):
+def test_a_changed_automatic1111_text_never_gives_a_seed_that_is_not_in_it(tried, text, seed):
     tried()
     chance = random.Random(seed)
     for _ in range(EACH):
@@ -312,14 +312,14 @@ def check_shown(sample):
 )
 @fuzzed(200, 0.004)
 @example("[" * 100_000)
-def test_any_record_is_ours_or_gets_a_sentence(value, tried):
+def test_any_record_is_ours_or_gets_a_sentence(tried, value):
     tried()
     check_record(value if isinstance(value, str) else json.dumps(value))
 
 
 @given(st.integers(0, 2**64))
 @fuzzed(300, 0.1 / EACH)
-def test_a_changed_record_never_gives_a_seed_that_is_not_in_it(seed, tried):
+def test_a_changed_record_never_gives_a_seed_that_is_not_in_it(tried, seed):
     tried()
     chance = random.Random(seed)
     for _ in range(EACH):
@@ -414,7 +414,7 @@ def test_pngs_of_every_kind_give_the_very_settings(folder, kind):
 @given(st.sampled_from(KINDS), st.integers(0, 2**64), st.booleans())
 @fuzzed(900, 0.01 / EACH)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning")
-def test_a_changed_picture_gives_the_very_settings_or_a_sentence(folder, kind, seed, mended, tried):
+def test_a_changed_picture_gives_the_very_settings_or_a_sentence(tried, folder, kind, seed, mended):
     tried()
     path = folder / "fox.png"
     whole, chance = pictured(kind), random.Random(seed)
