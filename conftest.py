@@ -22,7 +22,14 @@ SLOW = [
     "notebooks/09_big_sweeps.ipynb",
 ]
 # The longest files, so that no process is left alone with one at the end.
-FIRST = ["notebooks", "tests/test_nbtest.py", "tests/widgets", "tests/generation", "tests/hub"]
+FIRST = [
+    "tests/slow/test_ray.py",
+    "notebooks",
+    "tests/test_nbtest.py",
+    "tests/widgets",
+    "tests/generation",
+    "tests/hub",
+]
 
 # the notebooks are stored and checked without progress bars, which a stored page cannot move
 os.environ["TQDM_DISABLE"] = "1"

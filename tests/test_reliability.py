@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.support import programs
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +33,7 @@ def rows():
         yield re.findall(r"`([\w/]+\.py::\w+)`", tests), int(tried), int(survived), int(lost)
 
 
+@pytest.mark.slow  # it collects a third of the tests
 def test_each_row_of_the_table_says_how_often_its_tests_make_their_fault(tmp_path):
     """What a test says of itself is checked when it runs: tests/support/tries.py."""
     names = {f"tests/{name}" for tests, *_ in rows() for name in tests}

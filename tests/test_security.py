@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -60,7 +60,7 @@ CALLS = {
     "pipe", "pipe.unet.to", "pipe.unet.register_to_config", "pipe.encode_prompt", "encode",
     "files", "load_image", "load_image(…).resize", "Image.open", "Image.open(…).convert",
     "Image.open(…).convert(…).resize", "torch.Generator", "torch.Generator(…).manual_seed",
-    "torch.no_grad", "torch.cat", "DiffusionPipeline.from_pretrained",
+    "torch.no_grad", "torch.cat", "torch.zeros_like", "len", "DiffusionPipeline.from_pretrained",
     "DiffusionPipeline.from_pretrained(…).to",
     *(f"StableDiffusion{xl}Pipeline.from_pretrained" for xl in ("", "XL")),
     *(f"StableDiffusion{xl}Pipeline.from_pretrained(…).to" for xl in ("", "XL")),
@@ -87,7 +87,11 @@ def texts_in(value):
 
 @given(SETTINGS, HONEST | ANY_FACTS.map(lambda some: FACTS | some))
 @fuzzed(300, 0.004)
-def test_code_says_what_the_settings_are_and_does_nothing_that_they_say(settings, known, tried):
+@example(
+    Settings("a", steps=1, seed=0),
+    FACTS | {"pipeline": "StableDiffusionXLPipeline", "pieces": [["a"], [""]]},
+)
+def test_code_says_what_the_settings_are_and_does_nothing_that_they_say(tried, settings, known):
     tried()
     source, problem = attempt(diffusers_code.cell, settings, known)
     if problem:
