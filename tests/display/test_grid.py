@@ -5,7 +5,8 @@ import pytest
 from PIL import Image, ImageChops
 
 from sdnb import Sample, Settings, Sheet, image_grid
-from sdnb.records import metadata, sample
+from sdnb.records import metadata
+from sdnb.records import sheet as sheets
 
 COLORS = ["red", "green", "blue", "orange", "purple", "black"]
 
@@ -97,6 +98,8 @@ def test_lines_of_a_text_stay_lines_and_very_long_texts_end():
 def test_pictures_of_other_modes_and_sizes_are_taken():
     mixed = [Image.new("L", (10, 20), 128), Image.new("RGBA", (20, 10), "red")]
     assert image_grid(mixed).size == (40, 20)
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert image_grid([clear]).getpixel((4, 4)) == (255, 255, 255)  # a cut-out lies on paper
 
 
 # ---------------------------------------------------------------- large sheets
@@ -136,7 +139,7 @@ def test_of_a_large_sheet_the_first_pictures_are_shown_and_how_many(shape, monke
     sheet = seeds(3000, **shape)
     notes = []
     monkeypatch.setattr(
-        sample, "image_grid", lambda *a, **k: notes.append(k["footer"]) or image_grid(*a, **k)
+        sheets, "image_grid", lambda *a, **k: notes.append(k["footer"]) or image_grid(*a, **k)
     )
     view = shown(sheet)
     assert 400 < view.width <= 1600
