@@ -58,8 +58,8 @@ WORDS = {"cpu", "sdnb", "emoji", "start.png", "mask.png", "L"}  # what the cell 
 FLAGS = {value for known in schedulers.SCHEDULERS.values() for value in known.flags.values()}
 CALLS = {
     "pipe", "pipe.unet.to", "pipe.unet.register_to_config", "pipe.encode_prompt", "encode",
-    "files", "load_image", "load_image(…).resize", "Image.open", "Image.open(…).convert", "Image.composite",
-    "Image.open(…).convert(…).resize", "torch.Generator", "torch.Generator(…).manual_seed",
+    "files", "load_image", "load_image(…).resize", "Image.open", "Image.open(…).convert",
+    "Image.composite", "Image.open(…).convert(…).resize", "torch.Generator", "torch.Generator(…).manual_seed",
     "torch.no_grad", "torch.cat", "DiffusionPipeline.from_pretrained",
     "DiffusionPipeline.from_pretrained(…).to",
     *(f"StableDiffusion{xl}Pipeline.from_pretrained" for xl in ("", "XL")),
