@@ -59,8 +59,9 @@ FLAGS = {value for known in schedulers.SCHEDULERS.values() for value in known.fl
 CALLS = {
     "pipe", "pipe.unet.to", "pipe.unet.register_to_config", "pipe.encode_prompt", "encode",
     "files", "load_image", "load_image(…).resize", "Image.open", "Image.open(…).convert",
-    "Image.open(…).convert(…).resize", "torch.Generator", "torch.Generator(…).manual_seed",
-    "torch.no_grad", "torch.cat", "torch.zeros_like", "len", "DiffusionPipeline.from_pretrained",
+    "Image.composite", "Image.open(…).convert(…).resize", "torch.Generator",
+    "torch.Generator(…).manual_seed", "torch.no_grad", "torch.cat", "torch.zeros_like", "len",
+    "DiffusionPipeline.from_pretrained",
     "DiffusionPipeline.from_pretrained(…).to",
     *(f"StableDiffusion{xl}Pipeline.from_pretrained" for xl in ("", "XL")),
     *(f"StableDiffusion{xl}Pipeline.from_pretrained(…).to" for xl in ("", "XL")),

@@ -120,7 +120,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     if settings.prompt and not in_parts:
         words.insert(0, _text(settings.prompt))
     call = ["image = pipe(", *(f"    {word}," for word in words), ").images[0]"]
-    if start and settings.keep:
+    if start and "mask" in start and settings.keep:
         call.append("image = Image.composite(image, start, mask)  # its own pixels are kept")
     call.append("image")
     head = [*others, "import torch", f"from diffusers import {', '.join(sorted(classes))}"]

@@ -165,6 +165,7 @@ class Sheet:
         """One row a picture with its settings and facts, as `pandas.DataFrame` takes them.
 
         Example:
+            >>> from sdnb import Settings
             >>> sheet = Sheet([Sample(Image.new("RGB", (8, 8)), Settings("a fox", steps=50))], 1, 1)
             >>> sheet.table()[0]["steps"]
             50

@@ -210,6 +210,8 @@ class Form:
             self.weights.value = settings.prompt_syntax == "compel"
             if settings.prompt_syntax and not self.can.weights:
                 lacks.append("weights in a prompt cannot be read here")
+            if settings.keep:
+                lacks.append("it was painted anew in part, by a mask, which no panel takes")
             self.start = start if self.can.picture else None
             if settings.strength is not None:
                 self.strength.min = min(STRENGTH, settings.strength)

@@ -98,6 +98,8 @@ def test_lines_of_a_text_stay_lines_and_very_long_texts_end():
 def test_pictures_of_other_modes_and_sizes_are_taken():
     mixed = [Image.new("L", (10, 20), 128), Image.new("RGBA", (20, 10), "red")]
     assert image_grid(mixed).size == (40, 20)
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert image_grid([clear]).getpixel((4, 4)) == (255, 255, 255)  # a cut-out lies on paper
 
 
 # ---------------------------------------------------------------- large sheets

@@ -95,6 +95,7 @@ SETTINGS = st.builds(
     strength=st.none() | st.floats(1e-9, 1),
     long_prompt=st.sampled_from(["error", "cut", "chunk"]),
     prompt_syntax=st.sampled_from([None, None, "compel"]),
+    keep=st.sampled_from([None, None, "pixels"]),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
