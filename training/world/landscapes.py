@@ -205,13 +205,18 @@ def fir(picture: np.ndarray, x: float, foot: float, tall: float, color: Color, c
     if y0 >= y1 or x0 >= x1:
         return
     t = np.clip((np.arange(y0, y1) - (foot - tall)) / tall, 0, 0.999)  # 0 at its tip
-    tier = 0.34 * tall * (0.3 * t + 0.7 * ((t * 3) % 1.0) * (0.35 + 0.65 * t))
+    tiers = 3 if tall < 30 else 6
+    saw = (t * tiers) % 1.0
+    tier = 0.32 * tall * (0.45 * t + 0.55 * saw * (0.25 + 0.75 * t)) * np.clip((1 - t) * 9, 0.14, 1)
     away = np.abs(np.arange(x0, x1)[None] - x)
+    if tall > 30:  # ragged twigs
+        tier = tier * (1 + 0.16 * np.sin(np.arange(y0, y1) * 2.1 + x))
     edge = np.clip(tier[:, None] - away + 0.5, 0, 1)
-    side = np.clip(1.12 - 0.3 * (np.arange(x0, x1)[None] - x + half) / (2 * half), 0, 2)
-    body = np.asarray(color, np.float32) * np.broadcast_to(side[..., None], (y1 - y0, x1 - x0, 1))
+    side = np.clip(1.14 - 0.34 * (np.arange(x0, x1)[None] - x + half) / (2 * half), 0, 2)
+    light = (1.1 - 0.3 * saw)[:, None] * side
+    body = np.asarray(color, np.float32) * light[..., None]
     if cap is not None:
-        fresh = np.clip(1.4 - ((t * 3) % 1.0) * 2.4, 0, 1)[:, None] * np.ones((1, x1 - x0))
+        fresh = np.clip(1.4 - saw * 2.4, 0, 1)[:, None] * np.ones((1, x1 - x0))
         body = mix(body, cap, fresh)
     picture[y0:y1, x0:x1] = mix(picture[y0:y1, x0:x1], body, edge)
 
@@ -259,16 +264,19 @@ def _tree(
     rng: np.random.Generator, picture: np.ndarray, x: float, foot: float, tall: float,
     leaves: np.ndarray, bark: Color,
 ) -> None:  # fmt: skip
-    """A trunk and a crown of several balls."""
+    """A trunk and a crown of many leafy balls, lit from above."""
     wide = tall * 0.045 + 1
     y0 = max(0, int(foot - tall * 0.6))
     x0, x1 = max(0, int(x - wide)), min(SIDE, int(x + wide) + 1)
-    picture[y0 : int(foot), x0:x1] = bark
-    crown = [(0, 0.62, 0.3), (-0.2, 0.52, 0.2), (0.2, 0.55, 0.22), (-0.1, 0.78, 0.2), (0.12, 0.8, 0.18)]
-    for dx, up, r in crown:
-        r = r * tall * rng.uniform(0.85, 1.1)
-        disc(picture, x + dx * tall, foot - up * tall, r, r * 0.92, leaves * 0.86)
-        disc(picture, x + dx * tall - r * 0.2, foot - up * tall - r * 0.22, r * 0.66, r * 0.6, leaves * 1.1, 0.7)
+    if x1 > x0:
+        shade = np.linspace(1.15, 0.7, x1 - x0)[None, :, None]
+        picture[y0 : int(foot), x0:x1] = np.asarray(bark, np.float32) * shade
+    for ring, tone in ((1.0, 0.66), (0.8, 0.84), (0.56, 1.04), (0.34, 1.22)):
+        for _ in range(9 if tall > 60 else 5):
+            dx, up = rng.uniform(-0.27, 0.27) * ring, 0.68 + rng.uniform(-0.22, 0.2) * ring + 0.07 * (1 - ring)
+            r = tall * rng.uniform(0.10, 0.16) * (0.5 + 0.5 * ring)
+            color = leaves * tone * rng.uniform(0.94, 1.06)
+            disc(picture, x + (dx - 0.05 * (1 - ring)) * tall, foot - up * tall, r, r * 0.86, color)
 
 
 def snow(rng: np.random.Generator, light: str) -> tuple[np.ndarray, int]:

@@ -40,16 +40,22 @@ def _shadow(width: int) -> Image.Image:
 @lru_cache(maxsize=200)
 def _cover(kind: str, width: int, variant: int) -> Image.Image:
     """What hides the lowest edge of something that stands in grass or in snow, L."""
-    h = max(4, round(width * (0.075 if kind == "grass" else 0.05)))
+    h = max(4, round(width * (0.05 if kind == "grass" else 0.04)))
     rng = np.random.default_rng(variant)
     x = np.arange(width)
     if kind == "grass":
-        blades = np.repeat(rng.uniform(0.1, 1, width // 2 + 1), 2)[:width]
-        edge = h * (1 - blades * 0.95)
+        blades = rng.uniform(0.0, 1, width) ** 1.5
+        edge = h * (0.9 - blades * 0.9)
     else:
         edge = h * (0.55 + 0.3 * np.sin(x / width * 6.3 * rng.uniform(0.6, 1.6) + rng.uniform(0, 6)))
     mask = np.clip(np.arange(h)[:, None] - edge[None] + 0.5, 0, 1)
     return Image.fromarray((mask * 255).astype(np.uint8))
+
+
+def _pixels(item: Item) -> tuple[int, int]:
+    """Width and height to draw it at: in steps, so that few sizes need be kept."""
+    k = 4 * max(1, round(max(item.width, item.height) / 4)) / max(item.width, item.height)
+    return max(2, round(item.width * k)), max(2, round(item.height * k))
 
 
 def tinted(art: Image.Image, factors: tuple[float, float, float]) -> Image.Image:
@@ -63,7 +69,7 @@ def tinted(art: Image.Image, factors: tuple[float, float, float]) -> Image.Image
 def put(picture: Image.Image, item: Item, place: str, tint: tuple[float, float, float], rng: Random) -> None:
     """Draws one object with its shadow, or its reflection in the water."""
     pose = item.pose if item.pose in ("riding", "table") else "standing"
-    width, height = max(2, round(item.width / 2) * 2), max(2, round(item.height / 2) * 2)
+    width, height = _pixels(item)
     art = tinted(sprite(item.name, pose, width, height, item.mirrored), tint)
     left, top = round(item.x - width / 2), round(item.y - height)
     foot = top + height
@@ -129,7 +135,7 @@ def render(scene: Scene) -> Image.Image:
     elif scene.place in ("room", "table") and scene.light == "night":
         tint = (0.86, 0.74, 0.66)
     elif scene.light == "night":
-        tint = (0.58, 0.62, 0.86)
+        tint = (0.64, 0.68, 0.92)
     for item in scene.items:
         put(picture, item, scene.place, tint, rng)
     if scene.place == "snow" and rng.random() < 0.5:
@@ -151,7 +157,7 @@ def _snowing(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 def outline(item: Item) -> np.ndarray:
     """Where the object is, (256, 256) of True and False, nothing before it."""
     pose = item.pose if item.pose in ("riding", "table") else "standing"
-    width, height = max(2, round(item.width / 2) * 2), max(2, round(item.height / 2) * 2)
+    width, height = _pixels(item)
     art = sprite(item.name, pose, width, height, item.mirrored).getchannel("A")
     whole = Image.new("L", (SIZE, SIZE), 0)
     whole.paste(art, (round(item.x - width / 2), round(item.y - height)))

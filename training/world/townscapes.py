@@ -7,7 +7,7 @@ import numpy as np
 from training.world.canvas import (
     SIDE, Color, blurred, disc, glow, hill, line, mix, noise, slanted, vertical,
 )  # fmt: skip
-from training.world.landscapes import lit, sea, snow, water  # noqa: F401
+from training.world.landscapes import lit, water
 from training.world.skies import sky, stars
 
 
