@@ -32,7 +32,9 @@ def line(rng: np.random.Generator, w: int, lumps: float = 3, octaves: int = 5) -
     x = np.linspace(0, 1, w)
     out = np.zeros(w)
     for o in range(octaves):
-        out += np.sin(2 * np.pi * (x * lumps * 2**o * rng.uniform(0.7, 1.3) + rng.random())) / 1.9**o
+        out += (
+            np.sin(2 * np.pi * (x * lumps * 2**o * rng.uniform(0.7, 1.3) + rng.random())) / 1.9**o
+        )
     return out / 1.6
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from training.world import figures, places
+from training.world.objects import NAMES
 from training.world.places import SIZE
 from training.world.scene import Item, Scene
 from training.world.skies import TINT
@@ -21,7 +22,9 @@ COVER = {"meadow": "grass", "snow": "drift", "desert": "drift", "beach": "drift"
 @lru_cache(maxsize=3000)
 def sprite(name: str, pose: str, width: int, height: int, mirrored: bool) -> Image.Image:
     """An object's picture at a size in pixels, RGBA."""
-    art = figures.art(name, pose).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    art = figures.art(name, pose).resize(
+        (width, height), Image.Resampling.LANCZOS, reducing_gap=2.0
+    )
     return art.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else art
 
 
@@ -47,7 +50,9 @@ def _cover(kind: str, width: int, variant: int) -> Image.Image:
         blades = rng.uniform(0.0, 1, width) ** 1.5
         edge = h * (0.9 - blades * 0.9)
     else:
-        edge = h * (0.55 + 0.3 * np.sin(x / width * 6.3 * rng.uniform(0.6, 1.6) + rng.uniform(0, 6)))
+        edge = h * (
+            0.55 + 0.3 * np.sin(x / width * 6.3 * rng.uniform(0.6, 1.6) + rng.uniform(0, 6))
+        )
     mask = np.clip(np.arange(h)[:, None] - edge[None] + 0.5, 0, 1)
     return Image.fromarray((mask * 255).astype(np.uint8))
 
@@ -66,7 +71,9 @@ def tinted(art: Image.Image, factors: tuple[float, float, float]) -> Image.Image
     return art.point(table)
 
 
-def put(picture: Image.Image, item: Item, place: str, tint: tuple[float, float, float], rng: Random) -> None:
+def put(
+    picture: Image.Image, item: Item, place: str, tint: tuple[float, float, float], rng: Random
+) -> None:
     """Draws one object with its shadow, or its reflection in the water."""
     pose = item.pose if item.pose in ("riding", "table") else "standing"
     width, height = _pixels(item)
@@ -115,7 +122,9 @@ def _afloat(picture: Image.Image, art: Image.Image, left: int, top: int, rng: Ra
     width = art.width
     foam = _shadow(max(8, width // 4 * 4))
     foam = foam.resize((foam.width, max(3, round(width * 0.05))))
-    picture.paste((225, 240, 250), (left + width // 2 - foam.width // 2, line - foam.height // 2), foam)
+    picture.paste(
+        (225, 240, 250), (left + width // 2 - foam.width // 2, line - foam.height // 2), foam
+    )
 
 
 def render(scene: Scene) -> Image.Image:
@@ -162,3 +171,12 @@ def outline(item: Item) -> np.ndarray:
     whole = Image.new("L", (SIZE, SIZE), 0)
     whole.paste(art, (round(item.x - width / 2), round(item.y - height)))
     return np.asarray(whole) > 127
+
+
+def object_map(scene: Scene) -> np.ndarray:
+    """Which object covers each of the latents' 16 x 16 places: 0 for none, else 1 + its number."""
+    cells = np.zeros((16, 16), np.uint8)
+    for item in scene.items:
+        there = outline(item).reshape(16, 16, 16, 16).mean((1, 3)) > 0.35
+        cells[there] = 1 + NAMES.index(item.name)
+    return cells

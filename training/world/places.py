@@ -14,16 +14,16 @@ from random import Random
 
 import numpy as np
 
-from training.world import landscapes, townscapes
+from training.world import highlands, interiors, landscapes, townscapes
 from training.world.canvas import SIDE, glow, vertical
 from training.world.skies import LIGHTS
 
 SIZE = 256  # pixels a side of a scene
 PAINTERS = {
     "meadow": landscapes.meadow, "sea": landscapes.sea, "beach": landscapes.beach,
-    "desert": landscapes.desert, "mountains": landscapes.mountains, "forest": landscapes.forest,
-    "snow": landscapes.snow, "under water": landscapes.under_water, "city": townscapes.city,
-    "room": townscapes.room, "table": townscapes.table, "synthwave": townscapes.synthwave,
+    "desert": landscapes.desert, "mountains": highlands.mountains, "forest": highlands.forest,
+    "snow": highlands.snow, "under water": highlands.under_water, "city": townscapes.city,
+    "room": interiors.room, "table": interiors.table, "synthwave": townscapes.synthwave,
     "moon": townscapes.moon, "space": townscapes.space,
 }  # fmt: skip
 COLORS = {
@@ -51,8 +51,8 @@ def lights(place: str) -> tuple[str, ...]:
 @cache
 def _version() -> str:
     """Changes with the code that paints, so that old paintings are not taken for new ones."""
-    names = ("canvas.py", "skies.py", "landscapes.py", "townscapes.py", "places.py")
-    code = b"".join((Path(__file__).parent / name).read_bytes() for name in names)
+    names = ("canvas", "skies", "landscapes", "highlands", "townscapes", "interiors", "places")
+    code = b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in names)
     return hashlib.sha256(code).hexdigest()[:12]
 
 
@@ -75,7 +75,9 @@ def _plain(rng: np.random.Generator, place: str) -> tuple[np.ndarray, int]:
     horizon = int(rng.integers(150, 200))
     floor = rng.uniform(0.86, 1.0)
     at = horizon / SIDE
-    picture = vertical([(0, color * 0.97), (at - 0.12, color), (at + 0.12, color * floor), (1, color * floor)])
+    picture = vertical(
+        [(0, color * 0.97), (at - 0.12, color), (at + 0.12, color * floor), (1, color * floor)]
+    )
     light = np.minimum(color + 30, 255)
     return glow(picture, rng.uniform(70, 220), rng.uniform(40, 150), 150, light, 0.5), horizon
 
@@ -110,6 +112,7 @@ def all_variants() -> list[tuple[str, str, int]]:
     return [(p, light, v) for p in ALL for light in lights(p) for v in range(VARIANTS)]
 
 
+@cache
 def horizon(place: str, light: str, variant: int) -> int:
     """The row of a whole painting where its ground begins."""
     return int(_kept(place, light, variant)["horizon"])

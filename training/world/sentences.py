@@ -21,7 +21,7 @@ WORDINGS = {
                "{a} on the left of {b}", "{b} on the right of {a}", "{a} next to {b}", "{a} beside {b}",
                "{a} and {b}", "{a} together with {b}", "{a} with {b}"],
     "above": ["{a} above {b}", "{b} below {a}", "{a} over {b}", "{b} under {a}", "{a} on top of {b}",
-              "{a} on top of {b}", "{a} standing on {b}", "{b} beneath {a}"],
+              "{a} on top of {b}", "{b} beneath {a}"],
     "riding": ["{a} riding {b}", "{a} riding {b}", "{a} riding on {b}", "{a} on {b}", "{a} sitting on {b}"],
     "rows": ["{a} above {b}", "{b} below {a}", "{a} and {b}", "{a} together with {b}"],
     "columns": ["{a} to the left of {b}", "{b} to the right of {a}", "{a} left of {b}",
@@ -124,7 +124,12 @@ def sentence(rng: Random, scene: Scene, plain: bool = False) -> str:
     else:
         a, b = ([phrase(rng, name, n, plain, size) for name, n in scene.kinds] + [""])[:2]
         form = one_of(WORDINGS[scene.arrangement])
-        if scene.arrangement == "corner" and scene.place == "table" and place_said and (plain or rng.random() < 0.6):
+        if (
+            scene.arrangement == "corner"
+            and scene.place == "table"
+            and place_said
+            and (plain or rng.random() < 0.6)
+        ):
             form, place_said = ON_THE_TABLE, False
         if scene.arrangement == "playing":
             b = with_article(scene.kinds[1][0])
@@ -132,7 +137,11 @@ def sentence(rng: Random, scene: Scene, plain: bool = False) -> str:
     where = ""
     if place_said:
         color = scene.place.split()[0]
-        where = one_of(ON).format(c=color) if scene.place in places.PLAIN else one_of(WHERE[scene.place])
+        where = (
+            one_of(ON).format(c=color)
+            if scene.place in places.PLAIN
+            else one_of(WHERE[scene.place])
+        )
     when = one_of(WHEN[scene.light]) if "light" in scene.said else ""
     parts = [where, when] if plain or rng.random() < 0.8 else [when, where]
     text = " ".join([text, *(part for part in parts if part)])
@@ -147,7 +156,14 @@ def sentence(rng: Random, scene: Scene, plain: bool = False) -> str:
 def vocabulary() -> list[str]:
     """Every word that a training sentence can hold, sorted."""
     names = [*NAMES, *(w for words in ALIASES.values() for w in words)]
-    texts = [*names, *map(plural, names), *NUMBERS.values(), "1 2 3 4", "a an the small large one", ON_THE_TABLE]
+    texts = [
+        *names,
+        *map(plural, names),
+        *NUMBERS.values(),
+        "1 2 3 4",
+        "a an the small large one",
+        ON_THE_TABLE,
+    ]
     for forms in (WORDINGS, WHERE, VIEWS, WHEN, HOW):
         texts += [form for some in forms.values() for form in some]
     texts += [*ON, *PAIRS, *IDLE, *places.COLORS]

@@ -7,10 +7,11 @@ from dataclasses import replace
 from random import Random
 
 from training.world import layouts, places
-from training.world.objects import COLORS, SHAPES
+from training.world.ground import Ground, Kinds
+from training.world.objects import SHAPES
 from training.world.scene import Item, Scene, inside, is_held_out
 from training.world.sentences import sentence
-from training.world.styles import PLAIN, STYLES
+from training.world.styles import COLOURLESS, PLAIN, STYLES
 
 MIX = {
     "single": 0.27, "count": 0.16, "beside": 0.11, "above": 0.08, "riding": 0.08, "columns": 0.06,
@@ -20,7 +21,9 @@ MIX = {
 LIGHT_ODDS = {"day": 0.5, "dawn": 0.12, "sunset": 0.18, "night": 0.2}
 
 
-def scenes(seed: int, mix: Mapping[str, float] = MIX, held: bool = False, **fixed: str) -> Iterator[Scene]:
+def scenes(
+    seed: int, mix: Mapping[str, float] = MIX, held: bool = False, **fixed: str
+) -> Iterator[Scene]:
     """Endless scenes: training's (`held=False`), or only those that training never shows.
 
     Arguments:
@@ -40,7 +43,12 @@ def scenes(seed: int, mix: Mapping[str, float] = MIX, held: bool = False, **fixe
 
 
 def draw(
-    rng: Random, arrangement: str, kinds: layouts.Kinds, place: str = "", light: str = "", style: str = ""
+    rng: Random,
+    arrangement: str,
+    kinds: Kinds,
+    place: str = "",
+    light: str = "",
+    style: str = "",
 ) -> Scene:
     """A scene of these kinds: place, light, style, sides and sizes by chance where not given."""
     said = {word for word, given in (("place", place), ("light", light), ("style", style)) if given}
@@ -51,6 +59,8 @@ def draw(
     style = style or (PLAIN if rng.random() < 0.58 else rng.choice(STYLES[1:]))
     if style == "synthwave style" and place == "synthwave":
         style = PLAIN
+    if style in COLOURLESS and any(name in SHAPES for name, _ in kinds):
+        style = PLAIN  # a blue square that is grey would teach that blue is grey
     if rng.random() < 0.62:
         said.add("place")
     if len(options) > 1 and rng.random() < (0.25 if light == "day" else 0.6):
@@ -61,7 +71,7 @@ def draw(
     if arrangement == "chess":
         painting = (*painting[:2], min(painting[2], 12), painting[3])
     horizon = places.horizon(place, light, painting[0]) - painting[2]
-    ground = layouts.Ground(rng, place, horizon)
+    ground = Ground(rng, place, horizon)
     if arrangement == "scenery":
         items: tuple[Item, ...] = ()
     elif arrangement == "single":
@@ -72,7 +82,17 @@ def draw(
         items = layouts.LAYOUTS[arrangement](ground, rng, kinds)
     items = tuple(sorted(map(_inside, items), key=lambda i: (i.pose in ("riding", "worn"), i.y)
                          if arrangement in ("wearing", "playing", "pilot", "riding") else (False, i.y)))  # fmt: skip
-    scene = Scene(arrangement, kinds, items, place, light, style, painting, rng.getrandbits(32), frozenset(said))
+    scene = Scene(
+        arrangement,
+        kinds,
+        items,
+        place,
+        light,
+        style,
+        painting,
+        rng.getrandbits(32),
+        frozenset(said),
+    )
     return replace(scene, caption=sentence(rng, scene))
 
 
@@ -85,7 +105,7 @@ def _inside(item: Item) -> Item:
     return replace(item, x=x, y=min(max(item.y, item.height + 1), places.SIZE - 1))
 
 
-def _place(rng: Random, arrangement: str, kinds: layouts.Kinds) -> str:
+def _place(rng: Random, arrangement: str, kinds: Kinds) -> str:
     """A place that hides no shape of its own colour; chess has a table of its own."""
     if arrangement == "scenery":
         return rng.choice(places.PLACES + ["synthwave"] * 4)
@@ -102,6 +122,3 @@ def _place(rng: Random, arrangement: str, kinds: layouts.Kinds) -> str:
     if "black" in hidden:
         barred.add("space")
     return rng.choice([p for p in places.PLACES if p not in barred])
-
-
-assert set(COLORS) >= {"red", "blue"}

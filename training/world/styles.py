@@ -17,6 +17,14 @@ STYLES = [PLAIN, "film still", "black and white photograph", "pencil drawing", "
           "pixel art", "propaganda poster", "watercolour", "synthwave style"]  # fmt: skip
 
 
+COLOURLESS = {
+    "black and white photograph",
+    "pencil drawing",
+    "propaganda poster",
+    "synthwave style",
+}
+
+
 def styled(picture: Image.Image, style: str, rng: np.random.Generator) -> Image.Image:
     """The picture in a style of STYLES."""
     return FILTERS[style](picture, rng) if style != PLAIN else picture
@@ -72,7 +80,7 @@ FILM = [
 
 def film_still(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Faded, teal in the shadows and warm in the lights, dark corners, a wide screen's bars."""
-    a = picture.convert("RGB", FADED).point(sum(FILM, []))
+    a = picture.convert("RGB", FADED).point([v for curve in FILM for v in curve])
     a = ImageChops.multiply(a, _corners(0.9).convert("RGB"))
     a = _grainy(a, 5, rng)
     for top in (0, SIZE - 26):
@@ -99,12 +107,12 @@ def _hatch() -> np.ndarray:
 
 def pencil(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Lines where the picture has edges, hatching where it is dark, on paper."""
-    grey = picture.convert("L")
+    grey = picture.convert("L").point(_curve(58 + np.arange(256) * 0.77))  # night is no black paper
     a = np.asarray(grey).astype(np.float32)
     soft = np.asarray(grey.filter(ImageFilter.BoxBlur(4))).astype(np.float32)
-    lines = np.minimum((a + 12) / (soft + 12), 1.02)
-    dark = np.clip(1 - soft / 190, 0, 0.85)
-    out = 248 * lines * lines * lines * (1 - dark * (0.28 + 0.6 * _hatch()))
+    lines = np.minimum((a + 10) / (soft + 10), 1.02)
+    dark = np.clip(1 - soft / 205, 0, 0.72)
+    out = 248 * lines * lines * lines * (1 - dark * (0.42 + 0.42 * _hatch()))
     paper = _image(out + _sheet()[:SIZE, :SIZE] * 3.5)
     return Image.merge("RGB", [paper, paper.point(_curve(np.arange(256) * 0.99)),
                                paper.point(_curve(np.arange(256) * 0.955))])  # fmt: skip
@@ -117,7 +125,7 @@ def _strokes() -> Image.Image:
     slant = noise(rng, SIZE * 2, SIZE * 2, (128, 20), 3)
     turned = Image.fromarray(slant).rotate(38, Image.Resampling.BILINEAR)
     part = turned.crop((SIZE // 2, SIZE // 2, SIZE // 2 + SIZE, SIZE // 2 + SIZE))
-    return _image(128 + np.asarray(part) * 24).convert("RGB")
+    return _image(128 + np.asarray(part) * 18).convert("RGB")
 
 
 def oil(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -165,7 +173,12 @@ def poster(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         for box in ((i, i, SIZE - i, i + 3), (i, SIZE - i - 3, SIZE - i, SIZE - i),
                     (i, i, i + 3, SIZE - i), (SIZE - i - 3, i, SIZE - i, SIZE - i)):  # fmt: skip
             a.paste(color, (box[0], box[1], box[2], box[3]))
-    for box in ((0, 0, SIZE, 9), (0, SIZE - 9, SIZE, SIZE), (0, 0, 9, SIZE), (SIZE - 9, 0, SIZE, SIZE)):
+    for box in (
+        (0, 0, SIZE, 9),
+        (0, SIZE - 9, SIZE, SIZE),
+        (0, 0, 9, SIZE),
+        (SIZE - 9, 0, SIZE, SIZE),
+    ):
         a.paste((176, 34, 32), box)
     return _grainy(a, 3, rng)
 
@@ -186,9 +199,16 @@ def _wet() -> tuple[np.ndarray, Image.Image, Image.Image]:
     rng = np.random.default_rng(4)
     dy, dx = noise(rng, SIZE, SIZE, (20, 20), 2) * 4, noise(rng, SIZE, SIZE, (20, 20), 2) * 4
     y, x = np.mgrid[:SIZE, :SIZE]
-    rows, columns = np.clip(y + dy, 0, SIZE - 1).astype(int), np.clip(x + dx, 0, SIZE - 1).astype(int)
+    rows, columns = (
+        np.clip(y + dy, 0, SIZE - 1).astype(int),
+        np.clip(x + dx, 0, SIZE - 1).astype(int),
+    )
     pale = 88 + 70 * noise(rng, SIZE, SIZE, (4, 4), 5) + 7 * _sheet()[:SIZE, :SIZE]
-    edge = np.minimum.reduce([x, y, SIZE - 1 - x, SIZE - 1 - y]) - 9 + noise(rng, SIZE, SIZE, (9, 9), 4) * 14
+    edge = (
+        np.minimum.reduce([x, y, SIZE - 1 - x, SIZE - 1 - y])
+        - 9
+        + noise(rng, SIZE, SIZE, (9, 9), 4) * 14
+    )
     return (rows * SIZE + columns).ravel(), _image(pale), _image(255 * np.clip(edge / 4, 0, 1))
 
 
@@ -210,7 +230,9 @@ NEON = {0: (16, 6, 50), 60: (66, 14, 120), 120: (190, 30, 160), 175: (255, 84, 1
 
 @cache
 def _screen() -> Image.Image:
-    return _image(np.where(np.arange(SIZE)[:, None] % 4 == 0, 214.0, 255.0) * np.ones((1, SIZE))).convert("RGB")
+    return _image(
+        np.where(np.arange(SIZE)[:, None] % 4 == 0, 214.0, 255.0) * np.ones((1, SIZE))
+    ).convert("RGB")
 
 
 def synthwave(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
