@@ -37,8 +37,8 @@ def pipeline(name: str = "denoiser") -> StableDiffusionPipeline:
 def main(name: str = "denoiser", folder: str = str(FOLDER)) -> None:
     """Writes weights, configs and the word list.
 
-    The UNet's config gets a `revision`, a digest of all weights, by which this model is told from
-    every other one of the same name.
+    model_index.json gets a `_revision`, a digest of all weights, by which this model is told from
+    every other one of the same name (diffusers warns of entries without the underscore).
     """
     pipe = pipeline(name).to(torch.float16)
     pipe.save_pretrained(folder)
@@ -46,7 +46,7 @@ def main(name: str = "denoiser", folder: str = str(FOLDER)) -> None:
     edit(Path(folder, "vae", "config.json"), block_out_channels=None)
     # transformers loads in the dtype that is named here, diffusers' parts in float32
     edit(Path(folder, "text_encoder", "config.json"), dtype="float32")
-    edit(Path(folder, "unet", "config.json"), revision=revision(Path(folder)))
+    edit(Path(folder, "model_index.json"), _revision=revision(Path(folder)))
     Path(folder, "words.txt").write_text("\n".join(world.vocabulary()) + "\n")
     size = sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file())
     print(f"{folder}: {size / 1e6:.1f} MB")

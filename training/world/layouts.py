@@ -50,7 +50,7 @@ def scattered(
                 break
             item = Item(name, rng.uniform(left + width / 2, right - width / 2), foot, width, height,
                         mirrored(rng, name), pose)  # fmt: skip
-            if any(overlap(item, other) > 0.05 for other in made):
+            if any(overlap(item, other, air=3) > 0 for other in made):
                 break
             made.append(item)
         if len(made) == len(names):
@@ -73,10 +73,10 @@ def line_up(
     return made
 
 
-def overlap(a: Item, b: Item) -> float:
-    """The shared area as a part of the smaller one's."""
+def overlap(a: Item, b: Item, air: float = 0) -> float:
+    """The shared area as a part of the smaller one's; `air` pixels between them count as shared."""
     (al, at, ar, ab), (bl, bt, br, bb) = a.box, b.box
-    w, h = min(ar, br) - max(al, bl), min(ab, bb) - max(at, bt)
+    w, h = min(ar, br) - max(al, bl) + air, min(ab, bb) - max(at, bt) + air
     return max(0, w) * max(0, h) / min(a.width * a.height, b.width * b.height)
 
 
