@@ -140,7 +140,7 @@ def flat_then_down(step: int, steps: int, warm: int = 100) -> float:
 
 def train(
     steps: int = 6000, minutes: float = 0, batch: int = 256, lr: float = 1e-3,
-    muon_lr: float = 3e-3, seed: int = 12, count: int = 100_000, objects: int = 0, places: int = 0,
+    muon_lr: float = 3e-3, seed: int = 12, count: int = 60_000, objects: int = 0, places: int = 0,
     name: str = "denoiser",
     levels: str = Levers.levels, prediction: str = Levers.prediction, pooled: bool = Levers.pooled,
     weighting: str = Levers.weighting, sampling: str = Levers.sampling, head: float = Levers.head,
@@ -163,7 +163,8 @@ def train(
     torch.manual_seed(3)
     model = Trained(levers).to(DEVICE, memory_format=torch.channels_last)
     scheduler = new_scheduler(levers)
-    examples = Examples(seed, count, (objects, places))
+    behind = (run.Run(name).load() or {}).get("step", 0) if DEVICE == "cuda" else 0
+    examples = Examples(seed, count, (objects, places), skip=behind)
     with torch.inference_mode():
         nothing = examples.contexts(text.tokens(examples.tokenizer, [""]))
     compiled = torch.compile(model)
@@ -206,10 +207,9 @@ def train(
     average = Average(model, horizon=max(8, min(400, plan["steps"] / 8)))
 
     def batches(first: int) -> Iterator[object]:
-        new_ones = examples.fresh(10**6) if DEVICE == "cuda" else iter(())
+        new_ones = examples.fresh() if DEVICE == "cuda" else iter(())
         for step in range(first, plan["steps"]):
-            if step % 4 == 0:  # 25 new scenes a step: as many as 16 cores draw
-                next(new_ones, None)
+            next(new_ones, None)
             yield step
 
     run.train(name, model, fresh_optimiser(), average, plan["steps"], batches, loss,

@@ -16,7 +16,7 @@ import torch
 from training import autoencoder, text, world
 from training.run import DEVICE, WORK, ahead, autocast
 
-PART = 100  # scenes that one worker draws at a time, at most
+PART = 50  # scenes that one worker draws at a time, at most
 Drawn = tuple[torch.Tensor, list[str], torch.Tensor]
 
 
@@ -44,13 +44,14 @@ class Examples:
     """Latents (N, 16, 16, 16) in bfloat16, token ids (N, 77) and maps (N, 16, 16), on the device.
 
     Arguments:
-        seed: of the first scene; every hundred scenes have the next.
+        seed: of the first scene; every fifty scenes have the next.
         count: how many are held at a time.
         limits: how many objects and places, (0, 0) for all: see `small`.
+        skip: parts that an earlier call has drawn already (on a GPU).
     """
 
-    def __init__(self, seed: int, count: int, limits: tuple[int, int] = (0, 0)):
-        self.seed, self.count, self.limits = seed * 10**7, count, limits
+    def __init__(self, seed: int, count: int, limits: tuple[int, int] = (0, 0), skip: int = 0):
+        self.seed, self.count, self.limits = seed * 10**7 + skip, count, limits
         self.part = min(PART, count)
         self.vae = autoencoder.load().to(memory_format=torch.channels_last)
         self.tokenizer, self.encoder = text.load()
@@ -78,16 +79,22 @@ class Examples:
         ids = text.tokens(self.tokenizer, captions).to(torch.int16)
         return torch.cat(latents).bfloat16().contiguous(), ids, maps.to(DEVICE)
 
-    def fresh(self, steps: int) -> Iterator[None]:
-        """Each step, new scenes in the place of the oldest, as fast as the cores draw them."""
-        drawn = self._drawn(range(self.count // self.part, self.count // self.part + steps))
+    def fresh(self, every: int = 2) -> Iterator[None]:
+        """Each step; every second one puts fifty new scenes in the place of the oldest.
+
+        At ten steps a second that is 250 scenes, which a dozen cores draw with ease.
+        """
+        first = -(-self.count // self.part)
+        drawn = self._drawn(range(first, 10**6))
         at = 0
-        for part in drawn:
-            rows = torch.arange(at, at + len(part[1])) % self.count
-            for mine, new in zip((self.latents, self.ids, self.maps), self.encoded(part)):
+        while True:
+            for _ in range(every):
+                yield
+            part = self.encoded(next(drawn))
+            rows = torch.arange(at, at + len(part[0])) % self.count
+            for mine, new in zip((self.latents, self.ids, self.maps), part):
                 mine[rows] = new
-            at += len(part[1])
-            yield
+            at += len(part[0])
 
     @torch.no_grad()
     def contexts(self, ids: torch.Tensor) -> torch.Tensor:

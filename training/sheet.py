@@ -17,6 +17,7 @@ from sdnb import image_grid, schedulers
 from sdnb.prompts import ARTICLE
 from training import export, world
 from training.run import DEVICE
+from training.world import text_scenes
 
 
 def prompts(count: int, seed: int, held: bool = True) -> list[str]:
@@ -54,8 +55,18 @@ def open_pipeline(name: str = "denoiser", folder: str = "") -> DiffusionPipeline
 def main(
     out: str = "sheet.png", count: int = 64, seed: int = 77, name: str = "denoiser",
     folder: str = "", steps: int = 50, guidance: float = 7.5, article: bool = False,
+    of: str = "model",
 ) -> None:  # fmt: skip
-    """Writes the sheet."""
+    """Writes the sheet: of the model, or of the world itself."""
+    if of == "world":
+        if article:
+            scenes = [text_scenes.article(Random(i), p) for p in ARTICLE for i in range(8)]
+        else:
+            scenes = list(islice(world.scenes(seed), min(count, 40)))
+        labels = [text for text in ARTICLE for _ in range(8)] if article else None
+        labels = labels or [scene.caption for scene in scenes]
+        image_grid(list(map(world.render, scenes)), cols=8, labels=labels).save(out)
+        return
     texts = [text for text in ARTICLE for _ in range(8)] if article else prompts(count, seed)
     images = pictures(open_pipeline(name, folder), texts, steps, guidance)
     image_grid(images, cols=8, labels=texts).save(out)

@@ -92,7 +92,7 @@ def chess(ground: Ground, rng: Random, kinds: Kinds) -> tuple[Item, ...]:
     height = width / aspect(board)
     foot = rng.uniform(max(min(ground.low + height * 0.6, 244), 196), 250)
     x = rng.uniform(width / 2 + 4, SIZE - width / 2 - 4)
-    h = min(width * rng.uniform(0.86, 1.05), foot - height * 0.62 - 6)
+    h = min(width * rng.uniform(0.86, 1.05), foot - height * 0.62 - 32)  # below a film's bars
     w = h * aspect(who, "table")
     px = x + rng.uniform(-0.12, 0.12) * width
     behind = Item(who, px, foot - height * 0.62, w, h, rng.random() < 0.5, "table")

@@ -155,18 +155,21 @@ def figure(name: str, pose: str = "standing") -> Image.Image:
         limb(p, (0.4, 0.7), (0.3, 0.78), 0.042, fur)
         blob(p, 0.285, 0.79, 0.04, 0.036, feet)
     else:
-        _torso(p, name, fur, feet)
+        _torso(p, name, fur, feet, wide=1.3)
         if not person:
             blob(p, 0.5, 0.86, 0.11, 0.12, belly)
     return image(_head(p, name, (0.19, 0.02, 0.62, 0.66)))
 
 
-def _torso(p: np.ndarray, name: str, cloth: Color, skin: Color, lift: float = 0.0) -> None:
+def _torso(
+    p: np.ndarray, name: str, cloth: Color, skin: Color, lift: float = 0.0, wide: float = 1.0
+) -> None:
     """A jumper with two arms, the hands in front."""
-    blob(p, 0.5, 0.8 + lift, 0.19, 0.17, cloth, square=2.6)
+    blob(p, 0.5, 0.8 + lift, 0.19 * wide, 0.17, cloth, square=2.6)
     for side in (-1, 1):
-        limb(p, (0.5 + side * 0.18, 0.72 + lift), (0.5 + side * 0.21, 0.86 + lift), 0.05, cloth)
-        blob(p, 0.5 + side * 0.21, 0.89 + lift, 0.043, 0.04, skin)
+        shoulder, hand = 0.5 + side * 0.18 * wide, 0.5 + side * 0.21 * wide
+        limb(p, (shoulder, 0.72 + lift), (hand, 0.86 + lift), 0.05, cloth)
+        blob(p, hand, 0.89 + lift, 0.043, 0.04, skin)
     if name in ("old man", "old woman"):
         blob(p, 0.5, 0.74 + lift, 0.05, 0.09, (240, 236, 228))
 

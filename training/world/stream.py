@@ -18,6 +18,8 @@ MIX = {
     "rows": 0.05, "corner": 0.03, "wearing": 0.03, "playing": 0.02, "chess": 0.03, "pilot": 0.03,
     "scenery": 0.05,
 }  # fmt: skip
+# a poster's four inks leave nothing of what is dark on dark
+DARK = {"black background", "space", "moon", "forest", "table", "red background"}
 LIGHT_ODDS = {"day": 0.5, "dawn": 0.12, "sunset": 0.18, "night": 0.2}
 
 
@@ -52,11 +54,14 @@ def draw(
 ) -> Scene:
     """A scene of these kinds: place, light, style, sides and sizes by chance where not given."""
     said = {word for word, given in (("place", place), ("light", light), ("style", style)) if given}
-    place = place or _place(rng, arrangement, kinds)
+    style = style or (PLAIN if rng.random() < 0.58 else rng.choice(STYLES[1:]))
+    poster = style == "propaganda poster"
+    while not place or (poster and not said & {"place"} and place in DARK):
+        place = _place(rng, arrangement, kinds)
     options = places.lights(place)
     if light not in options:
-        light = rng.choices(options, [LIGHT_ODDS[each] for each in options])[0]
-    style = style or (PLAIN if rng.random() < 0.58 else rng.choice(STYLES[1:]))
+        odds = [LIGHT_ODDS[each] * (not poster or each != "night") for each in options]
+        light = rng.choices(options, odds if sum(odds) else None)[0]
     if style == "synthwave style" and place == "synthwave":
         style = PLAIN
     if style in COLOURLESS and any(name in SHAPES for name, _ in kinds):

@@ -167,7 +167,7 @@ def poster(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     a = _mapped(grey, INKS)
     light = ImageChops.multiply(grey.point([255 * (v > 172) for v in range(256)]), _rays())
     a.paste((240, 190, 130), (0, 0), light)
-    a = Image.blend(a, picture, 0.13)
+    a = Image.blend(a, picture, 0.2)
     a.paste((34, 26, 34), (0, 0), _edges(picture, 2.6))
     for i, color in ((0, (176, 34, 32)), (9, (248, 230, 190)), (12, (176, 34, 32))):
         for box in ((i, i, SIZE - i, i + 3), (i, SIZE - i - 3, SIZE - i, SIZE - i),
