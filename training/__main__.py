@@ -4,22 +4,31 @@ Each stage is a module with a function `train` or `main`, whose arguments are it
 that was stopped goes on from its last checkpoint, one that is done ends at once. `all` hands its
 options to the stages that have them; with `--share 0.01` each takes a hundredth of its steps,
 scenes and prompts, to see that all of it runs.
+
+Where a machine is lent for minutes at a time: `all --minutes 7.5 --calls 2` gives the denoiser
+what two calls of 7.5 minutes leave beside the other stages, and stops when this call's are over,
+with everything saved; the same command again goes on.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from training import run
+
 # the stages in order, and what `--share` makes less of each
 STAGES = {
-    "autoencoder": ("steps",), "text": ("steps",), "denoiser": ("steps", "decay", "count"),
-    "decoder": ("steps",), "export": (), "judge": ("steps",), "score": ("count",),
+    "places": (), "autoencoder": ("steps",), "text": ("steps",), "denoiser": ("steps", "count"),
+    "decoder": ("steps",), "export": (), "judge": ("steps",), "score": ("count", "prompts"),
 }  # fmt: skip
-MORE = ("adopt", "curves", "log", "sheet")
+MORE = ("adopt", "levers", "log", "pack", "sheet")
+AFTER = 2.5  # minutes that the stages after the denoiser take on a GPU
+AGAIN = 1.0  # minutes that a second call takes to import, compile and draw its first scenes
 
 
 def main(argv: list[str]) -> None:
@@ -28,18 +37,39 @@ def main(argv: list[str]) -> None:
     pairs = zip(words[::2], words[1::2], strict=True)
     options = {k.removeprefix("--").replace("-", "_"): v for k, v in pairs}
     if stage == "all":
-        share = float(options.pop("share", 1))
-        for each in STAGES:
-            print(f"# {each}", flush=True)
-            function, defaults = _stage(each)
-            less = {k: max(4, round(defaults[k] * share)) for k in STAGES[each]}
-            given = {k: type(defaults[k])(v) for k, v in options.items() if k in defaults}
-            function(**(less | given))
+        everything(options)
     elif stage in [*STAGES, *MORE]:
         function, defaults = _stage(stage)
-        function(**{k: type(defaults[k])(v) for k, v in options.items()})
+        function(**{k: _as(defaults[k], v) for k, v in options.items()})
     else:
         raise SystemExit(f"{__doc__}\nThe stages are {', '.join(STAGES)}; and {', '.join(MORE)}.")
+
+
+def everything(options: dict[str, str]) -> None:
+    """All stages, as far as the minutes go."""
+    share, calls = float(options.pop("share", 1)), int(options.pop("calls", 1))
+    minutes = float(options.pop("minutes", math.inf))
+    run.Clock.minutes = minutes
+    for stage in STAGES:
+        print(f"# {stage}", flush=True)
+        function, defaults = _stage(stage)
+        less = {k: max(4, round(defaults[k] * share)) for k in STAGES[stage]}
+        given = {k: _as(defaults[k], v) for k, v in options.items() if k in defaults}
+        if stage == "denoiser" and minutes < math.inf:
+            left = run.Clock.seconds_left() / 60 + (calls - 1) * (minutes - AGAIN) - AFTER
+            given.setdefault("minutes", max(0.2, left))
+        try:
+            function(**(less | given))
+        except run.OutOfTimeError:
+            print(f"The minutes are over in {stage}: the same command goes on.", flush=True)
+            return
+
+
+def _as(default: Any, word: str) -> Any:
+    """An option's word in the type of its default."""
+    return (
+        word.lower() in ("true", "yes", "1") if isinstance(default, bool) else type(default)(word)
+    )
 
 
 def _stage(name: str) -> tuple[Callable[..., None], dict[str, Any]]:
@@ -49,4 +79,5 @@ def _stage(name: str) -> tuple[Callable[..., None], dict[str, Any]]:
     return function, {k: p.default for k, p in inspect.signature(function).parameters.items()}
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

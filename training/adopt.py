@@ -1,4 +1,4 @@
-"""Checkpoints from the weights in sdnb/emoji/, so that training can go on from them.
+"""Checkpoints from an exported folder, so that training can go on from its weights.
 
     python -m training adopt        # a second; then `python -m training denoiser …`
 
@@ -7,28 +7,38 @@ What a checkpoint holds besides the weights (the optimisers' momentum) starts an
 
 from __future__ import annotations
 
+import json
 import shutil
 
 from diffusers import StableDiffusionPipeline
 
+from training import denoiser
 from training.export import FOLDER
 from training.run import WORK, Run
 
 
 def main(folder: str = str(FOLDER)) -> None:
     """Writes the checkpoints of the first three stages, where there are none yet."""
+    names = ("autoencoder", "text", "denoiser")
+    for name in names:
+        if Run(name).checkpoint.exists():
+            raise SystemExit(f"{Run(name).checkpoint} is there already: move it away first.")
     pipe = StableDiffusionPipeline.from_pretrained(folder)
-    parts = {
-        "autoencoder": {"vae": pipe.vae.state_dict()},
-        "text": {"text": pipe.text_encoder.state_dict()},
-        "denoiser": {
-            "model": pipe.unet.state_dict(), "average": list(pipe.unet.parameters()), "step": 0,
-        },
-    }  # fmt: skip
-    for name in parts:
-        run = Run(name)
-        if run.checkpoint.exists():
-            raise SystemExit(f"{run.checkpoint} is there already: move it away first.")
-    for name, state in parts.items():
+    config = pipe.unet.config
+    levers = denoiser.Levers(
+        levels=",".join(map(str, config.block_out_channels)),
+        prediction=pipe.scheduler.config.prediction_type,
+        pooled=config.addition_embed_type == "text",
+    )
+    model = denoiser.Trained(levers)
+    model.unet.load_state_dict(pipe.unet.state_dict())
+    states = (
+        {"vae": pipe.vae.state_dict()},
+        {"text": pipe.text_encoder.state_dict()},
+        {"model": model.state_dict(), "average": list(model.parameters()), "step": 0},
+    )
+    for name, state in zip(names, states):
         Run(name).save(state)
+    # without a number of steps: the next `denoiser` plans its own
+    (WORK / "adopted.json").write_text(json.dumps({"levers": vars(levers)}))
     shutil.copytree(f"{folder}/tokenizer", WORK / "tokenizer", dirs_exist_ok=True)

@@ -1,19 +1,20 @@
-"""Stage 1: the autoencoder, pictures <-> latents of 16 x 8 x 8.
+"""Stage 1: the autoencoder, pictures <-> latents of 16 x 16 x 16 (16 times smaller a side).
 
-    python -m training autoencoder --steps 1600        # 16 minutes on two cores
+    python -m training autoencoder --steps 2000
 
-The latents are normalised as they are made (batch normalisation without weights, folded into the
-last convolution at the end), so each channel has zero mean and unit variance and the denoiser
-needs no scaling factor. Noise on the latents teaches the decoder to draw a known thing from
-nearly its latents: what the denoiser makes is always only nearly right.
+It learns on parts of 128 x 128, half of them around objects. The latents are normalised as they
+are made (batch normalisation without weights, folded into the last convolution at the end), so
+each channel has zero mean and unit variance and the denoiser needs no scaling factor. Noise on
+the latents teaches the decoder to draw a known thing from nearly its latents: what the denoiser
+makes is always only nearly right.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
+from random import Random
 
 import numpy as np
 import torch
@@ -21,11 +22,12 @@ from diffusers import AutoencoderTiny
 from PIL import Image
 from torch import nn
 
-from training import world
+from training import run, world
 from training.optimiser import Average, Optimiser
-from training.run import DEVICE, Run, ahead, autocast, cosine
+from training.run import DEVICE, ahead, autocast
 
-CHANNELS, WIDTH = 16, 64
+CHANNELS, WIDTH, CROP = 16, 64, 128
+DOWN = 16
 
 
 def new() -> AutoencoderTiny:
@@ -41,7 +43,7 @@ def new() -> AutoencoderTiny:
 
 
 def pixels(images: Iterable[Image.Image]) -> torch.Tensor:
-    """Pictures as bytes (B, 3, 128, 128), channels last, on the CPU."""
+    """Pictures as bytes (B, 3, H, W), channels last, on the CPU."""
     array = np.stack([np.asarray(image) for image in images])
     return torch.from_numpy(array).permute(0, 3, 1, 2)  # NHWC memory, NCHW shape
 
@@ -88,11 +90,20 @@ def loss_of(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return loss
 
 
-def batch_at(step: int, size: int) -> torch.Tensor:
-    """The step's own batch, as bytes: half crowded, half scenes as the denoiser meets them."""
-    crowded = islice(world.packed(2 * step + 10**6), size // 2)
-    plain = islice(world.scenes(2 * step + 1 + 10**6), size - size // 2)
-    return drawn([*crowded, *plain])
+def crops_at(step: int, size: int) -> torch.Tensor:
+    """The step's own parts of pictures, as bytes (size, 3, 128, 128): four of each picture."""
+    rng = Random(10**6 + step)
+    parts = []
+    for scene in islice(world.scenes(10**6 + step), -(-size // 4)):
+        picture = world.render(scene)
+        for i in range(4):
+            x, y = rng.randint(0, world.SIZE - CROP), rng.randint(0, world.SIZE - CROP)
+            if i < 2 and scene.items:  # around an object
+                mx, my = rng.choice(scene.items).middle
+                x = round(min(max(mx - CROP / 2 + rng.uniform(-30, 30), 0), world.SIZE - CROP))
+                y = round(min(max(my - CROP / 2 + rng.uniform(-30, 30), 0), world.SIZE - CROP))
+            parts.append(picture.crop((x, y, x + CROP, y + CROP)))
+    return pixels(parts[:size])
 
 
 def psnr(y: torch.Tensor, x: torch.Tensor) -> float:
@@ -101,57 +112,56 @@ def psnr(y: torch.Tensor, x: torch.Tensor) -> float:
     return float((-10 * mse.log10()).mean())
 
 
-def train(steps: int = 1600, batch: int = 32, lr: float = 2e-3, noise: float = 0.35) -> None:
-    """Trains, or goes on from the checkpoint; the last one holds the folded autoencoder."""
+def train(
+    steps: int = 2000, batch: int = 48, lr: float = 2e-3, noise: float = 0.35, until: int = 0
+) -> None:
+    """Trains, or goes on from the checkpoint."""
+    if run.Run("autoencoder").done(steps):
+        return
     torch.manual_seed(0)
-    run = Run("autoencoder")
     model = Trained().to(DEVICE, memory_format=torch.channels_last)
     optimiser = Optimiser(model, lr=lr, muon_lr=lr)
-    average = Average(model, horizon=300)
-    first = 0
-    if state := run.load():
-        if "model" not in state:
-            return  # the adopted one
-        model.load_state_dict(state["model"])
-        optimiser.load(state["optimiser"])
-        average.values, first = state["average"], state["step"]
-    test = scaled(drawn(islice(world.scenes(5), 2 * batch)))
-    started = time.monotonic()
-    batches = ahead(partial(batch_at, size=batch), range(first, steps))
-    for step, given in enumerate(batches, first):
-        torch.manual_seed(step)
+    side = CROP // DOWN
+    test = scaled(crops_at(-5, 2 * batch))
+
+    def batches(first: int) -> Iterator[torch.Tensor]:
+        return ahead(partial(crops_at, size=batch), range(first, steps))
+
+    def loss(step: int, given: torch.Tensor) -> run.Loss:
         x = scaled(given)
         amount = noise * torch.rand(batch, 1, 1, 1, device=DEVICE)
-        eps = amount * torch.randn(batch, CHANNELS, 8, 8, device=DEVICE)
+        eps = amount * torch.randn(batch, CHANNELS, side, side, device=DEVICE)
         with autocast():
             y = model(x, eps)
-        loss = loss_of(y, x)
-        loss.backward()
-        optimiser.step(cosine(step, steps))
-        average.update(step)
-        if step % 50 == 0 or step == steps - 1:
-            model.eval()
-            with torch.no_grad(), autocast():
-                quality = psnr(model(test, torch.zeros((), device=DEVICE)), test)
-                z = 0.3 * torch.randn(2 * batch, CHANNELS, 8, 8, device=DEVICE)
-                noisy = psnr(model(test, z), test)
-            model.train()
-            run.log(step=step, loss=loss.item(), psnr=quality, psnr_noisy=noisy,
-                    seconds=time.monotonic() - started)  # fmt: skip
-        if run.due() or step == steps - 1:
-            shadow = Trained().to(DEVICE)
-            shadow.load_state_dict(model.state_dict())
-            average.apply_to(shadow)
-            run.save({"model": model.state_dict(), "optimiser": optimiser.state(),
-                      "average": average.values, "step": step + 1,
-                      "vae": shadow.folded().state_dict()})  # fmt: skip
+        return loss_of(y, x), {}
+
+    @torch.no_grad()
+    def look() -> dict[str, float]:
+        model.eval()
+        with autocast():
+            quality = psnr(model(test, torch.zeros((), device=DEVICE)), test)
+            z = 0.3 * torch.randn(2 * batch, CHANNELS, side, side, device=DEVICE)
+            noisy = psnr(model(test, z), test)
+        model.train()
+        return {"psnr": quality, "psnr_noisy": noisy}
+
+    # the average's horizon is a part of the run: a longer one would lag behind a short run
+    average = Average(model, horizon=max(8, min(300, steps / 8)))
+    run.train(
+        "autoencoder", model, optimiser, average, steps, batches, loss, look=look, until=until
+    )
 
 
 def load() -> AutoencoderTiny:
-    """The autoencoder of the last checkpoint."""
-    state = Run("autoencoder").load()
-    if state is None:
-        raise FileNotFoundError("No autoencoder yet: run `python -m training autoencoder` first.")
-    vae = new().to(DEVICE)
-    vae.load_state_dict(state["vae"])
-    return vae.eval()
+    """The autoencoder, averaged and folded; its decoder the sharper one, where there is one."""
+    state = run.Run("autoencoder").load() or {}
+    if "vae" in state:  # adopted from an exported folder
+        vae = new()
+        vae.load_state_dict(state["vae"])
+        vae = vae.to(DEVICE).eval()
+    else:
+        vae = run.averaged("autoencoder", Trained()).folded()
+    if decoder := run.Run("decoder").load():
+        for p, v in zip(vae.decoder.parameters(), decoder["average"]):
+            p.data.copy_(v)
+    return vae

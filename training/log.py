@@ -1,4 +1,4 @@
-"""The denoiser's training log as a plot.
+"""A stage's training log as a plot.
 
 python -m training log        # docs/training.png
 """
@@ -27,11 +27,13 @@ def plot(name: str) -> Figure:
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     steps = [line["step"] for line in lines]
-    axes.plot(steps, [line["loss"] for line in lines], label="all timesteps, mean of 50 steps")
-    axes.plot(steps, [line["loss_high"] for line in lines], ".", alpha=0.6,
-              label="timesteps over 600, one batch")  # fmt: skip
-    axes.set_xlabel("steps of 256 samples")
-    axes.set_ylabel("loss (velocity, mean square)")
+    axes.plot(steps, [line["loss"] for line in lines], label="loss, mean of 50 steps")
+    more = [key for key in lines[-1] if key not in ("step", "loss", "seconds")]
+    for key in more:
+        some = [(line["step"], line[key]) for line in lines if key in line]
+        axes.plot(*zip(*some), ".", alpha=0.6, label=f"{key}, one batch")
+    axes.set_xlabel("steps")
+    axes.set_ylabel(name)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()

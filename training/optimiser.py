@@ -12,11 +12,11 @@ from collections import defaultdict
 import torch
 from torch import nn
 
-from training.run import dtype
-
 
 def orthogonal(m: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """Nearest semi-orthogonal matrices of m (n, rows, cols), by a Newton-Schulz iteration."""
+    from training.run import dtype  # which needs this module
+
     a, b, c = 3.4445, -4.7750, 2.0315
     x = m.to(dtype())
     tall = x.size(1) > x.size(2)
