@@ -88,8 +88,11 @@ def load(
         else:
             if why:
                 notice(why)
-            pipe, origin = build.load(request, _loaded, _forget)
-            provenance.remember(pipe, origin, pickled=not use_safetensors)
+            import torch
+
+            with torch.inference_mode(False):  # weights that are made in it are of a kind apart
+                pipe, origin = build.load(request, _loaded, _forget)
+                provenance.remember(pipe, origin, pickled=not use_safetensors)
             _loaded[request] = pipe
         _last[:] = [_loaded[request]]
         return _loaded[request]

@@ -163,5 +163,5 @@ def _get(store: Store | None, key: str | None) -> Sample | None:
 
 
 def _put(store: Store | None, key: str | None, sample: Sample) -> None:
-    if store and key and not sample.facts.get("broken"):
+    if store and key:
         store.put(key, sample)

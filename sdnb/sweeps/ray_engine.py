@@ -143,13 +143,14 @@ class Remote:
         Raises:
             ValueError: the pipeline is not as `load` made it, so no worker can have the same.
         """
-        here = sampling.made_by(settings, pipe, start)
-        if here is None:
+        if changed := provenance.differences(pipe):
+            why = provenance.in_words(changed)
             raise ValueError(
-                f"This {type(pipe).__name__} is not as sdnb.load made it, and workers on Ray load "
-                "their own: save it with save_pretrained and load that folder, or leave engine= "
-                "out."
+                f"This {type(pipe).__name__} is not as sdnb.load made it ({why}), and workers on "
+                "Ray load their own: save it with save_pretrained and load that folder, or leave "
+                "engine= out."
             )
+        here = sampling.made_by(settings, pipe, start) or {}
         return {**here, "device": self._device(pipe)}
 
     def make(
@@ -206,7 +207,7 @@ class Remote:
                 for number, result in self._stream(table, most, given) if table else ():
                     job = left.pop(number)
                     on_calls(sampling.calls_of(job.settings))
-                    if store and isinstance(result, Sample) and not result.facts.get("broken"):
+                    if store and isinstance(result, Sample):
                         key = Store.key(job.settings, job.made_by)
                         if key not in store:
                             store.put(key, result)
