@@ -231,8 +231,7 @@ def test_what_a_person_did_to_the_pipeline_is_never_mixed_up_with_what_is_stored
 
 def test_a_scheduler_that_a_person_configured_has_pictures_of_its_own(pipe, store):
     view = copy.copy(pipe)
-    provenance.inherit(view, pipe)
-    provenance.seal(view, pipe)
+    provenance.derive(view, pipe)
     one = sdnb.generate(PROMPT, steps=4, seed=1, store=store, pipe=view)
     view.scheduler = type(pipe.scheduler).from_config(
         pipe.scheduler.config, timestep_spacing="trailing"

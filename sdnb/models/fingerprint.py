@@ -33,6 +33,11 @@ _ITSELF = (dict, list, tuple, set)
 _OPAQUE = (types.ModuleType, type, types.BuiltinFunctionType, types.CodeType, property)
 
 
+Tokens = dict[str, tuple[Any, ...]]  # of values, by where they are
+Differences = dict[str, tuple[str, str]]  # where -> (how it was, how it is), in words
+NOTHING = ("nothing",)
+
+
 class Fingerprint:
     """How an object is now, with all that it holds.
 
@@ -68,41 +73,64 @@ class Fingerprint:
         self._elsewhere = shared.addresses() if shared else frozenset()
         self.classes: set[type] = set()
         self._ignored = ignored
-        self._tokens: dict[str, tuple[Any, ...]] = {}  # of every value, by where it is
+        self._tokens: Tokens = {}  # of the values of the object that is looked at
+        self._known: list[Tokens] = []  # the same of each of the nodes
         self._nodes: list[_Node | _OddNode] = []
-        self._tensors: list[tuple[ref[Any], tuple[Any, ...], int, tuple[Any, ...]]] = []
-        self._probes: list[tuple[Callable[[], Any], Callable[[Any], Any], Any]] = []
+        self._tensors: list[tuple[ref[Any], tuple[Any, ...], int, tuple[Any, ...], str]] = []
+        self._probes: list[tuple[Callable[[], Any], Callable[[Any], Any], Any, str]] = []
         self._held: list[Any] = []  # so that no other object gets the same address
         self._seen: set[int] = set()
         self._todo: list[tuple[str, Any]] = []
-        self._changed: tuple[Fingerprint, dict[str, tuple[str, str]]] | None = None
+        self._changed: tuple[Fingerprint, Differences] | None = None
         self._note("", root)
+        self._roots = self._tokens  # what the object itself is
         while self._todo:
             self._look(*self._todo.pop())
 
-    def differences(self, root: object) -> dict[str, tuple[str, str]]:
+    def differences(self, root: object) -> Differences:
         """What has changed in the object since: where -> (how it was, how it is), in words."""
         if self._is_untouched():
             return {}
         if self._changed and self._changed[0]._is_untouched():
             return self._changed[1]
-        now, changed = self._compared(root)
-        if changed:
+        if changed := self._nearby():
+            return changed
+        now = Fingerprint(root, self._ignored, self._shared)
+        if changed := self._to(now):
             self._changed = now, changed
         else:  # other objects that are the same
             vars(self).update(vars(now))
         return changed
 
-    def differences_to(self, other: object) -> dict[str, tuple[str, str]]:
+    def differences_to(self, other: object) -> Differences:
         """How another object differs: where -> (how this one was, how the other is), in words."""
-        return self._compared(other)[1]
+        return self._to(Fingerprint(other, self._ignored, self._shared))
 
-    def _compared(self, root: object) -> tuple[Fingerprint, dict[str, tuple[str, str]]]:
-        now = Fingerprint(root, self._ignored, self._shared)
-        there = sorted(self._tokens.keys() | now._tokens.keys())
-        nothing = ("nothing",)
-        pairs = ((k, self._tokens.get(k, nothing), now._tokens.get(k, nothing)) for k in there)
-        return now, {k: (_words(a), _words(b)) for k, a, b in pairs if not _alike(a, b)}
+    def _to(self, other: Fingerprint) -> Differences:
+        return _compared(self._whole(), other._whole())
+
+    def _whole(self) -> Tokens:
+        return {k: token for known in (self._roots, *self._known) for k, token in known.items()}
+
+    def _nearby(self) -> Differences:
+        """The differences in the objects that are known, without looking for others."""
+        changed: Differences = {}
+        addresses = self.addresses()
+        for node, known in zip(self._nodes, self._known):
+            if not node.is_untouched() and (item := node.there()) is not None:
+                now = Fingerprint(None, self._ignored, self._shared)
+                now._seen = set(addresses)
+                now._look(node.path, item)
+                changed |= _compared(known, now._known[0])
+        for there, _, _, token, path in self._tensors:
+            tensor = there()
+            if tensor is not None and _numbers(tensor) != token:
+                changed[path] = "other numbers", "other numbers"
+        for held, read, token, path in self._probes:
+            if (item := held()) is not None and (reads := read(item)) != token:
+                words = ("the tokenizer", reads) if read is _reads else (type(item), reads)
+                changed[path] = "as loaded", _words(words)
+        return changed
 
     def addresses(self) -> frozenset[int]:
         """Of the objects and tensors in it that there still are."""
@@ -118,7 +146,7 @@ class Fingerprint:
             if not node.is_untouched():
                 return False
         far = []
-        for known, how, words, token in self._tensors:
+        for known, how, words, token, _ in self._tensors:
             tensor = known()
             if tensor is None:
                 return False
@@ -133,17 +161,19 @@ class Fingerprint:
             return False
         return all(
             (item := there()) is not None and read(item) == token
-            for there, read, token in self._probes
+            for there, read, token, _ in self._probes
         )
 
     # ---------------------------------------------------------------- a thorough look
 
     def _look(self, path: str, item: Any) -> None:
         """Notes an object's attributes, and entries if it is a dict or list too."""
+        self._tokens = {}
+        self._known.append(self._tokens)
         self.classes.add(type(item))
         ignored = self._ignored(type(item))
         plain = not ignored and hasattr(item, "__dict__") and not isinstance(item, _ITSELF)
-        self._nodes.append(_Node(item) if plain else _OddNode(item, ignored))
+        self._nodes.append(_Node(path, item) if plain else _OddNode(path, item, ignored))
         start = f"{path}." if path else ""
         # torch's own dicts of parts are not a step of the path that a person would write
         within = {"_modules", "_parameters", "_buffers"}
@@ -179,13 +209,13 @@ class Fingerprint:
                 self._todo.append((path, value))  # attributes of a weight
             token = _numbers(value)
             words = 0 if value.is_inference() else _words_in(value)
-            self._tensors.append((ref(value), _address(value) if words else (), words, token))
+            self._tensors.append((ref(value), _address(value) if words else (), words, token, path))
             self._tokens[path] = (kind, *token) if value.numel() <= SMALL else (
                 kind, *token, id(self._canonical(value)),
             )  # fmt: skip
         elif isinstance(value, (numpy.ndarray, numpy.generic)):
             self._tokens[path] = (kind, _bytes(value))
-            self._probes.append((_reference(value), _bytes, _bytes(value)))
+            self._probes.append((_reference(value), _bytes, _bytes(value), path))
         elif isinstance(value, _OPAQUE):
             self._held.append(value)
             self._tokens[path] = ("the object", name_of(value), id(value))
@@ -210,7 +240,7 @@ class Fingerprint:
         elif (kind.__module__ == "builtins" and kind.__name__ == "Tokenizer") or _is_rust(value):
             self._tokens[path] = ("the tokenizer", how := _reads(value))
             self._held.append(value)
-            self._probes.append((_reference(value), _reads, how))
+            self._probes.append((_reference(value), _reads, how, path))
         elif hasattr(value, "__dict__") or hasattr(kind, "__slots__"):
             self._tokens[path] = ("an object", f"{kind.__module__}.{kind.__qualname__}", id(kind))
             self._child(path, value)
@@ -258,9 +288,12 @@ class _Node:
     Plain values by being the very same object, what is heavy by its address.
     """
 
-    __slots__ = ("count", "dicts", "empty", "heavy", "lists", "nested", "plain", "there", "values")
+    __slots__ = (
+        "count", "dicts", "empty", "heavy", "lists", "nested", "path", "plain", "there", "values",
+    )  # fmt: skip
 
-    def __init__(self, item: Any) -> None:
+    def __init__(self, path: str, item: Any) -> None:
+        self.path = path
         held = item.__dict__
         self.there, self.count = _reference(item), len(held)
         lists = {
@@ -317,9 +350,10 @@ class _Node:
 class _OddNode:
     """The same of an object that is a list or dict itself, or some of whose attributes count."""
 
-    __slots__ = ("ids", "ignored", "there")
+    __slots__ = ("ids", "ignored", "path", "there")
 
-    def __init__(self, item: Any, ignored: frozenset[str]) -> None:
+    def __init__(self, path: str, item: Any, ignored: frozenset[str]) -> None:
+        self.path = path
         self.there = _reference(item)
         self.ignored, self.ids = ignored, _ids_of(item, ignored)
 
@@ -535,6 +569,12 @@ def name_of(value: Any) -> str:
     module = getattr(value, "__module__", None)
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
     return f"{module}.{name}" if name and module else name or type(value).__qualname__
+
+
+def _compared(one: Tokens, other: Tokens) -> Differences:
+    places = sorted(one.keys() | other.keys())
+    pairs = ((place, one.get(place, NOTHING), other.get(place, NOTHING)) for place in places)
+    return {place: (_words(a), _words(b)) for place, a, b in pairs if not _alike(a, b)}
 
 
 def _alike(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:

@@ -13,13 +13,12 @@ from sdnb import emoji, schedulers
 from sdnb.log import notice
 from sdnb.models import library_code, torch_state
 from sdnb.models.denoiser import denoiser_of
-from sdnb.models.fingerprint import Fingerprint
+from sdnb.models.fingerprint import Differences, Fingerprint
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 FREEU = ("s1", "s2", "b1", "b2")
-Differences = dict[str, tuple[str, str]]  # where -> (how it was, how it is), in words
 
 
 @dataclass(frozen=True)
@@ -159,10 +158,11 @@ def differences(pipe: DiffusionPipeline) -> Differences:
         found |= differences(base)
     if record.made is not None:
         found |= record.made.differences(pipe)
-        now, then = next(denoiser_of(pipe).parameters()).device.type, record.origin.device
         # parts that take turns on a GPU wait in main memory
-        if now != then.partition(":")[0] and not getattr(pipe, "_all_hooks", None):
-            found["the device"] = then, now
+        if not found and not getattr(pipe, "_all_hooks", None):
+            now, then = next(denoiser_of(pipe).parameters()).device.type, record.origin.device
+            if now != then.partition(":")[0]:
+                found["the device"] = then, now
         found |= library_code.differences(_classes(pipe, record))
         found |= _scheduler_differences(pipe, record)
         found |= torch_state.unusual()
@@ -188,6 +188,8 @@ def in_words(changed: Differences) -> str:
         return ""
     if "the pipeline" in changed:
         return "sdnb.load did not make it"
+    if "tokenizer._tokenizer" in changed:
+        return "its tokenizer reads otherwise, as after load_textual_inversion"
     where = min(changed, key=lambda name: (name.count("."), name))
     was, now = changed[where]
     more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
