@@ -18,7 +18,7 @@ from sdnb.display import live_sheet
 from sdnb.generation import model_lock, sampling, x0_preview
 from sdnb.models import provenance
 from sdnb.sweeps import axes
-from tests.support import programs
+from tests.support import denoiser_calls, programs
 
 PROMPT = "a fox on a blue background"
 
@@ -196,9 +196,8 @@ def store(tmp_path):
 def calls(pipe):
     """Counts the real denoiser calls."""
     made = []
-    hook = pipe.unet.register_forward_pre_hook(lambda *_: made.append(1))
-    yield made
-    hook.remove()
+    with denoiser_calls.watched(pipe, lambda: made.append(1)):
+        yield made
 
 
 def test_asking_again_makes_nothing_and_one_more_value_makes_one_more(pipe, store, calls):
@@ -293,17 +292,13 @@ def test_one_picture_that_fails_does_not_end_the_others(pipe, monkeypatch, heard
 def test_ctrl_c_keeps_what_is_finished_and_the_pipeline_as_it_was(pipe, store):
     calls, unet = [], pipe.unet
 
-    def stop(*_):
+    def stop():
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
 
-    hook = unet.register_forward_pre_hook(stop)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            sdnb.compare(PROMPT, steps=[2, 6], seed=1, store=store, pipe=pipe)
-    finally:
-        hook.remove()
+    with denoiser_calls.watched(pipe, stop), pytest.raises(KeyboardInterrupt):
+        sdnb.compare(PROMPT, steps=[2, 6], seed=1, store=store, pipe=pipe)
     assert len(store) == 1
     assert pipe.unet is unet
     assert not unet._forward_hooks

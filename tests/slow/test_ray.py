@@ -157,10 +157,9 @@ def test_the_workers_keep_their_pictures_in_the_store_of_the_local_run(swept, pi
     assert len(kept) == 12
     assert not list(kept.folder.glob(".sdnb-*")), "no mark or half-written file is left"
     calls = []
-    hook = pipe.unet.register_forward_hook(lambda *_: calls.append(1))
     one = sdnb.plan(PROMPT, pipe=plan.pipes[0], steps=[2, 3], seed=range(6), scheduler="Euler a")
-    again = one.run(store=kept)
-    hook.remove()
+    with denoiser_calls.watched(pipe, lambda: calls.append(1)):
+        again = one.run(store=kept)
     assert calls == []
     assert [s.facts for s in again] == [s.facts for s in emoji(plan, sheet)]
 
@@ -337,6 +336,7 @@ import os
 import ray, sdnb
 from PIL import Image
 from sdnb import cluster, device, worker
+from tests.support import denoiser_calls
 device.best = lambda: "cpu"  # the driver has no GPU
 ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
 
