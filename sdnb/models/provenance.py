@@ -61,6 +61,8 @@ class Record:
     own: tuple[ref[Any], Fingerprint] | None = None
 
 
+# where a pipeline's config names its scheduler's class
+_OF_SCHEDULER = ("_internal_dict.scheduler", "_internal_dict['scheduler']")
 _records: WeakKeyDictionary[DiffusionPipeline, Record] = WeakKeyDictionary()
 _said: WeakKeyDictionary[DiffusionPipeline, set[str]] = WeakKeyDictionary()
 
@@ -157,7 +159,11 @@ def differences(pipe: DiffusionPipeline) -> Differences:
             return {"the pipeline": ("there", "gone")}
         found |= differences(base)
     if record.made is not None:
-        found |= record.made.differences(pipe)
+        found |= {
+            name: both
+            for name, both in record.made.differences(pipe).items()
+            if not name.startswith(_OF_SCHEDULER)  # which is looked at by itself
+        }
         # parts that take turns on a GPU wait in main memory
         if not found and not getattr(pipe, "_all_hooks", None):
             now, then = next(denoiser_of(pipe).parameters()).device.type, record.origin.device

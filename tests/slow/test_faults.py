@@ -22,6 +22,7 @@ from sdnb.display.slider import page, view
 from sdnb.generation import init_image
 from sdnb.records import metadata
 from sdnb.sweeps.plan import Plan
+from tests.support import denoiser_calls
 
 pytest_plugins = ["tests.support.browser"]
 
@@ -437,7 +438,6 @@ if "HOME" not in os.environ and os.geteuid() == 0:
     os.setresuid(54321, 0, 0)  # may do what root may, but nobody has this number, nor a home
 logging.basicConfig(format="%(message)s", level="INFO")
 import sdnb
-from tests.support import denoiser_calls
 pipe = sdnb.load("emoji", device="cpu")
 for _ in range(2):
     sheet = sdnb.compare("a fox", steps=[1, 2], seed=1, pipe=pipe, width=64, height=64)

@@ -24,6 +24,7 @@ from sdnb import Settings, Store
 from sdnb.generation import sampling
 from sdnb.models import provenance
 from sdnb.sweeps import ray_engine, ray_worker
+from tests.support import denoiser_calls
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "a fox on a blue background"
@@ -336,7 +337,6 @@ import os
 import ray, sdnb
 from PIL import Image
 from sdnb import cluster, device, worker
-from tests.support import denoiser_calls
 device.best = lambda: "cpu"  # the driver has no GPU
 ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
 
