@@ -13,3 +13,28 @@ def dtype_keyword(diffusers: str) -> str:
         ('torch_dtype', 'dtype')
     """
     return "dtype" if Version(diffusers) >= Version("0.40") else "torch_dtype"
+
+
+def is_autocast_on() -> bool:
+    """Whether torch casts in this thread, on any device; the public question is of one device.
+
+    https://github.com/pytorch/pytorch/blob/v2.13.0/torch/csrc/autograd/init.cpp
+    """
+    import torch
+
+    read = getattr(torch._C, "_is_any_autocast_enabled", None)
+    return read() if read else torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
+
+
+def count_of_modes() -> int:
+    """How many modes stand between torch's functions and their work, such as a default device."""
+    import torch
+
+    return torch._C._len_torch_function_stack() + torch._C._len_torch_dispatch_stack()
+
+
+def has_global_hooks() -> bool:
+    """Whether a hook was registered that is called for every module there is."""
+    from torch.nn.modules import module
+
+    return bool(module._has_any_global_hook())

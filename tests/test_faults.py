@@ -21,6 +21,7 @@ from sdnb.display.slider import page, view
 from sdnb.generation import init_image
 from sdnb.records import metadata
 from sdnb.sweeps.plan import Plan
+from tests.support import denoiser_calls
 from tests.support.needs import need
 
 pytest_plugins = ["tests.support.browser"]
@@ -385,15 +386,11 @@ def test_nan_in_one_run_is_said_there_and_touches_no_other(pipe, tmp_path):
     seeds = [1, 2, 3]
     good = sdnb.compare("a fox", seed=seeds, steps=2, pipe=pipe, **SMALL)
 
-    def spoil(module, inputs, output):
-        rows = output[0].shape[0] // 3
-        output[0][rows : 2 * rows] = torch.nan  # the second run's
+    def spoil(answers):
+        answers[1][0][:] = torch.nan  # the second run's
 
-    hook = pipe.unet.register_forward_hook(spoil)
-    try:
+    with denoiser_calls.watched(pipe, after=spoil):
         sheet = sdnb.compare("a fox", seed=seeds, steps=2, store=kept, pipe=pipe, **SMALL)
-    finally:
-        hook.remove()
     assert [s.facts.get("broken", False) for s in sheet] == [False, True, False]
     assert repr(sheet).count("black because the denoiser gave no numbers (NaN)") == 1
     assert len(kept) == 2

@@ -185,7 +185,7 @@ def run(
     Returns:
         The sample.
     """
-    origin = provenance.origin_of(pipe)
+    origin, changed = provenance.origin_of(pipe), provenance.differences(pipe)
     if origin.model == emoji.NAME:
         _name_unknown(settings)
     view = copy.copy(pipe)
@@ -214,6 +214,8 @@ def run(
             x0_preview.watching(view, on_step) if on_step else nullcontext(),
         ):
             result = view(**_arguments(settings, view, start, pieces))
+    changed |= provenance.differences(pipe)  # somebody may have, in the meantime
+    switches, changed = provenance.switches(pipe, changed)
     unsafe = getattr(result, "nsfw_content_detected", None)
     name = settings.scheduler or ""
     known = name in schedulers.SCHEDULERS
@@ -241,6 +243,8 @@ def run(
         "pickled": not provenance.takes_safetensors_only(pipe),
         "pieces": pieces,
         "adapters": provenance.has_adapters(pipe),
+        "changed": provenance.in_words(changed),
+        **switches,
     }
     facts |= {k: v for k, v in unusual.items() if v}
     image = result.images[0].convert("RGB")
@@ -293,10 +297,12 @@ def made_by(
     """What besides the settings decides what a picture looks like, for the store's key.
 
     Returns:
-        None where that is not known: the pipeline is not as `load` made it (a LoRA was added,
-        weights were changed), or it was not made by `load` at all.
+        None where that is not known, which is said once: the pipeline is not as `load` made it (a
+        LoRA was added, a hook, a switch of torch's), or it was not made by `load` at all.
     """
-    if not provenance.is_as_loaded(pipe):
+    if changed := provenance.differences(pipe):
+        why = provenance.in_words(changed)
+        provenance.say_once(pipe, f"Pictures are made anew and not kept in the store: {why}.")
         return None
     origin = asdict(provenance.origin_of(pipe))
     if not origin["backend"]:

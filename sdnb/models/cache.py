@@ -113,8 +113,11 @@ def _kept(request: Request, why: str = "") -> DiffusionPipeline:
     else:
         if why:
             notice(why)
-        pipe, origin = build.load(request, _loaded, _forget)
-        provenance.remember(pipe, origin, pickled=not request.use_safetensors)
+        import torch
+
+        with torch.inference_mode(False):  # weights that are made in it are of a kind apart
+            pipe, origin = build.load(request, _loaded, _forget)
+            provenance.remember(pipe, origin, pickled=not request.use_safetensors)
         _loaded[request] = pipe
     return _loaded[request]
 

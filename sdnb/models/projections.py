@@ -8,7 +8,7 @@ import torch
 from diffusers.models.embeddings import TextTimeEmbedding
 
 
-class _Kept(torch.nn.Module):
+class Kept(torch.nn.Module):
     """Gives its last output again as long as it is called with the very same tensor.
 
     Another run's text is another tensor, so changed weights count from the next run on. With
@@ -27,11 +27,11 @@ class _Kept(torch.nn.Module):
         return {key: value for key, value in vars(self).items() if key != "_last"}
 
 
-class KeptLinear(_Kept, torch.nn.Linear):
+class KeptLinear(Kept, torch.nn.Linear):
     """A linear layer that keeps its last output."""
 
 
-class KeptEmbedding(_Kept, TextTimeEmbedding):
+class KeptEmbedding(Kept, TextTimeEmbedding):
     """The text in the time embedding, kept."""
 
 

@@ -1,16 +1,24 @@
-"""What is known of a pipeline: where it came from, what it is made of, whether it was changed."""
+"""What is known of a pipeline: where it came from, and whether it is as `load` left it."""
 
 from __future__ import annotations
 
+import dis
+import functools
+import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, ref
 
 from sdnb import emoji, schedulers
-from sdnb.models import weights
+from sdnb.log import notice
+from sdnb.models import library_code, torch_state
+from sdnb.models.denoiser import denoiser_of
+from sdnb.models.fingerprint import Differences, Fingerprint
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+
+FREEU = ("s1", "s2", "b1", "b2")
 
 
 @dataclass(frozen=True)
@@ -30,50 +38,75 @@ class Origin:
     backend: str = ""
 
 
-_origins: WeakKeyDictionary[DiffusionPipeline, Origin] = WeakKeyDictionary()
-_prints: WeakKeyDictionary[DiffusionPipeline, tuple[Any, ...]] = WeakKeyDictionary()
-_schedulers: WeakKeyDictionary[DiffusionPipeline, Any] = WeakKeyDictionary()  # config as loaded
-_pickled: WeakSet[DiffusionPipeline] = WeakSet()  # loaded where pickled weights were allowed
+@dataclass
+class Record:
+    """What is known of one pipeline.
+
+    Attributes:
+        origin: where it came from.
+        pickled: whether it was loaded where pickled weights were allowed.
+        scheduler: the config of its scheduler, as the model has it.
+        made: how it was made; None for one that runs share, which is as its base is.
+        base: the pipeline whose parts it shares; None for one that `load` made.
+        classes: of the objects in it, and of its scheduler.
+        own: the scheduler that was last looked at, and how it was then.
+    """
+
+    origin: Origin
+    pickled: bool
+    scheduler: Any
+    made: Fingerprint | None = None
+    base: ref[DiffusionPipeline] | None = None
+    classes: frozenset[type] | None = None
+    own: tuple[ref[Any], Fingerprint] | None = None
+
+
+# where a pipeline's config names its scheduler's class
+_OF_SCHEDULER = ("_internal_dict.scheduler", "_internal_dict['scheduler']")
+_records: WeakKeyDictionary[DiffusionPipeline, Record] = WeakKeyDictionary()
+_said: WeakKeyDictionary[DiffusionPipeline, set[str]] = WeakKeyDictionary()
 
 
 def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool) -> None:
     """Notes where a pipeline came from, whether pickled weights were allowed, and how it is now."""
-    _origins[pipe], _prints[pipe], _schedulers[pipe] = origin, _print(pipe), pipe.scheduler.config
-    if pickled:
-        _pickled.add(pipe)
+    _records[pipe] = Record(origin, pickled, pipe.scheduler.config, Fingerprint(pipe, _ignored))
+    library_code.differences(_classes(pipe, _records[pipe]))  # how they are from here on
+
+
+def derive(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
+    """Notes that a pipeline was made of another's parts, and how it is now."""
+    inherit(view, pipe)
+    if pipe in _records:
+        _records[view].made = Fingerprint(view, _ignored, _records[pipe].made)
 
 
 def inherit(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
-    """Notes that a pipeline came from where another did, whose weights it shares."""
-    _origins[view] = origin_of(pipe)
-    _schedulers[view] = _schedulers.get(pipe, pipe.scheduler.config)
-    if pipe in _pickled:
-        _pickled.add(view)
-
-
-def seal(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
-    """Notes that a pipeline is as loaded, if the other one is, whose weights it shares."""
-    if is_as_loaded(pipe):
-        _prints[view] = _print(view)
+    """Notes that a pipeline is another one's for a run: where that is changed, it is changed."""
+    known = _records.get(pipe)
+    if known is None:
+        return
+    config = known.scheduler
+    _records[view] = Record(origin_of(pipe), known.pickled, config, base=ref(pipe))
 
 
 def origin_of(pipe: DiffusionPipeline) -> Origin:
     """Where a pipeline came from, also one that `load` did not make; dtype and device as now."""
     path = str(pipe.config.get("_name_or_path") or type(pipe).__name__)
     name = emoji.NAME if path == str(emoji.FOLDER) else path
-    known = _origins.get(pipe, Origin(name, None, "", "", None))
+    known = _records[pipe].origin if pipe in _records else Origin(name, None, "", "", None)
     dtype, where = str(pipe.dtype).removeprefix("torch."), str(pipe._execution_device)
     return replace(known, dtype=dtype, device=where)
 
 
 def takes_safetensors_only(pipe: DiffusionPipeline) -> bool:
     """Whether the pipeline was loaded as a rule: without pickled weights."""
-    return pipe not in _pickled
+    return not (pipe in _records and _records[pipe].pickled)
 
 
 def scheduler_flags(pipe: DiffusionPipeline, own: DiffusionPipeline) -> dict[str, Any]:
     """The flags that its scheduler needs beside the config that the model was loaded with."""
-    return schedulers.needed_flags(pipe.scheduler, _schedulers.get(own, own.scheduler.config))
+    config = _records[own].scheduler if own in _records else own.scheduler.config
+    return schedulers.needed_flags(pipe.scheduler, config)
 
 
 def has_adapters(pipe: DiffusionPipeline) -> bool:
@@ -91,16 +124,184 @@ def is_channels_last(pipe: DiffusionPipeline) -> bool:
     return first.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+# ---------------------------------------------------------------- as load left it
+
+
 def is_as_loaded(pipe: DiffusionPipeline) -> bool:
-    """Whether a pipeline's parts and weights are those that `load` gave it."""
-    return pipe in _prints and _prints[pipe] == _print(pipe)
+    """Whether a pipeline would make the picture that it made when `load` had just given it.
+
+    Everything that it is made of is compared, the code of its classes, and torch's own switches;
+    a scheduler of one's own counts as loaded where its config says all of it.
+    """
+    return not differences(pipe)
 
 
-def _print(pipe: DiffusionPipeline) -> tuple[Any, ...]:
-    """What changes where parts are replaced, adapters added, or weights changed in their place."""
-    import torch
+def differences(pipe: DiffusionPipeline) -> Differences:
+    """What is another than when `load` had given the pipeline; empty where nothing is.
 
-    modules = [m for m in pipe.components.values() if isinstance(m, torch.nn.Module)]
-    free_u = [getattr(b, "s1", None) for m in modules for b in getattr(m, "up_blocks", [])]
-    attention = [type(p) for m in modules for p in getattr(m, "attn_processors", {}).values()]
-    return list(map(id, modules)), weights.trace(*modules), free_u, attention
+    Example:
+        >>> import sdnb
+        >>> pipe = sdnb.load("emoji", device="cpu")
+        >>> differences(pipe)
+        {}
+        >>> pipe.unet.conv_in.padding_mode = "circular"
+        >>> differences(pipe)
+        {'unet.conv_in.padding_mode': ("'zeros'", "'circular'")}
+        >>> pipe.unet.conv_in.padding_mode = "zeros"
+    """
+    record = _records.get(pipe)
+    if record is None:
+        return {"the pipeline": ("loaded by sdnb.load", "not")}
+    found: Differences = {}
+    if record.base is not None:
+        base = record.base()
+        if base is None:
+            return {"the pipeline": ("there", "gone")}
+        found |= differences(base)
+    if record.made is not None:
+        found |= {
+            name: both
+            for name, both in record.made.differences(pipe).items()
+            if not name.startswith(_OF_SCHEDULER)  # which is looked at by itself
+        }
+        # parts that take turns on a GPU wait in main memory
+        if not found and not getattr(pipe, "_all_hooks", None):
+            now, then = next(denoiser_of(pipe).parameters()).device.type, record.origin.device
+            if now != then.partition(":")[0]:
+                found["the device"] = then, now
+        found |= library_code.differences(_classes(pipe, record))
+        found |= _scheduler_differences(pipe, record)
+        found |= torch_state.unusual()
+    return found
+
+
+def say_once(pipe: DiffusionPipeline, sentence: str) -> None:
+    """Says a sentence about a pipeline, unless it was said of it before."""
+    said = _said.setdefault(pipe, set())
+    if sentence not in said:
+        said.add(sentence)
+        notice(sentence)
+
+
+def in_words(changed: Differences) -> str:
+    """What changed, in one line: the first of it, and how much more there is.
+
+    Example:
+        >>> in_words({"unet.conv_in.padding_mode": ("'zeros'", "'circular'"), "b": ("1", "2")})
+        "unet.conv_in.padding_mode was 'zeros' and is 'circular', and 1 more"
+    """
+    if not changed:
+        return ""
+    if "the pipeline" in changed:
+        return "sdnb.load did not make it"
+    if "tokenizer._tokenizer" in changed:
+        return "its tokenizer reads otherwise, as after load_textual_inversion"
+    where = min(changed, key=lambda name: (name.count("."), name))
+    was, now = changed[where]
+    more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+    if {was, now} == {"other numbers"}:
+        return f"{where} has other numbers{more}"
+    return f"{where} was {was} and is {now}{more}"
+
+
+def switches(pipe: DiffusionPipeline, changed: Differences) -> tuple[dict[str, Any], Differences]:
+    """Of what changed: what diffusers' own switches do, as facts name it; and the rest.
+
+    Arguments:
+        pipe: the pipeline.
+        changed: from `differences`.
+
+    Returns:
+        "freeu" with its four numbers, "vae_tiling" and "vae_slicing", as far as they are on; and
+        the differences that these do not explain.
+    """
+    found: dict[str, Any] = {}
+    rest = dict(changed)
+    for name in ("tiling", "slicing"):
+        if rest.get(f"vae.use_{name}", ("", ""))[1] == "True":
+            del rest[f"vae.use_{name}"]
+            found[f"vae_{name}"] = True
+    blocks = getattr(getattr(pipe, "unet", None), "up_blocks", [])
+    scales = [{name: vars(block).get(name) for name in FREEU} for block in blocks]
+    there = {f"unet.up_blocks.{i}.{name}" for i in range(len(scales)) for name in FREEU}
+    alike = bool(scales) and all(each == scales[0] for each in scales)
+    if alike and there <= rest.keys() and all(type(v) in (int, float) for v in scales[0].values()):
+        found["freeu"] = scales[0]
+        rest = {name: both for name, both in rest.items() if name not in there}
+    return found, rest
+
+
+def _classes(pipe: DiffusionPipeline, record: Record) -> frozenset[type]:
+    kind = type(pipe.scheduler)
+    if record.classes is None or kind not in record.classes:
+        made = record.made.classes if record.made else set()
+        record.classes = frozenset({*made, kind})
+    return record.classes
+
+
+@functools.cache
+def _ignored(kind: type) -> frozenset[str]:
+    """Attributes of a class's objects that a picture leaves behind, and that decide none."""
+    from diffusers import DiffusionPipeline
+    from transformers import PreTrainedTokenizerBase
+
+    from sdnb.models import projections
+
+    if issubclass(kind, DiffusionPipeline):
+        # what each call sets anew; the scheduler is looked at by itself
+        call = inspect.unwrap(kind.__call__)
+        return frozenset({"scheduler", "_progress_bar_config", *_stored_by(call)})
+    if issubclass(kind, projections.Kept):
+        return frozenset({"_last"})
+    if issubclass(kind, PreTrainedTokenizerBase):
+        return frozenset({"deprecation_warnings"})  # that were given
+    return frozenset()
+
+
+def _stored_by(function: Any) -> set[str]:
+    """The names of the attributes that a function sets."""
+    code = function.__code__
+    return {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_ATTR"}
+
+
+# ---------------------------------------------------------------- the scheduler
+
+
+def _scheduler_differences(pipe: DiffusionPipeline, record: Record) -> Differences:
+    """What of the pipeline's scheduler its class and config do not say.
+
+    A picture gets a scheduler of its own, made from the config; the store's key holds that.
+    """
+    scheduler = pipe.scheduler
+    if record.own is None or record.own[0]() is not scheduler:
+        found = _beside_config(scheduler)
+        if found:
+            return found
+        record.own = ref(scheduler), Fingerprint(scheduler, _scheduler_state)
+    changed = record.own[1].differences(scheduler)
+    if changed and not (found := _beside_config(scheduler)):
+        record.own = None  # another config, which says all of it
+        return {}
+    return {f"scheduler.{name}": both for name, both in changed.items()}
+
+
+def _beside_config(scheduler: Any) -> Differences:
+    kind = type(scheduler)
+    if kind.__module__.partition(".")[0] != "diffusers":
+        return {"scheduler": ("one of diffusers", f"{kind.__module__}.{kind.__qualname__}")}
+    fresh = schedulers.copy_of(scheduler)
+    found = Fingerprint(fresh, _scheduler_state).differences_to(scheduler)
+    return {f"scheduler.{name}": both for name, both in found.items()}
+
+
+@functools.cache
+def _scheduler_state(kind: type) -> frozenset[str]:
+    """The attributes that a scheduler sets as it goes from step to step."""
+    methods = [
+        inspect.unwrap(method)
+        for made in kind.__mro__
+        if made.__module__.startswith("diffusers.schedulers.")
+        for name, method in vars(made).items()
+        if inspect.isfunction(method) and name != "__init__"
+    ]
+    return frozenset().union(*map(_stored_by, methods))

@@ -54,8 +54,7 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
     with log.quiet(warnings=True):
         view = made(**parts)
     views[task] = view, now
-    provenance.inherit(view, pipe)
-    provenance.seal(view, pipe)
+    provenance.derive(view, pipe)
     return view
 
 

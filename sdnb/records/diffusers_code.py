@@ -21,8 +21,9 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
 
     Returns:
         Python source; its last line is the picture. Run on the same kind of device, with the
-        same versions and dtype, it gives the same pixels. A scheduler that is not in
-        `sdnb.schedulers.names()` is taken to be the model's own.
+        same versions and dtype, it gives the same pixels, unless a comment says what it does not
+        know: that something was changed in the pipeline before the picture was made. A scheduler
+        that is not in `sdnb.schedulers.names()` is taken to be the model's own.
 
     Raises:
         ValueError: seed, model or dtype is not known, as in a picture from another program; or a
@@ -66,6 +67,8 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         others.append("from importlib.resources import files\n")
         whole = ", ".join(['files("sdnb") / "emoji"', *options])
         lines = [f"pipe = {made}.from_pretrained({whole}).to({place})"]
+    elif facts["model"] == facts.get("pipeline") and facts.get("changed"):
+        lines = [f"# pipe is your own {facts['model']}: sdnb does not know what it was made of"]
     else:
         whole = ", ".join([_text(facts["model"]), *options])
         lines = [f"pipe = {made}.from_pretrained(", f"    {whole}", f").to({place})"]
@@ -82,6 +85,14 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     if facts.get("backend"):
         lines.append("# made by OpenVINO; by torch, as here, it is the same to the eye")
 
+    for part in ("tiling", "slicing"):
+        if facts.get(f"vae_{part}"):
+            lines.append(f"pipe.vae.enable_{part}()")
+    if scales := facts.get("freeu"):
+        numbers = ", ".join(f"{name}={_text(scales[name])}" for name in ("s1", "s2", "b1", "b2"))
+        lines.append(f"pipe.enable_freeu({numbers})")
+    if changed := facts.get("changed"):
+        lines.append(f"# made otherwise than by this pipeline as it is loaded here: {changed}")
     if facts.get("adapters"):
         lines.append("# made with adapters (LoRA) in the pipeline, which have to be loaded here")
     if facts.get("decoder_upcast"):

@@ -91,6 +91,17 @@ def _pieces(value: object) -> bool:
     )
 
 
+def _line(value: object) -> bool:
+    """One that stays a comment where it is written into code."""
+    return isinstance(value, str) and value.isprintable()
+
+
+def _four(value: object) -> bool:
+    """FreeU's four numbers."""
+    names = {"s1", "s2", "b1", "b2"}
+    return isinstance(value, Mapping) and set(value) == names and all(map(_number, value.values()))
+
+
 _DTYPE = re.compile(r"(b?float|u?int|complex)\d\w{0,12}", re.ASCII)
 _SWITCH = ("true or false", _flag)
 _MAYBE = ("a text or nothing", _text_or_none)
@@ -115,6 +126,10 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "as_four_channels": _SWITCH,
     "pickled": _SWITCH,
     "adapters": _SWITCH,
+    "changed": ("a line of text", _line),
+    "freeu": ("the four numbers of FreeU", _four),
+    "vae_tiling": _SWITCH,
+    "vae_slicing": _SWITCH,
     "scheduler_flags": ("a list of a scheduler's flags", _flags),
     "versions": ("a list of versions", _versions),
     "start": ("a list of texts", _start),

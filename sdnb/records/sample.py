@@ -58,7 +58,10 @@ class Sample:
         return metadata.save(self.image, path, [(self.settings, self.facts)])
 
     def code(self) -> str:
-        """A cell of plain diffusers code that makes this very picture."""
+        """A cell of plain diffusers code that makes this very picture.
+
+        What it cannot know, as a change of the pipeline by hand, stands in a comment.
+        """
         return diffusers_code.cell(self.settings, self.facts)
 
     def __repr__(self) -> str:

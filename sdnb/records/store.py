@@ -25,6 +25,9 @@ MOST_BYTES = 2_000_000_000  # about 5000 pictures of 512 x 512
 SHARE = 20  # so small a part of the cap is put without looking what others put beside it
 STALE = 3600  # seconds: a half-written file this old was left by a process that died
 WEEK = 7 * 24 * 3600  # seconds: the same of the mark of a sweep on Ray, which is there all the time
+VERSION = 2  # of keys: what older versions stored may be a changed pipeline's
+# facts of pictures that no settings make again
+NOT_KEPT = {"broken", "changed", "freeu", "vae_tiling", "vae_slicing"}
 TICK = 1_000_000  # nanoseconds between two uses, at least
 
 _said: set[Path] = set()  # folders of which it was said that they cannot be written
@@ -95,7 +98,7 @@ class Store:
         made_by = dict(made_by)
         if "device" in made_by:
             made_by["device"] = str(made_by["device"]).partition(":")[0]
-        whole = {"settings": _given(settings), "made_by": made_by}
+        whole = {"version": VERSION, "settings": _given(settings), "made_by": made_by}
         return _hash(json.dumps(whole, sort_keys=True))
 
     def get(self, key: str) -> Sample | None:
@@ -124,8 +127,13 @@ class Store:
         return sample
 
     def put(self, key: str, sample: Sample) -> None:
-        """Keeps a sample; drops those that were not used for longest where there are too many."""
+        """Keeps a sample; drops those that were not used for longest where there are too many.
+
+        One whose facts say that its settings alone do not make it again is not kept.
+        """
         path = self._path(key)
+        if sample.facts.keys() & NOT_KEPT:
+            return
         facts = {**sample.facts, "stored": _seal(key, sample)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -152,8 +160,9 @@ class Store:
         for path, _ in files[:n]:
             with suppress(ValueError, OSError):  # damaged; or another process has dropped it
                 image, [(settings, facts)] = metadata.read_png(path)
-                facts.pop("stored", None)
-                found.append(Sample(image, settings, facts))
+                sample, seal = Sample(image, settings, facts), facts.pop("stored", None)
+                if seal == _seal(path.stem, sample):  # not what an older version put
+                    found.append(sample)
         return found
 
     def clear(self) -> None:
@@ -247,7 +256,7 @@ def _seal(key: str, sample: Sample) -> str:
     """A hash of all that the file must give back, and of the key that it is kept under."""
     known = metadata.portable(sample.facts)  # as the file has them
     facts = {name: value for name, value in known.items() if name != "stored"}
-    texts = json.dumps([key, _given(sample.settings), facts, sample.image.size])
+    texts = json.dumps([VERSION, key, _given(sample.settings), facts, sample.image.size])
     return _hash(texts + _hash(sample.image.tobytes()))
 
 

@@ -55,9 +55,10 @@ class Making:
         nobody_asks: list[dict[str, Any] | None] = [None] * len(plan)
         self._made_by = plan.made_by() if self._store or remote else nobody_asks
         if remote:  # one of a model and a scheduler is the same object for all their pictures
-            there = {
-                id(by): remote.made_by(by) for by in {id(b): b for b in self._made_by}.values()
-            }
+            for model, by in zip(plan.models, self._made_by):
+                if by is None:
+                    ray_engine.check(plan.pipeline(model))
+            there = {id(by): remote.made_by(by) for by in self._made_by if by}
             self._made_by = [there[id(by)] for by in self._made_by]
         self._keys = [
             Store.key(settings, by) if self._store and by else None
@@ -245,5 +246,5 @@ def _get(store: Store | None, key: str | None) -> Sample | None:
 
 
 def _put(store: Store | None, key: str | None, sample: Sample) -> None:
-    if store and key and not sample.facts.get("broken"):
+    if store and key:
         store.put(key, sample)

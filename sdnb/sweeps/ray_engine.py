@@ -21,17 +21,20 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from sdnb.generation import init_image, sampling
 from sdnb.log import notice
-from sdnb.models import device
+from sdnb.models import device, provenance
 from sdnb.records.sample import Sample
 from sdnb.records.store import Store
 from sdnb.settings import Settings
 from sdnb.sweeps.ray_worker import Recipe, Worker
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 CORES = 4  # of a worker without a GPU: more threads do little for one picture's matrices
 ROWS = 16  # that a worker is given at a time; they are made together
@@ -76,6 +79,16 @@ class Job:
     calls: int  # of the denoiser
     recipe: Recipe  # the same object for all pictures of a model
     made_by: dict[str, Any]  # as `Remote.made_by` gives it
+
+
+def check(pipe: DiffusionPipeline) -> None:
+    """Raises ValueError where a pipeline is not as `load` made it: no worker can have the same."""
+    if changed := provenance.differences(pipe):
+        raise ValueError(
+            f"This {type(pipe).__name__} is not as sdnb.load made it "
+            f"({provenance.in_words(changed)}), and workers on Ray load their own: save it with "
+            "save_pretrained and load that folder, or leave engine= out."
+        )
 
 
 @contextmanager
@@ -133,20 +146,12 @@ class Remote:
                     ray.shutdown()
                     self._mine = False
 
-    def made_by(self, here: dict[str, Any] | None) -> dict[str, Any]:
+    def made_by(self, here: dict[str, Any]) -> dict[str, Any]:
         """What the workers will make a picture by, besides its settings.
 
         Arguments:
             here: the same on this machine, from `sampling.made_by`.
-
-        Raises:
-            ValueError: the pipeline is not as `load` made it, so no worker can have the same.
         """
-        if here is None:
-            raise ValueError(
-                "This pipeline is not as sdnb.load made it, and workers on Ray load their own: "
-                "save it with save_pretrained and load that folder, or leave engine= out."
-            )
         return {**here, "device": self._device(here["device"])}
 
     def make(
@@ -203,7 +208,7 @@ class Remote:
                 for number, result in self._stream(table, most, given) if table else ():
                     job = left.pop(number)
                     on_calls(job.calls)
-                    if store and isinstance(result, Sample) and not result.facts.get("broken"):
+                    if store and isinstance(result, Sample):
                         key = Store.key(job.settings, job.made_by)
                         if key not in store:
                             store.put(key, result)

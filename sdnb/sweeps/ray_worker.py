@@ -157,7 +157,7 @@ class Worker:
         batcher = Batcher(pipe, self.batch)
         for n, result in batcher.run([settings for *_, settings in todo], make, _stop_if_told):
             i, key, _ = todo[n]
-            if self.store and isinstance(result, Sample) and not result.facts.get("broken"):
+            if self.store and isinstance(result, Sample):
                 self.store.put(key, result)
             yield i, result
 

@@ -144,11 +144,33 @@ def test_a_key_is_a_hash_that_stays_the_same_for_years():
     text = (
         '{"made_by": {"device": "cuda", "model": "emoji"}, "settings": {"guidance": 7.0, '
         '"long_prompt": "error", "negative_prompt": "", "prompt": "a fox", "seed": 510, '
-        '"steps": 50}}'
+        '"steps": 50}, "version": 2}'
     )
     fox = Settings("a fox", steps=50, seed=510, guidance=7)
     key = Store.key(fox, {"model": "emoji", "device": "cuda:1"})
     assert key == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_what_an_older_version_put_is_neither_given_nor_shown(kept, monkeypatch):
+    """It may be a changed pipeline's; it is dropped as what was used least."""
+    with monkeypatch.context() as older:
+        older.setattr(store, "VERSION", 1)
+        old = put(kept)
+    assert len(kept) == 1
+    new = kept.key(Settings("a fox", seed=510), MADE_BY)
+    assert new != old
+    assert kept.get(new) is None
+    assert kept.newest(5) == []
+
+
+@pytest.mark.parametrize(
+    "fact", [{"changed": "a hook"}, {"freeu": dict.fromkeys(("s1", "s2", "b1", "b2"), 1)},
+             {"vae_tiling": True}, {"vae_slicing": True}, {"broken": True}],
+)  # fmt: skip
+def test_what_its_settings_alone_do_not_make_again_is_not_kept(kept, fact):
+    key = kept.key(Settings("a fox", seed=510), MADE_BY)
+    kept.put(key, Sample(noise(), Settings("a fox", seed=510), FACTS | fact))
+    assert len(kept) == 0
 
 
 def test_settings_without_a_seed_are_refused_with_a_sentence():

@@ -23,6 +23,7 @@ import sdnb
 from sdnb import Settings, Store
 from sdnb.generation import sampling
 from sdnb.sweeps import ray_engine, ray_worker
+from tests.support import denoiser_calls
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "a fox on a blue background"
@@ -162,10 +163,9 @@ def test_the_workers_keep_their_pictures_in_the_store_of_the_local_run(swept, pi
     assert len(kept) == 12
     assert not list(kept.folder.glob(".sdnb-*")), "no mark or half-written file is left"
     calls = []
-    hook = pipe.unet.register_forward_hook(lambda *_: calls.append(1))
     one = sdnb.plan(PROMPT, model="emoji", steps=[2, 3], seed=range(6), scheduler="Euler a")
-    again = one.run(store=kept)
-    hook.remove()
+    with denoiser_calls.watched(pipe, lambda: calls.append(1)):
+        again = one.run(store=kept)
     assert calls == []
     assert [s.facts for s in again] == [s.facts for s in emoji(plan, sheet)]
 

@@ -378,7 +378,7 @@ def test_offloaded_modules_go_back_when_all_runs_have_ended(monkeypatch, tmp_pat
 
 def test_facts_tell_where_the_pipeline_came_from(pipe, monkeypatch):
     origin = replace(provenance.origin_of(pipe), revision="abc", variant="fp16")
-    monkeypatch.setitem(provenance._origins, pipe, origin)
+    monkeypatch.setattr(provenance._records[pipe], "origin", origin)
     facts = batched(plan(pipe, steps=1), Batcher(pipe))[0].facts
     assert (facts["revision"], facts["variant"]) == ("abc", "fp16")
 

@@ -15,12 +15,12 @@ from PIL import Image, PngImagePlugin
 
 import sdnb
 from sdnb.generation import model_lock, x0_preview
-from sdnb.models import cache, denoiser
+from sdnb.models import cache
 from sdnb.models.capabilities import Capabilities, models
 from sdnb.records.store import Store
 from sdnb.widgets import Panel, frontend, parsing
 from sdnb.widgets.job_thread import Stopped, Worker
-from tests.support import toys
+from tests.support import denoiser_calls, toys
 
 pytest.importorskip("ipywidgets")
 OWL = "an owl on a blue background"
@@ -234,9 +234,8 @@ def calls(pipe):
         Calls.count += 1
         Calls.at(Calls.count)
 
-    hook = denoiser.denoiser_of(pipe).register_forward_hook(after)
-    yield Calls
-    hook.remove()
+    with denoiser_calls.watched(pipe, after=after):
+        yield Calls
 
 
 def test_stop_ends_within_one_denoiser_step_and_the_panel_goes_on(desk, calls):

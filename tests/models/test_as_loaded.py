@@ -1,0 +1,173 @@
+"""Whether a pipeline is as `load` left it: every attribute of every part is changed in turn."""
+
+import random
+from collections import Counter, OrderedDict
+
+import pytest
+import torch
+
+import sdnb
+from sdnb.models import provenance
+from tests.support import toys
+
+FAMILIES = ["emoji", "SDXL", "SD3", "Flux"]
+# what no picture hangs on, and why
+HARMLESS = {
+    "_last": "a layer's own memory of its last output, by its input",
+    "_progress_bar_config": "what the terminal shows",
+    "deprecation_warnings": "which warnings a tokenizer gave",
+}
+
+
+def loaded(family, folder):
+    sdnb.clear()
+    if family == "emoji":
+        return sdnb.load("emoji", device="cpu")
+    return sdnb.load(toys.saved(family, folder), device="cpu", dtype="float32")
+
+
+def other(value):
+    """Another value than this, of its kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    if isinstance(value, str):
+        return f"{value} other"
+    if isinstance(value, tuple) and type(value) is tuple:
+        return (*value, 1)
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone() + 1
+    return 1
+
+
+def changes(owner, name, value):
+    """Ways to change one attribute: pairs of (do, undo)."""
+
+    def put(new):
+        vars(owner)[name] = new
+
+    yield lambda: put(other(value)), lambda: put(value)
+    if type(value) in (list, set) or isinstance(value, dict):
+        # past what a class of its own forbids, such as diffusers' frozen configs
+        kind = next(k for k in (OrderedDict, dict, set, list) if isinstance(value, k))
+        kept = list(value.items()) if isinstance(value, dict) else list(value)
+
+        def back():
+            kind.clear(value)
+            if isinstance(value, dict):
+                for key, each in kept:
+                    kind.__setitem__(value, key, each)
+            else:
+                (kind.extend if kind is list else kind.update)(value, kept)
+
+        if isinstance(value, dict):
+            yield lambda: kind.__setitem__(value, "a key of mine", lambda *_: None), back
+            for key, each in list(value.items()):
+                if isinstance(each, torch.nn.Parameter):
+                    new = torch.nn.Parameter(each.detach().clone(), requires_grad=False)
+                elif isinstance(each, torch.nn.Module):
+                    new = torch.nn.Identity()
+                else:
+                    new = other(each)
+                yield lambda key=key, new=new: kind.__setitem__(value, key, new), back
+        elif isinstance(value, list):
+            yield lambda: value.append(1), back
+        else:
+            yield lambda: value.add("mine"), back
+
+
+def owners(pipe):
+    """Every object whose attributes decide pictures: (where, object)."""
+    yield "", pipe
+    seen = set()
+    for name, part in pipe.components.items():
+        if isinstance(part, torch.nn.Module):
+            for path, module in part.named_modules():
+                yield f"{name}.{path}", module
+                # processors, activations, configs and what else hangs on a module
+                for key, value in vars(module).items():
+                    held = hasattr(value, "__dict__") and not isinstance(value, type)
+                    if held and id(value) not in seen and not hasattr(value, "func"):
+                        seen.add(id(value))
+                        yield f"{name}.{path}.{key}", value
+        elif part is not None and name != "scheduler":
+            yield name, part
+    yield "image_processor", pipe.image_processor
+    yield "image_processor.config", pipe.image_processor.config
+    yield "config", pipe.config
+
+
+def walk(pipe, most=None):
+    """Changes attributes, all or `most` of them, and asks each time; counts what was noticed."""
+    found, silent, kinds = Counter(), [], {}
+    everything = [(w, o, n) for w, o in owners(pipe) for n in list(vars(o))]
+    if most:
+        random.Random(0).shuffle(everything)
+        first = {n: (w, o, n) for w, o, n in everything}  # each name at least
+        everything = [*first.values(), *everything[:most]]
+    state = provenance._ignored(type(pipe))
+    for where, owner, name in everything:
+        value = vars(owner)[name]
+        if name in HARMLESS or (owner is pipe and name in state):
+            found["harmless"] += 1
+            continue
+        for do, undo in changes(owner, name, value):
+            found["tried"] += 1
+            kinds[type(owner)] = True
+            do()
+            try:
+                noticed = not provenance.is_as_loaded(pipe)
+            finally:
+                undo()
+            found["noticed"] += noticed
+            if not noticed:
+                silent.append(f"{where}.{name}")
+    for where, owner in owners(pipe):
+        if isinstance(owner, torch.nn.Module):
+            for name, weight in owner.named_parameters(recurse=False):
+                for way in ("counted", "by .data"):
+                    if most and random.Random(where).random() > 0.01:
+                        continue
+                    found["tried"] += 1
+                    before = weight.detach().clone()
+                    with torch.no_grad():
+                        weight.mul_(1.5).add_(1) if way == "counted" else weight.data.add_(1)
+                    noticed = not provenance.is_as_loaded(pipe)
+                    weight.data.copy_(before)
+                    found["noticed"] += noticed
+                    if not noticed:
+                        silent.append(f"{where}.{name} {way}")
+                    if way == "counted":  # torch never counts back
+                        weight_again(pipe)
+    return found, silent, len(kinds)
+
+
+def weight_again(pipe):
+    """The pipeline as it is from now on counts as loaded."""
+    record = provenance._records[pipe]
+    provenance.remember(pipe, record.origin, record.pickled)
+
+
+def test_no_change_of_any_attribute_is_silent(tmp_path):
+    """A sample of them; all of them below."""
+    pipe = loaded("emoji", tmp_path)
+    found, silent, kinds = walk(pipe, most=150)
+    assert silent == []
+    assert found["tried"] == found["noticed"] > 300
+    assert kinds > 20
+    assert provenance.is_as_loaded(pipe), "all was put back"
+    sdnb.clear()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_change_of_any_attribute_is_silent_in_any_family(family, tmp_path, record_property):
+    pipe = loaded(family, tmp_path)
+    found, silent, kinds = walk(pipe)
+    print(f"\n{family:6} objects of {kinds} classes: {found['tried']} tried, {found['noticed']} "
+          f"noticed, {len(silent)} silent, {found['harmless']} harmless")  # fmt: skip
+    assert silent == []
+    assert found["tried"] == found["noticed"]
+    assert provenance.is_as_loaded(pipe), "all was put back"
+    sdnb.clear()
