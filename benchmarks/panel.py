@@ -109,7 +109,7 @@ class FrontEnd(Kernel):
     def settle(self, asked: str) -> None:
         """Waits until the panel has nothing more to do, and all its messages are here."""
         self.until(lambda: asked in self.idle)
-        self.run("assert panel._desk.worker.wait(60)")
+        self.run("assert panel._controller.jobs.wait(60)")
 
     def answer(self, way: str, stored: bool, steps: int, seed: int) -> dict[str, Any]:
         """What comes of a slider released, or a button pressed."""
@@ -156,7 +156,7 @@ class FrontEnd(Kernel):
         time.sleep(after)
         pressed = time.time()
         self.tell(STOP)
-        self.run("assert panel._desk.worker.wait(60)")
+        self.run("assert panel._controller.jobs.wait(60)")
         idle, begun = self.value("time.time()"), self.value("begun")
         if len(begun) >= 100:
             raise SystemExit("The run was finished before Stop was pressed.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from typing_extensions import Unpack
 
-    from sdnb.widgets.controller import Desk
+    from sdnb.widgets.controller import Controller
 
 PROMPT = "an astronaut riding a horse"
 _open: dict[str, list[tuple[str, Panel]]] = {}  # cell -> which run of it, and its panels
@@ -85,14 +85,16 @@ class Panel:
     ) -> None:
         self._pipe, self._settings, self._start, self._store = pipe, settings, start, store
         self._made: Sample | Sheet | None = None
-        self._desk = _desk(pipe, settings, start, store) if frontend.shows_widgets() else None
-        if self._desk is not None:
+        self._controller = (
+            _controller(pipe, settings, start, store) if frontend.shows_widgets() else None
+        )
+        if self._controller is not None:
             _replace(self)
 
     @property
     def sample(self) -> Any:
-        if self._desk is not None:
-            return self._desk.stage.shown
+        if self._controller is not None:
+            return self._controller.output.shown
         if self._made is None:
             image, mask = (self._start.image, self._start.mask) if self._start else (None, None)
             self._made = api.generate(
@@ -102,19 +104,19 @@ class Panel:
 
     def close(self) -> None:
         """Stops what runs and takes the widgets away."""
-        if self._desk is not None:
-            self._desk.close()
+        if self._controller is not None:
+            self._controller.close()
 
     def __repr__(self) -> str:
-        if self._desk is not None:
+        if self._controller is not None:
             return "Panel: run this cell to use it."
         return f"Panel, without anybody to use it: {self.sample!r}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """The widgets, and for a page without a kernel words or a picture in their place."""
-        if self._desk is None:
+        if self._controller is None:
             return self.sample._repr_mimebundle_() | {"text/plain": repr(self)}
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._desk.box.model_id}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._controller.box.model_id}
         return {
             "application/vnd.jupyter.widget-view+json": view,
             "text/html": "<p>This was a panel. Run the cell to use it.</p>",
@@ -124,31 +126,31 @@ class Panel:
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
 
-        if self._desk is None:
+        if self._controller is None:
             notice(
                 "A panel needs somebody to use it, and nobody is here: "
                 "this is the picture that it starts with."
             )
         display(self._repr_mimebundle_(), raw=True)
-        if (desk := self._desk) is None:
+        if (controller := self._controller) is None:
             return
         # what a saved notebook shows: the last picture, which the panel hides while it is alive
         plain = display(HTML(""), display_id=True)
-        desk.finished = lambda made: plain.update(HTML(desk.plain(made)))
+        controller.finished = lambda made: plain.update(HTML(controller.plain(made)))
 
 
-def _desk(
+def _controller(
     pipe: DiffusionPipeline, settings: Settings, start: init_image.Start | None, store: Kept
-) -> Desk:
+) -> Controller:
     try:
-        from sdnb.widgets.controller import Desk
+        from sdnb.widgets.controller import Controller
     except ModuleNotFoundError as error:
         if error.name != "ipywidgets":
             raise
         raise ModuleNotFoundError(
             "The panel needs ipywidgets: pip install sdnb[notebook]", name="ipywidgets"
         ) from error
-    return Desk(pipe, settings, start, keep_seed=settings.seed is not None, store=store)
+    return Controller(pipe, settings, start, keep_seed=settings.seed is not None, store=store)
 
 
 def _replace(new: Panel) -> None:

@@ -1,4 +1,4 @@
-"""Desk: the panel as a whole. Its controls only say what is wanted; one thread makes it."""
+"""The panel as a whole: its controls say what is wanted, one thread makes it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from sdnb.sweeps.axes import Cell
 from sdnb.sweeps.execution import Kept, Making, opened
 from sdnb.sweeps.plan import Plan
 from sdnb.widgets import frontend, html, parsing, style
-from sdnb.widgets.controls import Form, uploads
+from sdnb.widgets.controls import Controls, uploads
 from sdnb.widgets.history import History
-from sdnb.widgets.job_thread import Check, Job, Stopped, Worker
-from sdnb.widgets.output_view import Stage
-from sdnb.widgets.progress import Watch
+from sdnb.widgets.job_thread import Check, Job, JobThread, Stopped
+from sdnb.widgets.output_view import OutputView
+from sdnb.widgets.progress import Progress
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -45,14 +45,14 @@ TYPING = 0.5  # likewise from a change of a text
 CEILING = 1.0  # seconds that either takes at most
 OLD = 12  # pictures of the store in the history
 PLAIN = 512  # pixels: of the picture in a saved notebook
-_desks = itertools.count(1)
+_controllers = itertools.count(1)
 
 
 def _answer(act: Callable[..., None]) -> Callable[..., None]:
     """A method that answers the page: one at a time, and what goes wrong is said in the panel."""
 
     @functools.wraps(act)
-    def answer(self: Desk, *args: Any, **named: Any) -> None:
+    def answer(self: Controller, *args: Any, **named: Any) -> None:
         with self._lock:
             try:
                 act(self, *args, **named)
@@ -62,7 +62,7 @@ def _answer(act: Callable[..., None]) -> Callable[..., None]:
     return answer
 
 
-class Desk:
+class Controller:
     """A panel's widgets and what they do.
 
     Arguments:
@@ -87,17 +87,17 @@ class Desk:
         store: Kept = True,
     ) -> None:
         self.pipe, self._kept = pipe, store
-        self.name = f"{next(_desks)}-{id(self):x}"
+        self.name = f"{next(_controllers)}-{id(self):x}"
         self.finished: Callable[[Any], object] = lambda _: None
         # for what is short; never held while a model is loaded or runs
         self._lock = threading.RLock()
         self._changed_at = 0.0  # seconds, of `time.monotonic`
-        self.worker = Worker(frontend.in_colab(), self._ended)
-        self.stage = Stage(None if self.worker.inline else self.stop)
+        self.jobs = JobThread(frontend.in_colab(), self._ended)
+        self.output = OutputView(None if self.jobs.inline else self.stop)
         self.history = History(self.choose)
-        self.form = Form(pipe, self._changed, self._complain, self._lock)
-        self.form.restore(settings, start)
-        self.form.lock.value = keep_seed
+        self.controls = Controls(pipe, self._changed, self._complain, self._lock)
+        self.controls.restore(settings, start)
+        self.controls.lock.value = keep_seed
 
         self._add_controls()
         self.box = self._laid_out()
@@ -125,7 +125,7 @@ class Desk:
         self.modes.set_title(0, "Generate")
         self.modes.set_title(1, "Compare")
         self.modes.add_class("sdnb-modes")
-        if self.worker.inline:  # each change would wait for the one before
+        if self.jobs.inline:  # each change would wait for the one before
             self.live.layout.display = "none"
         self.restore = widgets.FileUpload(
             accept="image/png,image/jpeg,image/webp", multiple=False,
@@ -138,7 +138,7 @@ class Desk:
         self.make.on_click(lambda _: self._pressed(self._generate))
         self.set_out.on_click(lambda _: self._pressed(self._compare))
         self.axis.observe(lambda change: self._new_axis(change["new"]), "value")
-        self.form.load.on_click(lambda _: self._pressed(self._load, lasting=True))
+        self.controls.load.on_click(lambda _: self._pressed(self._load, lasting=True))
         self.restore.observe(lambda _: self._restored(), "value")
         for control in _all(self.box):
             if control.has_trait("value") and not isinstance(control, _TELLING):
@@ -148,22 +148,22 @@ class Desk:
 
     def generate(self) -> None:
         """Makes the picture, or as many as are wanted, with the seeds that follow."""
-        self.worker.submit(self._generate)
+        self.jobs.submit(self._generate)
 
     def compare(self) -> None:
         """Makes the sheet of the chosen axis."""
-        self.worker.submit(self._compare)
+        self.jobs.submit(self._compare)
 
     @_answer
     def stop(self) -> None:
         """Ends what runs, within one denoiser step; a model that is being loaded is not taken."""
-        if self.worker.stop():
-            self.stage.say("Stopped.")  # what only waited cannot say so itself
+        if self.jobs.stop():
+            self.output.say("Stopped.")  # what only waited cannot say so itself
 
     def load(self, model: str) -> None:
         """Changes the model."""
-        self.form.model.value = model
-        self.worker.submit(self._load, lasting=True)
+        self.controls.model.value = model
+        self.jobs.submit(self._load, lasting=True)
 
     @_answer
     def choose(self, made: Sample, start: Start | None = None, more: Sequence[str] = ()) -> None:
@@ -173,16 +173,16 @@ class Desk:
             made, start: the picture, and the one that it started from.
             more: what else of it is lost, each in words.
         """
-        lacks = [*self.form.restore(made.settings, start), *more]
-        self.stage.show(made, html.code_of(made))
+        lacks = [*self.controls.restore(made.settings, start), *more]
+        self.output.show(made, html.code_of(made))
         mine = _model(self.pipe)
         model = made.facts.get("model") or mine
         if without_folder(model) == without_folder(mine):  # files do not name folders
             model = mine
-        self.form.model.value = model
+        self.controls.model.value = model
         if model != mine:
             lacks.insert(0, f"{model} made it, here is {mine}")
-        self.stage.say(f"Restored, but: {'; '.join(lacks)}." if lacks else "")
+        self.output.say(f"Restored, but: {'; '.join(lacks)}." if lacks else "")
 
     def plain(self, made: Sample | Sheet) -> str:
         """A picture for a page where the panel is not alive."""
@@ -192,7 +192,7 @@ class Desk:
 
     def close(self) -> None:
         """Ends the thread, and takes the widgets away."""
-        self.worker.close()
+        self.jobs.close()
         for widget in _all(self.box):
             widget.close()
 
@@ -214,7 +214,7 @@ class Desk:
             job(check)
 
         # a change that comes inline would have to wait for the press to end
-        self.worker.submit(job if self.worker.inline else settled, lasting)
+        self.jobs.submit(job if self.jobs.inline else settled, lasting)
 
     # ---------------------------------------------------------------- controls that changed
 
@@ -228,7 +228,7 @@ class Desk:
         elif typing:
             self._pressed(self._generate_live, typing)
         else:
-            self.worker.submit(self._generate_live)
+            self.jobs.submit(self._generate_live)
 
     @_answer
     def _from_store(self) -> None:
@@ -236,22 +236,22 @@ class Desk:
         store = opened(self._kept)
         if store is None:
             return
-        start = self.form.start
+        start = self.controls.start
         try:
-            reader = sampling.pipeline_for(self.form.reader, start)
-            settings = sampling.resolve(self.form.settings(), reader, start)
+            reader = sampling.pipeline_for(self.controls.reader, start)
+            settings = sampling.resolve(self.controls.settings(), reader, start)
         except ValueError:
             return  # it is said when the person asks for the picture
         made_by = sampling.made_by(settings, sampling.pipeline_for(self.pipe, start), start)
         made = store.get(store.key(settings, made_by)) if made_by else None
         if made is not None:
             made = sampling.placed(made, _model(self.pipe), start)
-            self.stage.show(made, html.code_of(made))
-            self.stage.say("")
+            self.output.show(made, html.code_of(made))
+            self.output.say("")
 
     @_answer
     def _new_axis(self, axis: str) -> None:
-        self.among.value = parsing.AXES[axis] or getattr(self.form, _FIELDS[axis]).value
+        self.among.value = parsing.AXES[axis] or getattr(self.controls, _FIELDS[axis]).value
 
     @_answer
     def _restored(self) -> None:
@@ -262,10 +262,10 @@ class Desk:
             more = [f"not applied are {', '.join(lost)}"] if lost else []
             self.choose(Sample(image, settings, facts), more=more)
             if len(records) > 1:
-                self.stage.say(f"A sheet of {len(records)}: these settings are its first's.")
+                self.output.say(f"A sheet of {len(records)}: these settings are its first's.")
 
     def _complain(self, words: str) -> None:
-        self.stage.say(words, wrong=True)
+        self.output.say(words, wrong=True)
 
     # ---------------------------------------------------------------- in the worker's thread
 
@@ -277,8 +277,8 @@ class Desk:
 
     def _drafted(self, count: int, drawn: bool) -> _Draft:
         with self._lock:
-            self.form.take_seed(drawn)
-            settings, start, pipe = self.form.settings(), self.form.start, self.pipe
+            self.controls.take_seed(drawn)
+            settings, start, pipe = self.controls.settings(), self.controls.start, self.pipe
         first = settings.seed or 0
         seeds = range(first, first + count)
         drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
@@ -291,7 +291,7 @@ class Desk:
         with self._lock:
             axis = self.axis.value
             among = parsing.read(axis, self.among.value)
-            settings, start, pipe = self.form.settings(), self.form.start, self.pipe
+            settings, start, pipe = self.controls.settings(), self.controls.start, self.pipe
         if axis == "strength" and start is None:
             raise ValueError("strength is for image to image: choose a picture to start from.")
         given = settings.to_dict() | {axis: among}
@@ -306,17 +306,17 @@ class Desk:
     def _make(self, draft: _Draft, check: Check) -> None:
         making = watch = None
         with self._lock:
-            self.stage.begin()
-            self.stage.say("")
+            self.output.begin()
+            self.output.say("")
         try:
-            with _heard(self.stage.say), self._model_lock(draft.pipe, check):
-                self.stage.waiting("Preparing …")
+            with _heard(self.output.say), self._model_lock(draft.pipe, check):
+                self.output.waiting("Preparing …")
                 making = Making(draft.plan(), self._kept)
                 for made in making.made.values():
                     self.history.add(made, draft.start)
-                watch = Watch(making, check, self.stage.busy, self._preview)
+                watch = Progress(making, check, self.output.busy, self._preview)
                 if making.todo:
-                    self.stage.busy(0, watch.total)
+                    self.output.busy(0, watch.total)
                 for i in making.go_on(on_call=watch.on_call, on_step=watch.on_step):
                     if i in making.made:
                         self.history.add(making.made[i], draft.start)
@@ -329,43 +329,43 @@ class Desk:
 
     def _preview(self, jpeg: bytes) -> None:
         with self._lock:
-            self.stage.preview(jpeg)
+            self.output.preview(jpeg)
 
     def _present(self, sheet: Sheet, code: str) -> None:
         made = sheet if len(sheet) > 1 else sheet[0]
         with self._lock:
-            self.stage.show(made, code or html.code_of(sheet[0]))
+            self.output.show(made, code or html.code_of(sheet[0]))
             self.finished(made)
 
-    def _stopped(self, making: Making, watch: Watch, code: str) -> None:
+    def _stopped(self, making: Making, watch: Progress, code: str) -> None:
         if making.made:
             sheet = making.sheet()
             self._present(sheet, code)
-            self.stage.say(f"Stopped: {len(making.made)} of {len(sheet)} pictures are finished.")
+            self.output.say(f"Stopped: {len(making.made)} of {len(sheet)} pictures are finished.")
         else:
-            self.stage.say(f"Stopped after {watch.done} of {watch.total} denoiser calls.")
+            self.output.say(f"Stopped after {watch.done} of {watch.total} denoiser calls.")
 
     def _load(self, check: Check) -> None:
-        asked = self.form.model.value
-        self.stage.waiting(f"Loading {asked} …")
+        asked = self.controls.model.value
+        self.output.waiting(f"Loading {asked} …")
         try:
-            with _heard(self.stage.say):
+            with _heard(self.output.say):
                 pipe = cache.get(cache.locate(asked.strip()))
             check()
             with self._lock:
-                self.form.fit(pipe)
+                self.controls.fit(pipe)
                 self.pipe = pipe
                 self.axis.options = self._axes()
-                self.stage.say(f"{_model(pipe)} is loaded.")
+                self.output.say(f"{_model(pipe)} is loaded.")
         finally:
             with self._lock:
-                if self.form.model.value == asked:  # else the next is typed already
-                    self.form.model.value = _model(self.pipe)
+                if self.controls.model.value == asked:  # else the next is typed already
+                    self.controls.model.value = _model(self.pipe)
 
     def _ended(self, error: BaseException | None) -> None:
         """After each job: nothing half-made stays, and what became of it is said."""
         with self._lock:
-            for clear in (self.stage.back, self.stage.idle):
+            for clear in (self.output.back, self.output.idle):
                 try:
                     clear()
                 except Exception as wrong:
@@ -373,14 +373,14 @@ class Desk:
             if isinstance(error, Exception):
                 self._complain(_words(error))
             elif error is not None and not getattr(error, "newer", False):
-                self.stage.say("Stopped.")
+                self.output.say("Stopped.")
 
     @contextmanager
     def _model_lock(self, pipe: DiffusionPipeline, check: Check) -> Iterator[None]:
         """Waits until no other panel or cell runs the model."""
         lock = model_lock.lock(pipe)
         if not lock.acquire(blocking=False):
-            self.stage.waiting("Waiting for another run of this model …")
+            self.output.waiting("Waiting for another run of this model …")
             while not lock.acquire(timeout=0.1):
                 check()
         try:
@@ -391,7 +391,7 @@ class Desk:
     # ---------------------------------------------------------------- how it is set out
 
     def _axes(self) -> list[tuple[str, str]]:
-        can = self.form.can
+        can = self.controls.can
         lacking = {
             "guidance": can.guidance, "negative_prompt": can.negative_prompt,
             "prompt": can.prompt, "strength": can.picture, "scheduler": len(can.schedulers) > 1,
@@ -399,12 +399,12 @@ class Desk:
         return [(name.replace("_", " "), name) for name in parsing.AXES if lacking.get(name, True)]
 
     def _laid_out(self) -> Any:
-        ask = self.form.ask
+        ask = self.controls.ask
         ask.children = (*ask.children, self.modes)
         title = widgets.HTML('<span class="sdnb-title">History: click one to go back to it</span>')
         history = widgets.VBox([title, self.history.box, self.restore])
         history.add_class("sdnb-history")
-        body = widgets.Box([ask, self.stage.box, self.form.settings_box, history])
+        body = widgets.Box([ask, self.output.box, self.controls.settings_box, history])
         body.add_class("sdnb-body")
         box = widgets.VBox([widgets.HTML(style.dress(self.name)), body])
         box.add_class("sdnb-panel")

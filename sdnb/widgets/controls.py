@@ -1,4 +1,4 @@
-"""Form: the controls, and the settings that stand in them."""
+"""The controls of a panel, and the settings that stand in them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRENGTH = 0.05  # where its slider begins, until a smaller value is restored
 LONG = [("say so", "error"), ("cut the end", "cut"), ("read it in pieces", "chunk")]
 
 
-class Form:
+class Controls:
     """The controls of one panel.
 
     Arguments:

@@ -1,4 +1,4 @@
-"""Worker: one thread that does what was asked for last, and can be stopped."""
+"""A thread that does the job that was asked for last, and can be stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _raised(error: BaseException | None) -> None:
         raise error
 
 
-class Worker:
+class JobThread:
     """Does one job at a time; a new one stops the running one, and takes the place of a waiting.
 
     A job is called with a function that it calls often: that one raises `Stopped` when the job is
@@ -42,7 +42,7 @@ class Worker:
 
     Example:
         >>> done = []
-        >>> worker = Worker(inline=True)
+        >>> worker = JobThread(inline=True)
         >>> worker.submit(lambda check: done.append("one"))
         >>> done, worker.busy
         (['one'], False)

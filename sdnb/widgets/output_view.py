@@ -1,4 +1,4 @@
-"""Stage: the picture, how far it is, and the way out again: code, settings, file."""
+"""What a panel shows: the picture, its progress, its code, settings and file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WELCOME = "Say what the picture should show, then press Generate."
 INTERRUPT = "Stop: Runtime > Interrupt execution"
 
 
-class Stage:
+class OutputView:
     """The right-hand side of a panel; one picture widget shows everything.
 
     Arguments:

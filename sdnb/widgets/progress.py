@@ -1,4 +1,4 @@
-"""Watch: what a person sees of a plan while it is made, and where Stop takes hold."""
+"""Progress of a plan in the panel: previews, denoiser calls, and where Stop takes effect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIDE = 256  # pixels: of a preview
 FIRST = 2  # the denoiser call from which there is something to see
 
 
-class Watch:
+class Progress:
     """Hooks for `Making.go_on`.
 
     Arguments:
