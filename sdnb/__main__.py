@@ -110,7 +110,7 @@ def report() -> int:
     wrong = 0
     for finding in doctor.examine():
         print(finding, flush=True)
-        wrong += bool(finding.cure)
+        wrong += bool(finding.fix)
     print(f"\n{wrong} problem{'s' * (wrong != 1)} found." if wrong else "\nAll is well.")
     return 1 if wrong else 0
 

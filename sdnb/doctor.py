@@ -22,16 +22,16 @@ LATER = "ask again in a few minutes: python -m sdnb doctor"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `cure` says what to do, where something is wrong."""
+    """One line of the report; `fix` says what to do, where something is wrong."""
 
     what: str
     value: str
-    cure: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        mark = "!" if self.cure else " "
+        mark = "!" if self.fix else " "
         lines = [f"{mark} {self.what:<16} {self.value}"]
-        return "\n".join([*lines, *([f"  {'':<16} -> {self.cure}"] if self.cure else [])])
+        return "\n".join([*lines, *([f"  {'':<16} -> {self.fix}"] if self.fix else [])])
 
 
 def examine() -> Iterator[Finding]:
@@ -68,8 +68,8 @@ def _packages() -> Iterator[Finding]:
                 yield Finding(each.name, "missing", f'pip install "{each.name}{each.specifier}"')
             continue
         fits = each.specifier.contains(found, prereleases=True)
-        cure = "" if fits else f'pip install "{each.name}{each.specifier}"'
-        yield Finding(each.name, found, cure)
+        fix = "" if fits else f'pip install "{each.name}{each.specifier}"'
+        yield Finding(each.name, found, fix)
 
 
 def _without_torch() -> str:
@@ -83,8 +83,8 @@ def _without_torch() -> str:
 
 def _device() -> Iterator[Finding]:
     if why := _without_torch():
-        cure = "install it anew: pip install --force-reinstall torch; then restart the kernel"
-        yield Finding("device", f"unknown, torch cannot be imported: {why}", cure)
+        fix = "install it anew: pip install --force-reinstall torch; then restart the kernel"
+        yield Finding("device", f"unknown, torch cannot be imported: {why}", fix)
         return
     import torch
 
@@ -150,9 +150,9 @@ def _hub() -> Iterator[Finding]:
         status = hub_errors.status_of(error)
         if status == 401:
             found = hub_token.source()
-            yield Finding("token", f"from {found}: not accepted", hub_token.cure(found))
+            yield Finding("token", f"from {found}: not accepted", hub_token.fix(found))
         else:
             says = f"it answers with status {status}" if status else "it cannot be reached"
             rights = f"see what it may do at {hub_token.PAGE}/settings/tokens"
-            cure = rights if status == 403 else LATER
-            yield Finding("token", f"there; the hub does not say whose: {says}", cure)
+            fix = rights if status == 403 else LATER
+            yield Finding("token", f"there; the hub does not say whose: {says}", fix)

@@ -373,8 +373,8 @@ def _eight_bits(numbers: Any, steps: list[str], name: str) -> Any:
         raise ValueError(f"{name} holds NaN or infinite numbers: give numbers from 0 to 1.")
     if kind.kind == "f":
         if least < -0.001:
-            cure = ", as (x + 1) / 2 makes of -1 to 1" if least >= -1.001 and most <= 1.001 else ""
-            raise ValueError(f"{name} holds numbers down to {least:.3g}: give 0 to 1{cure}.")
+            fix = ", as (x + 1) / 2 makes of -1 to 1" if least >= -1.001 and most <= 1.001 else ""
+            raise ValueError(f"{name} holds numbers down to {least:.3g}: give 0 to 1{fix}.")
         if 1.001 < most < 2 or most > 255.001:
             raise ValueError(f"{name} holds numbers up to {most:.4g}: give 0 to 1, or 0 to 255.")
         if most < 2:
@@ -396,7 +396,7 @@ def _eight_bits(numbers: Any, steps: list[str], name: str) -> Any:
 
 def _still(image: Image.Image, steps: list[str], name: str) -> Image.Image:
     """The picture; says once that the first of its frames is taken, where nobody chose one."""
-    # a telephone's MPO holds the same picture twice
+    # MPO, a camera's JPEG of two frames, holds the same picture twice
     if getattr(image, "is_animated", False) and image.format != "MPO" and image.tell() == 0:
         steps.append("first frame")
         _say(f"{name} has {getattr(image, 'n_frames', 2)} frames: the first is taken.")

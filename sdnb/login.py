@@ -41,7 +41,7 @@ def notebook_login(force: bool = False) -> None:
         if status != 401:
             notice(f"Already logged in to the Hugging Face hub{name}.")
         elif found in hub_token.VARIABLES or not interactive.someone_can_answer():
-            notice(f"The hub does not accept the token that is here: {hub_token.cure(found)}.")
+            notice(f"The hub does not accept the token that is here: {hub_token.fix(found)}.")
         else:
             notice(f"The hub does not accept the token from {found}, so its login opens.")
             huggingface_hub.notebook_login(skip_if_logged_in=False)

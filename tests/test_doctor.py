@@ -38,7 +38,7 @@ def test_where_all_is_well_it_says_so(server, tmp_path):
     assert TOKEN not in done.stdout + done.stderr
 
 
-def test_each_problem_has_a_cure_and_the_exit_code_is_1(server, tmp_path):
+def test_each_problem_has_a_fix_and_the_exit_code_is_1(server, tmp_path):
     done = run(HF_ENDPOINT=server.url, HF_TOKEN="hf_old", HF_HOME=str(tmp_path))
     assert done.returncode == 1
     problems = [line for line in done.stdout.splitlines() if line.startswith("!")]
@@ -47,19 +47,19 @@ def test_each_problem_has_a_cure_and_the_exit_code_is_1(server, tmp_path):
     assert "put a new one, from https://huggingface.co/settings/tokens, into the" in done.stdout
 
 
-@pytest.mark.parametrize(("status", "cure"), [(503, "ask again"), (403, "see what it may do")])
+@pytest.mark.parametrize(("status", "fix"), [(503, "ask again"), (403, "see what it may do")])
 def test_a_hub_that_does_not_say_whose_the_token_is_has_not_refused_it(
-    status, cure, server, tmp_path
+    status, fix, server, tmp_path
 ):
     server.faults["whoami-v2"] = status
     done = run(HF_ENDPOINT=server.url, HF_TOKEN=TOKEN, HF_HOME=str(tmp_path))
     assert done.returncode == 1
     assert "not accepted" not in done.stdout
     assert f"does not say whose: it answers with status {status}" in done.stdout
-    assert f"-> {cure}" in done.stdout
+    assert f"-> {fix}" in done.stdout
 
 
-def test_a_torch_that_cannot_be_imported_is_a_line_with_its_cure(server, tmp_path):
+def test_a_torch_that_cannot_be_imported_is_a_line_with_its_fix(server, tmp_path):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text(
         "raise OSError('libcudart.so.13: cannot open shared object file')"
@@ -84,9 +84,9 @@ def test_without_a_network_it_says_what_still_works(server, tmp_path):
 def test_a_version_out_of_range_is_found(monkeypatch):
     real = doctor.version
     monkeypatch.setattr(doctor, "version", lambda n: "0.1" if n == "diffusers" else real(n))
-    wrong = [f for f in doctor._packages() if f.cure]
+    wrong = [f for f in doctor._packages() if f.fix]
     assert [f.what for f in wrong] == ["diffusers"]
-    assert wrong[0].cure.startswith('pip install "diffusers')
+    assert wrong[0].fix.startswith('pip install "diffusers')
 
 
 def test_the_librarys_errors_cover_the_http_client():

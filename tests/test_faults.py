@@ -392,7 +392,7 @@ def test_nan_in_one_run_is_said_there_and_touches_no_other(pipe, tmp_path):
     with denoiser_calls.watched(pipe, after=spoil):
         sheet = sdnb.compare("a fox", seed=seeds, steps=2, store=kept, pipe=pipe, **SMALL)
     assert [s.facts.get("broken", False) for s in sheet] == [False, True, False]
-    assert repr(sheet).count("black because the denoiser gave no numbers (NaN)") == 1
+    assert repr(sheet).count("black because the denoiser returned NaN") == 1
     assert len(kept) == 2
     for i in (0, 2):
         assert off(good[i], sheet[i]) <= 2

@@ -252,7 +252,7 @@ def _say_missing(characters: set[str]) -> None:
     new = [c for c in sorted(characters) if script(c) not in _said]
     lost: dict[tuple[str, str], dict[str, list[str]]] = {}
     for c in new:
-        lost.setdefault(_cure(script(c)), {}).setdefault(script(c), []).append(c)
+        lost.setdefault(_fix(script(c)), {}).setdefault(script(c), []).append(c)
     _said.update(map(script, new))
     for (font, package), by_script in lost.items():
         shown = [
@@ -265,7 +265,7 @@ def _say_missing(characters: set[str]) -> None:
         )
 
 
-def _cure(kind: str) -> tuple[str, str]:
+def _fix(kind: str) -> tuple[str, str]:
     """A font for that script, and the Debian package that has it."""
     if kind in CJK:
         return "Noto Sans CJK", "fonts-noto-cjk"

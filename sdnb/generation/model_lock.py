@@ -1,4 +1,4 @@
-"""Turns: one thread at a time runs a model, be it a cell's or a panel's."""
+"""A lock per model, shared by cells and panels: one run of its weights at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a picture is black: numbers that are none (NaN), in the denoiser or in the decoder."""
+"""NaN guard: finds NaN in the latents or the decoded picture, and decodes again in float32."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def watched(pipe: DiffusionPipeline) -> Iterator[Seen]:
         if dtype != torch.float32:
             if not seen.upcast:
                 notice(
-                    f"The decoder gave no numbers (NaN) in {str(dtype).removeprefix('torch.')}, so "
+                    f"The decoder returned NaN in {str(dtype).removeprefix('torch.')}, so "
                     "the picture was decoded again in float32."
                 )
             seen.upcast = True

@@ -203,7 +203,7 @@ def run(
     dtype = origin.dtype
     if seen.broken and dtype != "float32":
         notice(
-            f"The denoiser gave no numbers (NaN) in {dtype}, so the picture is made again "
+            f"The denoiser returned NaN in {dtype}, so the picture is made again "
             "in float32. sdnb.load(..., dtype='float32') does so from the start."
         )
         dtype, before = "float32", denoiser.backend_of(pipe)
@@ -306,7 +306,7 @@ def made_by(
         return None
     origin = asdict(provenance.origin_of(pipe))
     if not origin["backend"]:
-        del origin["backend"]  # torch, as ever
+        del origin["backend"]  # torch itself
     config = _scheduler(settings.scheduler, pipe).config
     used = ["diffusers", "transformers", "torch"] + ["compel"] * bool(settings.prompt_syntax)
     return origin | {

@@ -1,4 +1,4 @@
-"""What a run would show if it ended now: the picture that the denoiser predicts at each step."""
+"""Predicted x0, taken before each `scheduler.step`, and decoded as a preview."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def explained(
     if status == 401 and invalid and get_token():
         return PermissionError(
             "The hub does not accept your token: it is mistyped or has expired. To go on, "
-            f"{hub_token.cure(hub_token.source())}."
+            f"{hub_token.fix(hub_token.source())}."
         )
     if among(errors.RevisionNotFoundError):
         return FileNotFoundError(

@@ -37,14 +37,14 @@ def source() -> str | None:
     return SECRET
 
 
-def cure(found: str | None) -> str:
+def fix(found: str | None) -> str:
     """What to do about a token that the hub does not accept: the end of a sentence.
 
     Arguments:
         found: from `source`.
 
     Example:
-        >>> cure("HF_TOKEN")
+        >>> fix("HF_TOKEN")
         'put a new one, from https://huggingface.co/settings/tokens, into the environment \
 variable HF_TOKEN, or remove it, and restart the kernel (a login does not replace it)'
     """

@@ -1,4 +1,4 @@
-"""Memory for a model: what it needs, and which loaded ones make room for it."""
+"""Memory for a model: what it needs, and which cached pipelines are evicted for it."""
 
 from __future__ import annotations
 

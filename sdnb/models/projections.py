@@ -1,4 +1,4 @@
-"""Projections of the text: what a denoiser makes of it, once a text instead of once a step."""
+"""Projections of the prompt embeds, computed once a prompt instead of once a step."""
 
 from __future__ import annotations
 

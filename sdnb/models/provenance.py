@@ -1,4 +1,4 @@
-"""What is known of a pipeline: where it came from, and whether it is as `load` left it."""
+"""A pipeline's provenance: where it came from, and whether it is as `load` left it."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def likeness(expected: Image.Image, actual: Image.Image) -> Likeness:
 
 def pixels(image: Image.Image) -> str:
     """The picture's size in words, such as `320 x 200 pixels`."""
-    seen = rgba(image)  # a telephone's picture may lie on its side, and say so
+    seen = rgba(image)  # EXIF orientation
     return f"{seen.width} x {seen.height} pixels"
 
 

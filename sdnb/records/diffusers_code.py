@@ -96,7 +96,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     if facts.get("adapters"):
         lines.append("# made with adapters (LoRA) in the pipeline, which have to be loaded here")
     if facts.get("decoder_upcast"):
-        lines.append("# decoded in float32, since in this dtype the decoder gave no numbers (NaN)")
+        lines.append("# decoded in float32, since in this dtype the decoder returned NaN")
 
     known = schedulers.SCHEDULERS.get(settings.scheduler or "")
     if known:

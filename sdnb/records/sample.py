@@ -118,7 +118,7 @@ def why_black(facts: dict[str, Any]) -> list[str]:
         return ["blackened by the model's safety checker"]
     if facts.get("broken"):
         where = "decoder" if facts.get("decoder_broken") else "denoiser"
-        return [f"black because the {where} gave no numbers (NaN)"]
+        return [f"black because the {where} returned NaN"]
     return []
 
 

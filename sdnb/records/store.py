@@ -66,7 +66,7 @@ class Store:
     ) -> None:
         self.folder = usual_folder() if folder is None else Path(folder).expanduser()
         self.most_bytes = most_bytes
-        self._latest = 0  # of all times of use that were seen, nanoseconds
+        self._latest = 0  # the most recent time of use seen, in nanoseconds
         self._taken = math.inf  # bytes, when the folder was last looked through, and put since
         self._new = 0  # bytes put since
 

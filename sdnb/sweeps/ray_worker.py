@@ -121,7 +121,7 @@ class Worker:
                     given += 1
 
     def _results(self, jobs: list[dict[str, Any]]) -> Iterator[tuple[int, Sample | Exception]]:
-        """Pairs: an index of the rows, and what came of it, were it an exception of any kind."""
+        """Pairs: an index of the rows, and its sample, or the exception."""
         for number in dict.fromkeys(job["recipe"] for job in jobs):
             left = {i: job for i, job in enumerate(jobs) if job["recipe"] == number}
             try:

@@ -97,7 +97,7 @@ def test_a_denoiser_that_gives_nan_in_float32_too_is_said_under_the_picture(pipe
     broken.unet.conv_out.bias.data.fill_(torch.nan)
     sample = sdnb.generate("a fox", steps=2, **SMALL, pipe=broken)
     assert sample.facts["broken"]
-    assert "black because the denoiser gave no numbers (NaN)" in repr(sample)
+    assert "black because the denoiser returned NaN" in repr(sample)
     assert "black because the denoiser" in repr(sdnb.Sheet([sample], 1, 1))
 
 
@@ -159,7 +159,7 @@ def test_a_decoder_that_gives_nan_in_float32_too_is_said_under_the_picture_which
     for each in (sample, *sheet):
         assert each.facts["broken"]
         assert each.facts["dtype"] == dtype  # the denoiser was in order
-    assert "black because the decoder gave no numbers (NaN)" in repr(sample)
+    assert "black because the decoder returned NaN" in repr(sample)
     assert "black because the decoder" in repr(sheet)
     again = sdnb.read(sample.save(tmp_path / "black.png"))
     assert "black because the decoder" in repr(again)

@@ -544,7 +544,7 @@ except OSError as error:
     assert done.stdout.endswith(f" {errno.EFBIG}\n")
 
 
-def test_a_cache_folder_that_cannot_be_one_gets_a_cure(server, tmp_path, monkeypatch):
+def test_a_cache_folder_that_cannot_be_one_gets_a_fix(server, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file/cache"))
     with pytest.raises(PermissionError, match=r"file/cache \(Not a directory\): set HF_HOME to a"):
