@@ -27,7 +27,7 @@ def read_as(dtype: torch.dtype, parts: Iterable[type] = ()) -> Iterator[None]:
     Arguments:
         dtype: what floating-point tensors become.
         parts: the classes that are loaded. Where diffusers keeps a part of one in float32
-            whatever the dtype, the files are read by diffusers itself: nothing is to be rounded twice.
+            whatever the dtype, diffusers reads the files itself: nothing is to be rounded twice.
 
     Example:
         >>> import safetensors.torch, tempfile, torch
