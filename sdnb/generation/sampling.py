@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -193,51 +193,89 @@ def run(
     view.set_progress_bar_config(disable=True)
     in_pieces = settings.long_prompt == "chunk" and not settings.prompt_syntax
     pieces = prompt_encoding.pieces_of(pipe, settings) if in_pieces else None
-    started, before = time.perf_counter(), denoiser.backend_of(pipe)
+    started, dtype = time.perf_counter(), origin.dtype
+
+    def called() -> _Called:
+        return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
+
+    made = called()
+    if made.seen.broken and dtype != "float32":
+        notice(
+            f"The denoiser returned NaN in {dtype}, so the picture is made again "
+            "in float32. sdnb.load(..., dtype='float32') does so from the start."
+        )
+        dtype = "float32"
+        with nan_guard.in_float32(view):
+            made = called()
+    changed |= provenance.differences(pipe)  # somebody may have, in the meantime
+    facts = {
+        "model": origin.model, "revision": origin.revision, "variant": origin.variant,
+        "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
+        "denoiser_calls": made.calls, "seconds": round(time.perf_counter() - started, 3),
+    }  # fmt: skip
+    facts |= _facts(made, view, pipe) | _unusual(made, pipe, changed, start, pieces)
+    image = made.result.images[0].convert("RGB")
+    if settings.keep and start is not None and not (facts["flagged"] or facts.get("broken")):
+        image = start.pasted(image)
+    return Sample(image, settings.but(width=image.width, height=image.height), facts)
+
+
+@dataclass(frozen=True)
+class _Called:
+    """One call of a pipeline: what it returned, its denoiser calls, what the NaN guard saw.
+
+    `backend` is what made the denoiser's calls in torch's place; else empty.
+    """
+
+    result: Any
+    calls: int
+    seen: nan_guard.Seen
+    backend: str
+
+
+def _called(
+    view: DiffusionPipeline,
+    arguments: dict[str, Any],
+    on_call: Callable[[], object],
+    on_step: x0_preview.OnStep | None,
+) -> _Called:
+    before = denoiser.backend_of(view)
     with (
         _counted(denoiser.denoiser_of(view), on_call) as calls,
         nan_guard.watched(view) as seen,
         x0_preview.watching(view, on_step) if on_step else nullcontext(),
     ):
-        result = view(**_arguments(settings, view, start, pieces))
-    dtype = origin.dtype
-    if seen.broken and dtype != "float32":
-        notice(
-            f"The denoiser returned NaN in {dtype}, so the picture is made again "
-            "in float32. sdnb.load(..., dtype='float32') does so from the start."
-        )
-        dtype, before = "float32", denoiser.backend_of(pipe)
-        with (
-            nan_guard.in_float32(view),
-            _counted(denoiser.denoiser_of(view), on_call) as calls,
-            nan_guard.watched(view) as seen,
-            x0_preview.watching(view, on_step) if on_step else nullcontext(),
-        ):
-            result = view(**_arguments(settings, view, start, pieces))
-    changed |= provenance.differences(pipe)  # somebody may have, in the meantime
-    switches, changed = provenance.switches(pipe, changed)
-    unsafe = getattr(result, "nsfw_content_detected", None)
-    name = settings.scheduler or ""
-    known = name in schedulers.SCHEDULERS
-    facts: dict[str, Any] = {
-        "model": origin.model,
-        "revision": origin.revision,
-        "variant": origin.variant,
-        "dtype": dtype,
-        "device": origin.device,
-        "pipeline": type(pipe).__name__,
-        "denoiser_calls": len(calls),
-        "seconds": round(time.perf_counter() - started, 3),
+        result = view(**arguments)
+    backend = before[0] if denoiser.backend_of(view) != before else ""
+    return _Called(result, len(calls), seen, backend)
+
+
+def _facts(made: _Called, view: DiffusionPipeline, pipe: DiffusionPipeline) -> dict[str, Any]:
+    """What every sample's facts have beside model, dtype and cost."""
+    unsafe = getattr(made.result, "nsfw_content_detected", None)
+    known = schedulers.name_of(view.scheduler) in schedulers.SCHEDULERS
+    return {
         "flagged": bool(unsafe and unsafe[0]),
         "scheduler_flags": provenance.scheduler_flags(view, pipe) if known else {},
         "versions": {n: version_of(n) for n in ("sdnb", "diffusers", "transformers", "torch")},
     }
+
+
+def _unusual(
+    made: _Called,
+    pipe: DiffusionPipeline,
+    changed: dict[str, tuple[str, str]],
+    start: init_image.Start | None,
+    pieces: tuple[list[str], list[str]] | None,
+) -> dict[str, Any]:
+    """What a sample's facts have only where it is so."""
+    switches, changed = provenance.switches(pipe, changed)
     unusual = {
-        "broken": seen.broken or seen.decoder_broken,
-        "decoder_broken": seen.decoder_broken,
-        "decoder_upcast": seen.upcast,
+        "broken": made.seen.broken or made.seen.decoder_broken,
+        "decoder_broken": made.seen.decoder_broken,
+        "decoder_upcast": made.seen.upcast,
         "channels_last": provenance.is_channels_last(pipe),
-        "backend": before[0] if denoiser.backend_of(pipe) != before else "",
+        "backend": made.backend,
         "start": start.facts() if start else None,
         "as_four_channels": tasks.is_for_inpainting(pipe),
         "pickled": not provenance.takes_safetensors_only(pipe),
@@ -246,11 +284,7 @@ def run(
         "changed": provenance.in_words(changed),
         **switches,
     }
-    facts |= {k: v for k, v in unusual.items() if v}
-    image = result.images[0].convert("RGB")
-    if settings.keep and start is not None and not (facts["flagged"] or facts.get("broken")):
-        image = start.pasted(image)
-    return Sample(image, settings.but(width=image.width, height=image.height), facts)
+    return {k: v for k, v in unusual.items() if v}
 
 
 def _arguments(
