@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from packaging.version import Version
 
 
@@ -38,3 +41,19 @@ def has_global_hooks() -> bool:
     from torch.nn.modules import module
 
     return bool(module._has_any_global_hook())
+
+
+def http_library() -> Any:
+    """The module whose errors huggingface_hub lets through: httpx, or httpx2 since its version 2.
+
+    The hub's own error is one of that library's; which library it is, the hub says nowhere else.
+    See https://github.com/huggingface/huggingface_hub/blob/main/src/huggingface_hub/errors.py.
+
+    Example:
+        >>> http_library().HTTPError.__name__
+        'HTTPError'
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    base = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    return importlib.import_module(base.__module__.partition(".")[0])

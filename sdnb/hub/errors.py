@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 
+from sdnb import compat
 from sdnb.hub import token as hub_token
 from sdnb.hub.token import PAGE
 
@@ -21,19 +22,25 @@ def explained(
     Returns:
         A PermissionError, FileNotFoundError, ConnectionError or OSError.
     """
+    chain = list(_causes(error))
+    if not _status(chain) and not unreachable(error) and (full := _disk(error, model)):
+        return full
+    return (
+        _of_access(chain, model, revision)
+        or _of_the_hub(chain, model)
+        or _of_the_way(error, chain, model, downloading)
+        or OSError(f"{model} could not be loaded: {reason(error)}")
+    )
+
+
+def _of_access(
+    chain: list[BaseException], model: str, revision: str | None
+) -> PermissionError | FileNotFoundError | None:
+    """The hub does not give that model, or that revision of it, to this token."""
     from huggingface_hub import errors, get_token
 
-    page = f"{PAGE}/{model}"
-    chain = list(_causes(error))
-    status = next((s for e in chain if (s := status_of(e))), None)
-    says = " ".join(str(getattr(e, "server_message", None) or e) for e in chain)
-
-    def among(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(e, kinds) for e in chain)
-
-    if not status and not unreachable(error) and (full := _disk(error, model)):
-        return full
-    if among(errors.GatedRepoError):
+    page, status, says = f"{PAGE}/{model}", _status(chain), _says(chain)
+    if _among(chain, errors.GatedRepoError):
         if "fine-grained" in says:
             return PermissionError(
                 f"Your token may not read gated models such as {model}: allow it to at "
@@ -53,11 +60,11 @@ def explained(
             "The hub does not accept your token: it is mistyped or has expired. To go on, "
             f"{hub_token.fix(hub_token.source())}."
         )
-    if among(errors.RevisionNotFoundError):
+    if _among(chain, errors.RevisionNotFoundError):
         return FileNotFoundError(
             f"{model} has no revision {revision!r}: its branches are at {page}/tree/main."
         )
-    if among(errors.RepositoryNotFoundError) or status == 401:
+    if _among(chain, errors.RepositoryNotFoundError) or status == 401:
         if get_token():
             return FileNotFoundError(
                 f"There is no model {model} that your account can see: check its name at {page}."
@@ -71,6 +78,12 @@ def explained(
             f"The hub refuses {model} to your token: see what the token may do at "
             f"{PAGE}/settings/tokens."
         )
+    return None
+
+
+def _of_the_hub(chain: list[BaseException], model: str) -> ConnectionError | None:
+    """The hub answers that it cannot serve just now."""
+    status = _status(chain)
     if status == 429:
         return ConnectionError(
             f"The hub has had too many requests from here{_retry_after(chain)}. "
@@ -81,11 +94,22 @@ def explained(
             f"The hub has a fault of its own (status {status}): load {model} again in a few "
             "minutes. What has been downloaded is kept."
         )
-    if downloading and (unreachable(error) or "Consistency check failed" in says):
+    return None
+
+
+def _of_the_way(
+    error: BaseException, chain: list[BaseException], model: str, downloading: bool
+) -> ConnectionError | None:
+    """The hub cannot be reached, or must not be asked."""
+    from huggingface_hub import errors
+
+    broken = unreachable(error) or "Consistency check failed" in _says(chain)
+    if downloading and broken:
         return ConnectionError(
             f"The download of {model} broke off: load it again. What has been downloaded is kept."
         )
-    if among(errors.OfflineModeIsEnabled) or os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", ""):
+    forbidden = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
+    if _among(chain, errors.OfflineModeIsEnabled) or forbidden:
         return ConnectionError(
             f"{model} is not in the cache, and HF_HUB_OFFLINE forbids to download it: unset it "
             "and restart the kernel."
@@ -95,7 +119,19 @@ def explained(
             f"The hub cannot be reached, and {model} is not in the cache: is this machine online? "
             "sdnb.load('emoji') needs no network."
         )
-    return OSError(f"{model} could not be loaded: {reason(error)}")
+    return None
+
+
+def _among(chain: list[BaseException], kind: type[BaseException]) -> bool:
+    return any(isinstance(error, kind) for error in chain)
+
+
+def _status(chain: list[BaseException]) -> int | None:
+    return next((status for error in chain if (status := status_of(error))), None)
+
+
+def _says(chain: list[BaseException]) -> str:
+    return " ".join(str(getattr(error, "server_message", None) or error) for error in chain)
 
 
 def _disk(error: BaseException, model: str) -> OSError | None:
@@ -125,7 +161,7 @@ def library_errors() -> tuple[type[Exception], ...]:
     """What huggingface_hub raises: OSErrors, and its HTTP library's errors."""
     from huggingface_hub import errors
 
-    return (OSError, errors.HfHubHTTPError.__mro__[1], errors.EntryNotFoundError)
+    return (OSError, compat.http_library().HTTPError, errors.EntryNotFoundError)
 
 
 def unreachable(error: BaseException) -> bool:
@@ -135,12 +171,9 @@ def unreachable(error: BaseException) -> bool:
         return status >= 500 or status == 429
     from huggingface_hub import errors
 
-    return any(
-        isinstance(e, (errors.OfflineModeIsEnabled, TimeoutError, ConnectionError))
-        or type(e).__name__.endswith(("ConnectError", "Timeout", "NetworkError", "ReadError"))
-        or "ProtocolError" in type(e).__name__
-        for e in _causes(error)
-    )
+    transport = compat.http_library().TransportError
+    network = errors.OfflineModeIsEnabled, TimeoutError, ConnectionError, transport
+    return any(isinstance(cause, network) for cause in _causes(error))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -691,7 +691,7 @@ def opened(monkeypatch):
     """How often the hub's own login was opened, and with what; a person sits there."""
     opened = []
     monkeypatch.setattr(huggingface_hub, "notebook_login", lambda **given: opened.append(given))
-    monkeypatch.setattr(login, "someone_can_answer", lambda: True)
+    monkeypatch.setattr(login.interactive, "someone_can_answer", lambda: True)
     return opened
 
 
