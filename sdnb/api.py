@@ -226,8 +226,8 @@ def variations(
     Arguments:
         image: a PIL picture, a file, a `Sample`, or an array, as for `generate`.
         n: how many.
-        negative_prompt, steps, guidance, scheduler, width, height, long_prompt, prompt_syntax: as
-            for `generate`.
+        negative_prompt, steps, guidance, scheduler, width, height, long_prompt, prompt_syntax,
+            keep: as for `generate`.
         seed: of the first; the others have the next numbers. Drawn where not given.
         strength: how much is redrawn, over 0 and up to 1; 0.6 where not given. Variations models
             redraw all.
@@ -297,7 +297,7 @@ def evolution(
         prompt: what the picture shows; or whole `Settings`, which the other arguments change.
         at: after how many steps to look.
         negative_prompt, guidance, scheduler, seed, width, height, strength, long_prompt,
-            prompt_syntax: as for `generate`.
+            prompt_syntax, keep: as for `generate`.
         steps: of the whole run; where not given the pipeline's own number, or the largest of `at`
             where that is more. Image to image makes as many of them as `strength` says, and `at`
             counts those.
@@ -321,9 +321,8 @@ def evolution(
     draft, start = Settings.of(prompt, **options), init_image.start(image, mask)
     pipe = sampling.pipeline_for(cache.current(pipe), start)
     x0_preview.check(pipe)
-    if options.get("steps") is None:
-        usual = draft.steps or Capabilities.of(pipe).steps
-        draft = draft.but(steps=max([usual, *(int(place) for place in asked)]))
+    if draft.steps is None:
+        draft = draft.but(steps=max([Capabilities.of(pipe).steps, *(int(p) for p in asked)]))
     run = _Run.of(sampling.resolve(draft, pipe, start), pipe, start)
     places = [int(place) for place in asked]
     if not places or places != asked or not all(1 <= place <= run.steps for place in places):
@@ -392,6 +391,8 @@ class _Run:
                 if place < self.steps:
                     seen = x0_preview.decoded(self.pipe, latents[place], image.size)
                     image = seen[0].convert("RGB")
+                    if self.settings.keep and self.start is not None:
+                        image = self.start.pasted(image)
                 facts = last.facts | {"step": place, "denoiser_calls": wanted[place]}
                 samples[place] = Sample(image, last.settings, facts)
         return samples

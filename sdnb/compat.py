@@ -1,4 +1,4 @@
-"""What leans on other libraries' internals or versions, each with its reason and a test."""
+"""What leans on other libraries' internals or versions, with its reason and a canary test."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def spelled_out(options: Any) -> Callable[[Function], Function]:
     """Puts each option into a function's signature, where it has `**options`.
 
     So Shift-Tab, completion and `help` name them all, and mypy checks callers by the TypedDict.
-    A value without a name beyond those that may be is an error that says how to name it.
+    Too many positional arguments raise a TypeError that shows the keyword form.
 
     Arguments:
         options: a TypedDict, `Options` or `Axes`.

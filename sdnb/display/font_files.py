@@ -109,7 +109,7 @@ def _subtable(font: bytes | mmap.mmap, at: int) -> Iterator[tuple[int, int]]:
 
 
 def _but(first: int, last: int, out: int) -> list[tuple[int, int]]:
-    """The range without one code point, whose glyph is 0: the box of what is missing."""
+    """The range without the code point that maps to glyph 0 (.notdef)."""
     if not first <= out <= last:
         return [(first, last)]
     return [(first, out - 1), (out + 1, last)]
@@ -129,7 +129,7 @@ def ranges_in(path: str) -> Ranges:
 
 
 def covering(characters: Iterable[str]) -> dict[str, str]:
-    """Fonts of the system that hold the characters: as few of them as are needed.
+    """Fonts of the system that hold the characters: few of them.
 
     Returns:
         The file of each character; one that no font holds is left out.

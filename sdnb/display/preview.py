@@ -13,7 +13,7 @@ HEAVY = 100_000  # bytes: a preview whose PNG is larger is shown as JPEG
 
 
 def preview(image: Image.Image) -> dict[str, bytes]:
-    """A picture as a notebook shows it: PNG, or JPEG where that is far smaller."""
+    """A picture as a notebook shows it: PNG, or JPEG where the PNG is over 100 kB."""
     scale = min(MOST / image.width, TALL / image.height)
     if scale < 1:
         image = image.resize((max(1, round(image.width * scale)), round(image.height * scale)))

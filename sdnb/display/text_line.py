@@ -40,7 +40,7 @@ class Typeface:
     """Letters of one size, for given texts.
 
     Pillow's own font draws what it has. Of a text with other Latin letters (é, ł) all Latin is in
-    the bundled font, so that no word mixes two; other scripts are in it, or in a font of the
+    the bundled font, so no word mixes fonts; other scripts are in that one, or in a font of the
     system. What no font has is said once a script.
 
     Arguments:

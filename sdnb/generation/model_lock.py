@@ -25,7 +25,7 @@ def lock(pipe: DiffusionPipeline) -> Any:
         >>> lock(pipe) is lock(for_task(pipe, "Img2Img"))
         True
     """
-    vae = getattr(pipe, "vae", None)  # the part that inpainting, too, takes as it is
+    vae = getattr(pipe, "vae", None)  # img2img and inpainting share it; inpainting may copy a UNet
     part = getattr(pipe, "unet", None) if vae is None else vae
     with _guard:
         return _locks.setdefault(part, threading.RLock())

@@ -54,7 +54,7 @@ def count(pipe: DiffusionPipeline, text: str) -> int:
 
 
 def expanded(pipe: DiffusionPipeline, text: str, tokenizer: Any) -> str:
-    """The prompt as the pipeline reads it: an embedding of several vectors is as many tokens.
+    """The prompt as the pipeline reads it: a textual inversion of n vectors counts as n tokens.
 
     https://huggingface.co/docs/diffusers/using-diffusers/textual_inversion_inference
     """
@@ -78,7 +78,7 @@ def lost(pipe: DiffusionPipeline, text: str) -> str:
         return ""
     if not tokenizer.is_fast:
         return tokenizer.decode(ids[most:]).strip()
-    # in the person's own letters; and a copied tokenizer decodes otherwise than its original
+    # sliced, not decoded: decoding changes case, and copied tokenizers decode differently
     end = whole[_places(tokenizer, whole)[most][0] :].strip()
     if whole != text:  # as far as it is written: one that is cut within is lost as a whole
         for token in sorted(tokenizer.added_tokens_encoder, key=len, reverse=True):
@@ -88,7 +88,7 @@ def lost(pipe: DiffusionPipeline, text: str) -> str:
 
 
 def check(pipe: DiffusionPipeline, name: str, text: str, long_prompt: str) -> None:
-    """Raises ValueError where a prompt is too long and nothing was said about that.
+    """Raises ValueError for a prompt longer than the model reads, unless `long_prompt` allows it.
 
     Arguments:
         pipe: the pipeline.

@@ -122,7 +122,7 @@ def _scheduler(name: str | None, pipe: DiffusionPipeline) -> SchedulerMixin:
 def progress(calls: Sequence[int]) -> Any:
     """A progress bar over all denoiser calls of some pictures; none where TQDM_DISABLE is set.
 
-    Nor where there are no pictures to be made.
+    Also none if there is nothing to make.
 
     Arguments:
         calls: of each picture.
@@ -141,7 +141,7 @@ def start_steps(settings: Settings, pipe: DiffusionPipeline) -> int:
 
 
 def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
-    """Denoiser calls that the settings will make; as many as steps for a model's own scheduler.
+    """Denoiser calls that the settings make; one a step for a scheduler that sdnb does not know.
 
     Arguments:
         settings: resolved.
@@ -180,7 +180,8 @@ def run(
         pipe: the pipeline; with a `start`, the one of `pipeline_for`.
         on_call: called after each denoiser call; the pipeline's own progress bar is off.
         start: the picture to start from, and its mask.
-        on_step: is given the number of each denoiser call and the latents predicted there.
+        on_step: is given the number of each denoiser call and the latents predicted there, or the
+            exception where they cannot be computed.
 
     Returns:
         The sample.
@@ -268,7 +269,7 @@ def _unusual(
     start: init_image.Start | None,
     pieces: tuple[list[str], list[str]] | None,
 ) -> dict[str, Any]:
-    """What a sample's facts have only where it is so."""
+    """Facts that a sample has only if they apply."""
     switches, changed = provenance.switches(pipe, changed)
     unusual = {
         "broken": made.seen.broken or made.seen.decoder_broken,
@@ -354,7 +355,7 @@ def made_by(
 
 
 def placed(sample: Sample, model: str, start: init_image.Start | None = None) -> Sample:
-    """A sample out of a file with the folders of this machine, which files do not name.
+    """A sample from the store with this machine's paths in its facts: files hold none.
 
     Arguments:
         sample: from the store.

@@ -19,17 +19,17 @@ OnStep = Callable[[int, "torch.Tensor | Exception"], object]
 
 @contextmanager
 def watching(pipe: DiffusionPipeline, on_step: OnStep) -> Iterator[None]:
-    """Tells the predicted final latents after each denoiser call, while the block runs.
+    """Hands predicted x0 to `on_step` before each `scheduler.step`, while the block runs.
 
     Arguments:
         pipe: a pipeline with a scheduler of its own, such as the view that a run works on.
         on_step: called with the number of the call, from 1, and latents as the pipeline has them;
-            or with the error, where they cannot be told: the run itself goes on.
+            or with the exception, if they cannot be computed: the run itself goes on.
     """
     scheduler, calls = pipe.scheduler, 0
     scale: Any = getattr(scheduler, "scale_model_input", None)
     step = scheduler.step
-    enlarged = 1.0  # how many times larger than for the denoiser the scheduler keeps the latents
+    enlarged = 1.0  # norm of the scheduler's latents over that of the denoiser's input
 
     def scaled(latents: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         nonlocal enlarged
@@ -63,7 +63,7 @@ def watching(pipe: DiffusionPipeline, on_step: OnStep) -> Iterator[None]:
 def predicted(
     scheduler: Any, output: torch.Tensor, time: Any, latents: torch.Tensor, enlarged: float = 1.0
 ) -> torch.Tensor:
-    """The final latents that the denoiser's output speaks of; asked before the scheduler's step.
+    """Predicted x0 from the denoiser's output, computed before the scheduler's step.
 
     Arguments:
         scheduler: with its timesteps set.

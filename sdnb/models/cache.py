@@ -25,7 +25,7 @@ STABLE_DIFFUSION = "CompVis/stable-diffusion-v1-4"  # the article's
 
 _loaded: dict[Request, DiffusionPipeline] = {}  # the least recently used first
 _current: list[Request] = []  # none or one: what the user last asked `load` for
-_cache_lock = threading.RLock()  # guards both: a panel's thread and a cell may load at once
+_cache_lock = threading.RLock()  # guards _loaded and _current: a panel and a cell may load at once
 
 
 def default_model() -> str:
@@ -115,7 +115,7 @@ def _kept(request: Request, why: str = "") -> DiffusionPipeline:
             notice(why)
         import torch
 
-        with torch.inference_mode(False):  # weights that are made in it are of a kind apart
+        with torch.inference_mode(False):  # inference tensors do not work in autograd
             pipe, origin = build.load(request, _loaded, _forget)
             provenance.remember(pipe, origin, pickled=not request.use_safetensors)
         _loaded[request] = pipe
@@ -172,7 +172,7 @@ def _why() -> str:
         return f"The model is {chosen}: SDNB_MODEL says so."
     if device.best() == "cpu":
         return (
-            "No GPU here, so sdnb's own small model is used: it knows about a hundred emoji. "
+            "No GPU here, so sdnb's own small model is used: it knows 80 objects. "
             f"sdnb.load({STABLE_DIFFUSION!r}) loads Stable Diffusion."
         )
     return (

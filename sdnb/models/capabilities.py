@@ -1,4 +1,4 @@
-"""Capabilities: what a pipeline can be asked for. Nobody else reads signatures or class names."""
+"""What a pipeline can be asked for. Nobody else reads a pipeline's signature or class name."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Capabilities:
         picture, mask: whether diffusers has image to image, and inpainting, for this model.
         steps, guidance_scale, strength: its own defaults; None where it takes no such argument.
         guided_above: the guidance scale above which guidance is on.
-        calls_a_step: of the denoiser where guidance is on; both halves go in one call, or in two.
+        calls_a_step: denoiser calls with guidance on: 1 (both branches batched), or 2.
         size: the model's own (width, height) in pixels; None twice where only its pipeline knows.
         multiple: width and height must be multiples of so many pixels.
         sizes: widths and heights to choose from, in pixels; none where it takes neither.
         pieces: whether it takes prompts as embeddings of any length (SD 1, SD 2, SDXL), and so a
             long prompt in pieces, and compel's weights.
         pooled: whether such embeddings have pooled ones beside them (SDXL).
-        text_tokens: of a prompt that text encoders other than CLIP read; None where it says none.
+        text_tokens: the pipeline's max_sequence_length (T5 and the like); None if it has none.
         own_scheduler: the pipeline's own.
 
     Example:
@@ -94,7 +94,7 @@ class Capabilities:
         # "true" guidance is beside the one that is distilled into the model, which some lack
         distilled = "true_cfg_scale" in defaults
         config = denoiser.denoiser_of(pipe).config
-        # a UNet that was taught its guidance (LCM) is called once a step: nothing is pushed away
+        # a UNet with the guidance embedded (LCM) runs no unconditional branch: one call a step
         taught = config.get("time_cond_proj_dim") is not None
         embeds = config.get("guidance_embeds", True)
         guidance = "guidance_scale" in defaults and (embeds or not distilled)
@@ -133,7 +133,7 @@ class Capabilities:
         return self.pieces and find_spec("compel") is not None
 
     def guided(self, guidance: float | None) -> bool:
-        """Whether guidance is on, and so each picture two rows of a denoiser call, or two calls.
+        """Whether guidance is on; unless embedded in the model, it makes two rows or calls a step.
 
         Example:
             >>> import sdnb
@@ -231,7 +231,7 @@ def makes_pictures(made: type[DiffusionPipeline]) -> bool:
 
 @functools.cache
 def _calls_a_step(made: Any) -> int:
-    """2 where the class calls its transformer for what guidance pushes away from by itself.
+    """2 where the class makes a separate denoiser call for the unconditional branch; else 1.
 
     Only its source says so: CogView4, Chroma, Lumina 2 and Qwen-Image do.
     """

@@ -18,6 +18,6 @@ def denoiser_of(pipe: DiffusionPipeline) -> Any:
 
 
 def backend_of(pipe: DiffusionPipeline) -> tuple[str, int]:
-    """What makes denoiser calls in torch's place, and how many it has made; else "" and 0."""
+    """The backend that runs the denoiser instead of torch, and its calls so far; else "" and 0."""
     backend = getattr(denoiser_of(pipe), "backend", None)
     return (backend.name, backend.calls) if backend else ("", 0)

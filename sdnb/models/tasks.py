@@ -62,8 +62,8 @@ def steps_made(pipe: DiffusionPipeline, steps: int, strength: float | None) -> i
     """How many of the steps a pipeline makes where it starts from a picture, by its own rule.
 
     Stable Diffusion's make `int(steps * strength)`, those of flow models
-    `steps - int(steps - steps * strength)`. `get_timesteps` of each is asked, over steps that are
-    mere numbers.
+    `steps - int(steps - steps * strength)`. The class's own `get_timesteps` is called, with a stub
+    in place of the scheduler whose timesteps are range(steps).
 
     Arguments:
         pipe: the pipeline that is called.

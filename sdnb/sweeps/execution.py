@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sdnb.sweeps.plan import Model, Plan
 
 Kept = Union[bool, str, "os.PathLike[str]", Store]  # what `store=` takes
-OnStep = Callable[[Settings, int, "torch.Tensor"], object]
+OnStep = Callable[[Settings, int, "torch.Tensor | Exception"], object]
 
 
 class Making:
@@ -54,7 +54,7 @@ class Making:
         self._store = opened(store)
         nobody_asks: list[dict[str, Any] | None] = [None] * len(plan)
         self._made_by = plan.made_by() if self._store or remote else nobody_asks
-        if remote:  # one of a model and a scheduler is the same object for all their pictures
+        if remote:  # same model and scheduler: the same dict, so each is converted once
             for model, by in zip(plan.models, self._made_by):
                 if by is None:
                     ray_engine.check(plan.pipeline(model))
@@ -84,7 +84,7 @@ class Making:
             on_call: called after each denoiser call of each picture. What it raises ends the
                 picture; where it is no `Exception`, as with Ctrl-C, it ends all.
             on_step: is given a picture's settings, the number of its denoiser call, and the
-                latents predicted there.
+                latents predicted there, or the exception where they cannot be computed.
         """
         left = dict.fromkeys(self.plan.models[i] for i in self.todo)
         while left:
@@ -134,7 +134,7 @@ class Making:
         self._alone |= {mine[n]: why for n, why in batcher.alone.items()}
 
     def _as_checked(self, pipe: DiffusionPipeline, mine: list[int]) -> set[int]:
-        """The pictures whose keys hold: a model that is loaded again may be of a newer commit."""
+        """Indexes whose store keys are still right: a model loaded again may be another commit."""
         now: dict[str | None, Any] = {}
         for i in (i for i in mine if self._keys[i]):
             settings = self.plan.settings[i]

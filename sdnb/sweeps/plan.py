@@ -108,7 +108,7 @@ class Plan:
         return sum(max(*calls, math.ceil(sum(calls) / MOST[DENOISER])) for calls in runs.values())
 
     def seconds(self) -> float:
-        """An estimate for all pictures one by one: a run of two steps of each model is timed."""
+        """An estimate for all pictures one by one: a short run of each model and size is timed."""
         return sum(self._seconds(model) for model in dict.fromkeys(self.models))
 
     def _seconds(self, model: Model) -> float:
@@ -121,7 +121,7 @@ class Plan:
                 continue
             group = (settings.width, settings.height, can.guided(settings.guidance))
             if group not in took:
-                short = settings.but(steps=max(2, int(2 / (settings.strength or 1))))
+                short = settings.but(steps=max(2, math.ceil(2 / (settings.strength or 1))))
                 with model_lock.lock(pipe):
                     sample = sampling.run(short, pipe, start=self.start)
                 took[group] = sample.facts["seconds"] / sample.facts["denoiser_calls"]
