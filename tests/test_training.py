@@ -9,56 +9,76 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FEW = ["--batch", "4", "--steps", "4", "--share", "0.0001", "--count", "4", "--levels", "32,64,64"]
 # narrower parts than the real ones: what is tried is the way, not the width
 NARROW = """
 import sys
-from training import autoencoder, behaviour, score
-autoencoder.WIDTH = 16
+from pathlib import Path
+from training import autoencoder, behaviour, judge, score
+autoencoder.WIDTH, judge.WIDTH = 8, 32
+behaviour.SCHEDULERS = ("PNDM", "DDIM")
 behaviour.GUIDANCE, behaviour.STRENGTHS = (1.0, 7.5), (0.5, 1.0)
 score.TASKS = {k: score.TASKS[k] for k in ("single object", "position", "style")}
-from training import denoiser, run
+from training import adopt, decoder, denoiser, pack, run
+folder = Path(sys.argv[1])
 """
-ALL = NARROW + "from training.__main__ import main; main(sys.argv[1:])"
-GO_ON = (
+# all stages by the one command; the denoiser in one go and stopped twice; a clock that ran out;
+# everything in pieces
+MAKE = (
     NARROW
     + """
-import torch
+from training.__main__ import main
 
-few = dict(steps=6, batch=4, count=8, levels="32,64,64")
-denoiser.train(name="whole", **few)
+few = "--batch 4 --steps 4 --share 0.0001 --count 4 --levels 32,32,32 --prompts 2"
+main(f"all {few} --folder {folder / 'emoji'} --table {folder / 'scores.json'}".split())
+
+small = dict(steps=6, batch=4, count=8, levels="32,32,32")
+denoiser.train(name="whole", **small)
 for until in (2, 3, 0):
-    denoiser.train(name="stopped", until=until, **few)
-logs = [(run.WORK / f"{name}.jsonl").read_text().splitlines() for name in ("whole", "stopped")]
-assert len(logs[0]) == 1 and len(logs[1]) == 3
-whole, stopped = (denoiser.load(name).state_dict() for name in ("whole", "stopped"))
-assert all(torch.equal(whole[key], stopped[key]) for key in whole)
-denoiser.train(name="new", until=1, **few)
-assert not torch.equal(whole["conv_in.weight"], denoiser.load("new").state_dict()["conv_in.weight"])
+    denoiser.train(name="stopped", until=until, **small)
+denoiser.train(name="begun", until=1, **small)
+
+pack.main(out=str(folder / "pieces"))
+
+run.Clock.minutes = 0
+try:
+    decoder.train(steps=9, batch=4)
+except run.OutOfTimeError:
+    print("out of time")
 """
 )
-OUT_OF_TIME = NARROW + "from training.__main__ import main; main(['all', '--minutes', '0'])"
+CARRIED = (
+    NARROW
+    + """
+pack.main(open=str(folder / "pieces"))
+adopt.main(folder=str(run.WORK / "exported"))
+denoiser.train(steps=1, batch=4, count=4, levels="32,32,32")
+"""
+)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """All stages from nothing, by the one command; the folder of what they made."""
+    """The folder of what MAKE made, and what it printed in a file there."""
     folder = tmp_path_factory.mktemp("training")
-    made = ("--folder", folder / "emoji", "--table", folder / "scores.json")
-    run(folder, "-c", ALL, "all", *FEW, "--prompts", "2", *made)
+    (folder / "said.txt").write_text(run(MAKE, folder, folder / "work"))
     return folder
 
 
-def run(folder, *words):
+def run(script, folder, work):
     environ = os.environ | {
-        "SDNB_TRAINING": str(folder / "work"), "SDNB_VARIANTS": "1", "TORCH_COMPILE_DISABLE": "1",
+        "SDNB_TRAINING": str(work), "SDNB_VARIANTS": "1", "TORCH_COMPILE_DISABLE": "1",
         "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, *map(str, words)], cwd=ROOT, env=environ, check=True, capture_output=True,
-        text=True,
-    )  # fmt: skip
+    words = [sys.executable, "-c", script, str(folder)]
+    done = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+def checkpoint(trained, name):
+    import torch
+
+    return torch.load(trained / "work" / f"{name}.pt")
 
 
 def test_one_command_trains_a_model_that_diffusers_loads(trained):
@@ -82,21 +102,27 @@ def test_it_is_scored_by_both_tables(trained):
 
 
 def test_a_denoiser_that_was_stopped_goes_on_to_the_same_weights(trained):
-    run(trained, "-c", GO_ON)
+    import torch
+
+    whole, stopped, begun = (checkpoint(trained, name) for name in ("whole", "stopped", "begun"))
+    assert whole["step"] == stopped["step"] == 6
+    assert all(map(torch.equal, whole["average"], stopped["average"]))
+    assert all(torch.equal(whole["model"][key], stopped["model"][key]) for key in whole["model"])
+    assert not all(map(torch.equal, whole["average"], begun["average"]))
+    log = (trained / "work" / "stopped.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in log] == [2, 3, 6]
 
 
-def test_without_time_it_stops_with_what_it_has_and_goes_on_at_the_next_call(tmp_path):
-    said = run(tmp_path, "-c", OUT_OF_TIME)
-    assert "The minutes are over in autoencoder" in said
-    assert (tmp_path / "work" / "autoencoder.pt").exists()
+def test_where_the_time_ends_the_last_step_is_saved(trained):
+    assert "out of time" in (trained / "said.txt").read_text()
+    assert checkpoint(trained, "decoder")["step"] == 5  # four by `all`, and one more
 
 
 def test_what_was_made_can_be_carried_in_pieces_and_trained_on(trained, tmp_path):
-    run(trained, "-c", ALL, "pack", "--out", tmp_path / "pieces")
-    pieces = tmp_path / "pieces"
-    assert all(piece.stat().st_size <= 15_000_000 for piece in pieces.iterdir())
-    run(tmp_path, "-c", ALL, "pack", "--open", pieces)
-    run(tmp_path, "-c", ALL, "adopt", "--folder", tmp_path / "work" / "exported")
+    pieces = list((trained / "pieces").iterdir())
+    assert pieces
+    assert all(piece.stat().st_size <= 15_000_000 for piece in pieces)
+    run(CARRIED, trained, tmp_path / "work")
     assert {"autoencoder.pt", "text.pt", "denoiser.pt", "judge.pt"} <= {
         file.name for file in (tmp_path / "work").iterdir()
     }

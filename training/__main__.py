@@ -27,7 +27,7 @@ STAGES = {
     "decoder": ("steps",), "export": (), "judge": ("steps",), "score": ("count", "prompts"),
 }  # fmt: skip
 MORE = ("adopt", "levers", "log", "pack", "sheet")
-AFTER = 2.5  # minutes that the stages after the denoiser take on a GPU
+AFTER = 4.0  # minutes that the stages after the denoiser take on a GPU
 AGAIN = 1.0  # minutes that a second call takes to import, compile and draw its first scenes
 
 
@@ -50,14 +50,17 @@ def everything(options: dict[str, str]) -> None:
     share, calls = float(options.pop("share", 1)), int(options.pop("calls", 1))
     minutes = float(options.pop("minutes", math.inf))
     run.Clock.minutes = minutes
+    counted = run.Run("calls")
+    made = (counted.load() or {"calls": 0})["calls"]
+    counted.save({"calls": made + 1})
     for stage in STAGES:
         print(f"# {stage}", flush=True)
         function, defaults = _stage(stage)
         less = {k: max(4, round(defaults[k] * share)) for k in STAGES[stage]}
         given = {k: _as(defaults[k], v) for k, v in options.items() if k in defaults}
         if stage == "denoiser" and minutes < math.inf:
-            left = run.Clock.seconds_left() / 60 + (calls - 1) * (minutes - AGAIN) - AFTER
-            given.setdefault("minutes", max(0.2, left))
+            later = max(0, calls - made - 1) * (minutes - AGAIN)
+            given.setdefault("minutes", run.Clock.seconds_left() / 60 + later - AFTER)
         try:
             function(**(less | given))
         except run.OutOfTimeError:

@@ -134,11 +134,14 @@ class Table:
         view = StableDiffusionImg2ImgPipeline(**parts, requires_safety_checker=False)
         view.set_progress_bar_config(disable=True)
         for strength in STRENGTHS:
-            images = [
-                view("a cat", image=image, strength=strength, num_inference_steps=self.most,
-                     generator=torch.Generator().manual_seed(i)).images[0]
-                for i, image in enumerate(start)
-            ]  # fmt: skip
+            noise = [torch.Generator().manual_seed(i) for i in range(seeds)]
+            images = view(
+                ["a cat"] * seeds,
+                image=start,
+                strength=strength,
+                num_inference_steps=self.most,
+                generator=noise,
+            ).images
             self.row(f"fox to cat, strength {strength}", moved=mean_distance(images, start))
 
     def words(self) -> None:

@@ -133,6 +133,7 @@ def map_loss(logits: torch.Tensor, maps: torch.Tensor, t: torch.Tensor) -> torch
 
 def flat_then_down(step: int, steps: int, warm: int = 100) -> float:
     """The learning rate's scale: warm-up, flat, and over the last fifth down to nearly nothing."""
+    warm = min(warm, max(1, steps // 10))
     if step < warm:
         return (step + 1) / warm
     return min(1.0, max(0.01, (steps - step) / max(1, steps / 5)))
@@ -149,22 +150,24 @@ def train(
     """Trains, or goes on from the checkpoint.
 
     Arguments:
-        minutes: in place of `steps`, as many as fit: this machine's speed is measured first.
+        minutes: in place of `steps`, as many more as fit: this machine's speed is measured first.
         count: scenes held at a time; on a GPU new ones replace them all the while.
         objects, places: a smaller world: see `examples.small`.
     """
     options = locals()
     levers = Levers(**{field.name: options[field.name] for field in fields(Levers)})
+    started = time.monotonic()
     plan_file = WORK / f"{name}.json"
     plan = json.loads(plan_file.read_text()) if plan_file.exists() else {}
     levers = Levers(**plan["levers"]) if "levers" in plan else levers
-    if plan and run.Run(name).done(plan["steps"]):
+    behind = (run.Run(name).load() or {}).get("step", 0)
+    if plan and behind >= plan["steps"]:
         return
     torch.manual_seed(3)
     model = Trained(levers).to(DEVICE, memory_format=torch.channels_last)
     scheduler = new_scheduler(levers)
-    behind = (run.Run(name).load() or {}).get("step", 0) if DEVICE == "cuda" else 0
-    examples = Examples(seed, count, (objects, places), skip=behind)
+    skip = behind if DEVICE == "cuda" else 0
+    examples = Examples(seed, count, (objects, places), skip)
     with torch.inference_mode():
         nothing = examples.contexts(text.tokens(examples.tokenizer, [""]))
     compiled = torch.compile(model)
@@ -192,16 +195,12 @@ def train(
         plain = ("conv_in", "conv_out", "time_embedding", "head")
         return Optimiser(model, lr=lr, muon_lr=muon_lr, plain=plain)
 
-    if not plan:
-        if minutes:
-            each = _seconds_a_step(loss, fresh_optimiser())
-            steps = max(200, int(minutes * 60 / each))
-            print(
-                f"{1 / each:.2f} steps of {batch} a second: {steps} steps in {minutes:.1f} minutes",
-                flush=True,
-            )
-            torch.manual_seed(3)
-            model.load_state_dict(Trained(levers).state_dict())
+    if minutes:  # planned anew by every call: the machine, or its speed, may be another
+        each = _seconds_a_step(loss, fresh_optimiser())
+        more = int(max(60, minutes * 60 - (time.monotonic() - started)) / each)
+        steps = behind + max(10, more)
+        print(f"{batch / each:.0f} samples a second here: to step {steps}", flush=True)
+    if minutes or not plan:
         plan = {"steps": steps, "levers": vars(levers)}
         plan_file.write_text(json.dumps(plan))
     average = Average(model, horizon=max(8, min(400, plan["steps"] / 8)))

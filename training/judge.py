@@ -22,6 +22,7 @@ from training import autoencoder, run, world
 from training.optimiser import Average, Optimiser
 from training.run import DEVICE, ahead, autocast
 
+WIDTH = 128  # channels
 CELL = 8  # pixels
 GRID = world.SIZE // CELL
 PLACES, LIGHTS, STYLES = [*world.PLACES, *world.PLAIN], list(world.LIGHTS), list(world.STYLES)
@@ -52,8 +53,9 @@ class Judge(nn.Module):
     Gives middles (B, 32, 32), names (B, names, 32, 32), places, lights and styles, all as logits.
     """
 
-    def __init__(self, width: int = 128):
+    def __init__(self) -> None:
         super().__init__()
+        width = WIDTH
 
         def block(a: int, b: int, stride: int = 1) -> nn.Module:
             return nn.Sequential(

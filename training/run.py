@@ -40,6 +40,7 @@ class Clock:
 
 def cosine(step: int, steps: int, warm: int = 100, floor: float = 0.02) -> float:
     """The learning rate's scale: a linear warm-up, then half a cosine down to `floor`."""
+    warm = min(warm, max(1, steps // 10))
     if step < warm:
         return (step + 1) / warm
     t = min(1.0, (step - warm) / max(1, steps - warm))

@@ -147,7 +147,7 @@ def train(steps: int = 1500, batch: int = 128, lr: float = 2e-3, until: int = 0)
 
     average = Average(both, horizon=max(8, min(200, steps / 8)))
     run.train("text", both, optimiser, average, steps, batches, loss, until=until)
-    texts, truth = asked_at(-1, 500, held=True)
+    texts, truth = asked_at(-1, 256, held=True)
     with torch.no_grad():
         out = logits(texts)
     for i, (question, x) in enumerate(zip(ANSWERS, out)):

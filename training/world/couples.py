@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from training.world import figures
@@ -46,11 +47,14 @@ def wearing(ground: Ground, rng: Random, kinds: Kinds) -> tuple[Item, ...]:
     """A head with a hat or glasses on it."""
     (who, _), (hat, _) = kinds
     (item,) = single(ground, rng, ((who, 1),), rng.choice(["", "large"]))
-    headroom = 0.18 * item.height if hat in ("crown", "top hat") else 0
-    if item.box[1] < headroom:
-        k = 0.8
-        item = Item(who, item.x, item.y, item.width * k, item.height * k, item.mirrored, item.pose)
-    return (item, put_on(item, hat))
+    return _dressed(item, hat)
+
+
+def _dressed(item: Item, hat: str) -> tuple[Item, Item]:
+    """The character with the hat on, smaller where the hat would leave the picture."""
+    while (worn := put_on(item, hat)).box[1] < 2:
+        item = replace(item, width=item.width * 0.9, height=item.height * 0.9)
+    return item, worn
 
 
 def put_on(item: Item, hat: str) -> Item:
@@ -103,8 +107,4 @@ def pilot(ground: Ground, rng: Random, kinds: Kinds) -> tuple[Item, ...]:
     """Somebody in an aviator's cap, perhaps with an airplane behind."""
     (who, _), (cap, _) = kinds
     (item,) = single(ground, rng, ((who, 1),), rng.choice(["", "large", "large"]))
-    if item.box[1] < 0.12 * item.height:
-        item = Item(
-            who, item.x, item.y, item.width * 0.86, item.height * 0.86, item.mirrored, item.pose
-        )
-    return (item, put_on(item, cap))
+    return _dressed(item, cap)

@@ -84,7 +84,7 @@ def _collie(dog: Image.Image) -> Image.Image:
     out = out * (1 - red) + rgb * red
     eyes = np.where((np.abs(x - 0.5) > 0.1)[..., None] & (y < 0.55)[..., None], 225.0, 24.0)
     out = out * (1 - dark) + eyes * dark
-    return Image.fromarray(np.dstack([out, a[..., 3]]).clip(0, 255).astype(np.uint8), "RGBA")
+    return Image.fromarray(np.dstack([out, a[..., 3]]).clip(0, 255).astype(np.uint8))
 
 
 def _head(picture: np.ndarray, name: str, box: tuple[float, float, float, float]) -> np.ndarray:
@@ -93,7 +93,7 @@ def _head(picture: np.ndarray, name: str, box: tuple[float, float, float, float]
     x, y, w, h = (v * FULL for v in box)
     k = min(w / art.width, h / art.height)
     art = art.resize((round(art.width * k), round(art.height * k)), Image.Resampling.LANCZOS)
-    whole = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8), "RGBA")
+    whole = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
     whole.alpha_composite(art, (round(x + (w - art.width) / 2), round(y + h - art.height)))
     return np.asarray(whole).astype(np.float32)
 

@@ -36,23 +36,24 @@ def scattered(
 ) -> list[Item]:
     """Objects that do not overlap, their feet and sides within left, top, right, bottom."""
     left, top, right, bottom = area
-    for attempt in range(200):
-        side *= 0.985 if attempt % 4 == 3 else 1
+    for attempt in range(14):
+        side *= 0.93 if attempt > 1 else 1  # the same size twice, then ever smaller
         made: list[Item] = []
         for name in names:
             width, height = box(name, side * rng.uniform(0.94, 1.06))
-            foot, pose = ground.foot(name, height)
-            if not top + height <= foot <= bottom:
-                if top + height > bottom:
+            if right - left < width or bottom - top < height:
+                break
+            for _ in range(24):
+                foot, pose = ground.foot(name, height)
+                if not top + height <= foot <= bottom:
+                    foot = rng.uniform(top + height, bottom)
+                x = rng.uniform(left + width / 2, right - width / 2)
+                item = Item(name, x, foot, width, height, mirrored(rng, name), pose)
+                if not any(overlap(item, other, air=3) > 0 for other in made):
+                    made.append(item)
                     break
-                foot = rng.uniform(top + height, bottom)
-            if right - left < width:
+            else:
                 break
-            item = Item(name, rng.uniform(left + width / 2, right - width / 2), foot, width, height,
-                        mirrored(rng, name), pose)  # fmt: skip
-            if any(overlap(item, other, air=3) > 0 for other in made):
-                break
-            made.append(item)
         if len(made) == len(names):
             return made
     return line_up(ground, rng, names, area)

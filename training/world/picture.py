@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from training.world import figures, places
-from training.world.objects import NAMES
+from training.world.objects import NAMES, SHAPES
 from training.world.places import SIZE
 from training.world.scene import Item, Scene
 from training.world.skies import TINT
@@ -77,6 +77,8 @@ def put(
     """Draws one object with its shadow, or its reflection in the water."""
     pose = item.pose if item.pose in ("riding", "table") else "standing"
     width, height = _pixels(item)
+    if item.name in SHAPES:  # their colour is what they are: yellow stays yellow in the evening
+        tint = tuple(1 - (1 - factor) * 0.4 for factor in tint)
     art = tinted(sprite(item.name, pose, width, height, item.mirrored), tint)
     left, top = round(item.x - width / 2), round(item.y - height)
     foot = top + height

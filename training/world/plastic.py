@@ -71,5 +71,5 @@ def limb(picture: np.ndarray, a: Color, b: Color, r: float, color: Color) -> Non
 
 def image(picture: np.ndarray) -> Image.Image:
     """An RGBA picture, without its empty edges."""
-    whole = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8), "RGBA")
+    whole = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
     return whole.crop(whole.getchannel("A").point(lambda a: 255 * (a > 8)).getbbox())

@@ -66,7 +66,8 @@ def draw(
         style = PLAIN
     if style in COLOURLESS and any(name in SHAPES for name, _ in kinds):
         style = PLAIN  # a blue square that is grey would teach that blue is grey
-    if rng.random() < 0.62:
+    unseen = style in COLOURLESS and place in places.PLAIN  # a red background, in grey
+    if rng.random() < 0.62 and not unseen:
         said.add("place")
     if len(options) > 1 and rng.random() < (0.25 if light == "day" else 0.6):
         said.add("light")
