@@ -43,9 +43,6 @@ if "SDNB_MODEL" not in os.environ:
 os.environ["SDNB_STORE"] = "off"  # a picture from an earlier run would prove nothing
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs the network
 
-# What files need from outside pip (tests/support/needs.py); single tests have the mark themselves.
-NEEDS = {"tests/test_training.py": ("noto", "raqm")}
-
 left_out = pytest.StashKey[int]()
 
 
@@ -65,9 +62,6 @@ def pytest_collection_modifyitems(config, items):
     slow = [item for item in items if _first(item.path, [ROOT / name for name in SLOW]) < len(SLOW)]
     for item in slow:
         item.add_marker("slow")
-    for item in items:
-        if names := {ROOT / name: NEEDS[name] for name in NEEDS}.get(item.path):
-            item.add_marker(pytest.mark.needs(*names))
     if config.option.markexpr:
         return
     out = [item for item in items if item.get_closest_marker("slow") and not _named(item, config)]

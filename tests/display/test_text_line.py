@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from PIL import Image, ImageChops, ImageDraw, ImageFont, features
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from sdnb import image_grid
 from sdnb.display import font_files, text_line
@@ -12,7 +12,7 @@ from sdnb.display.text_line import Typeface
 from tests.display.test_font_files import FOX, SNOW, fonts, write
 
 __all__ = ["fonts"]
-raqm = pytest.mark.skipif(not features.check("raqm"), reason="this Pillow has no Raqm")
+raqm = pytest.mark.needs("raqm")
 
 
 @pytest.fixture(autouse=True)

@@ -37,10 +37,6 @@ def _mount():
 NEEDS = {
     "chromium": (_chromium, "Chromium or Chrome on the PATH", "apt-get install chromium"),
     "raqm": (_raqm, "FriBiDi, for Pillow's Raqm", "apt-get install libfribidi0"),
-    "noto": (
-        lambda: os.path.exists("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"),
-        "the font Noto Color Emoji", "apt-get install fonts-noto-color-emoji",
-    ),
     "root": (lambda: os.geteuid() == 0, "the rights of root", "sudo -E env PATH=$PATH pytest"),
     "mount": (
         cache(_mount), "root's right to mount a disk",
