@@ -51,7 +51,8 @@ CARRIED = (
     + """
 pack.main(open=str(folder / "pieces"))
 adopt.main(folder=str(run.WORK / "exported"))
-denoiser.train(steps=1, batch=4, scenes=4, levels="32,32,32")
+denoiser.train(steps=1, batch=4, scenes=4)
+assert denoiser.load().config.block_out_channels == (32, 32, 32)  # as adopted
 """
 )
 

@@ -161,7 +161,7 @@ def train(
     plan = json.loads(plan_file.read_text()) if plan_file.exists() else {}
     levers = Levers(**plan["levers"]) if "levers" in plan else levers
     behind = (run.Run(name).load() or {}).get("step", 0)
-    if plan and behind >= plan["steps"]:
+    if plan.get("steps") and behind >= plan["steps"]:
         return
     torch.manual_seed(3)
     model = Trained(levers).to(DEVICE, memory_format=torch.channels_last)
@@ -200,7 +200,7 @@ def train(
         more = int(max(60, minutes * 60 - (time.monotonic() - started)) / each)
         steps = behind + max(10, more)
         print(f"{batch / each:.0f} samples a second here: to step {steps}", flush=True)
-    if minutes or not plan:
+    if minutes or not plan.get("steps"):
         plan = {"steps": steps, "levers": vars(levers)}
         plan_file.write_text(json.dumps(plan))
     average = Average(model, horizon=max(8, min(400, plan["steps"] / 8)))
