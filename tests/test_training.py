@@ -28,16 +28,16 @@ MAKE = (
     + """
 from training.__main__ import main
 
-few = "--batch 4 --steps 4 --share 0.0001 --count 4 --levels 32,32,32 --prompts 2"
+few = "--batch 4 --steps 4 --share 0.0001 --scenes 4 --count 4 --levels 32,32,32 --prompts 2"
 main(f"all {few} --folder {folder / 'emoji'} --table {folder / 'scores.json'}".split())
 
-small = dict(steps=6, batch=4, count=8, levels="32,32,32")
+small = dict(steps=6, batch=4, scenes=8, levels="32,32,32")
 denoiser.train(name="whole", **small)
 for until in (2, 3, 0):
     denoiser.train(name="stopped", until=until, **small)
 denoiser.train(name="begun", until=1, **small)
 
-pack.main(out=str(folder / "pieces"))
+pack.main(out=str(folder / "pieces"), judge=True)
 
 run.Clock.minutes = 0
 try:
@@ -51,7 +51,8 @@ CARRIED = (
     + """
 pack.main(open=str(folder / "pieces"))
 adopt.main(folder=str(run.WORK / "exported"))
-denoiser.train(steps=1, batch=4, count=4, levels="32,32,32")
+denoiser.train(steps=1, batch=4, scenes=4)
+assert denoiser.load().config.block_out_channels == (32, 32, 32)  # as adopted
 """
 )
 

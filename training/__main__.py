@@ -23,7 +23,7 @@ from training import run
 
 # the stages in order, and what `--share` makes less of each
 STAGES = {
-    "places": (), "autoencoder": ("steps",), "text": ("steps",), "denoiser": ("steps", "count"),
+    "places": (), "autoencoder": ("steps",), "text": ("steps",), "denoiser": ("steps", "scenes"),
     "decoder": ("steps",), "export": (), "judge": ("steps",), "score": ("count", "prompts"),
 }  # fmt: skip
 MORE = ("adopt", "levers", "log", "pack", "sheet")

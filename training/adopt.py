@@ -39,6 +39,6 @@ def main(folder: str = str(FOLDER)) -> None:
     )
     for name, state in zip(names, states):
         Run(name).save(state)
-    # without a number of steps: the next `denoiser` plans its own
-    (WORK / "adopted.json").write_text(json.dumps({"levers": vars(levers)}))
+    # no steps are planned: the next `denoiser` plans its own
+    (WORK / "denoiser.json").write_text(json.dumps({"steps": 0, "levers": vars(levers)}))
     shutil.copytree(f"{folder}/tokenizer", WORK / "tokenizer", dirs_exist_ok=True)

@@ -141,7 +141,7 @@ def flat_then_down(step: int, steps: int, warm: int = 100) -> float:
 
 def train(
     steps: int = 6000, minutes: float = 0, batch: int = 256, lr: float = 1e-3,
-    muon_lr: float = 3e-3, seed: int = 12, count: int = 60_000, objects: int = 0, places: int = 0,
+    muon_lr: float = 3e-3, seed: int = 12, scenes: int = 60_000, objects: int = 0, places: int = 0,
     name: str = "denoiser",
     levels: str = Levers.levels, prediction: str = Levers.prediction, pooled: bool = Levers.pooled,
     weighting: str = Levers.weighting, sampling: str = Levers.sampling, head: float = Levers.head,
@@ -151,7 +151,7 @@ def train(
 
     Arguments:
         minutes: in place of `steps`, as many more as fit: this machine's speed is measured first.
-        count: scenes held at a time; on a GPU new ones replace them all the while.
+        scenes: how many are held at a time; on a GPU new ones replace them all the while.
         objects, places: a smaller world: see `examples.small`.
     """
     options = locals()
@@ -161,19 +161,19 @@ def train(
     plan = json.loads(plan_file.read_text()) if plan_file.exists() else {}
     levers = Levers(**plan["levers"]) if "levers" in plan else levers
     behind = (run.Run(name).load() or {}).get("step", 0)
-    if plan and behind >= plan["steps"]:
+    if plan.get("steps") and behind >= plan["steps"]:
         return
     torch.manual_seed(3)
     model = Trained(levers).to(DEVICE, memory_format=torch.channels_last)
     scheduler = new_scheduler(levers)
     skip = behind if DEVICE == "cuda" else 0
-    examples = Examples(seed, count, (objects, places), skip)
+    examples = Examples(seed, scenes, (objects, places), skip)
     with torch.inference_mode():
         nothing = examples.contexts(text.tokens(examples.tokenizer, [""]))
     compiled = torch.compile(model)
 
     def loss(step: int, _: object) -> run.Loss:
-        pick = torch.randint(0, count, (batch,), device=DEVICE)
+        pick = torch.randint(0, scenes, (batch,), device=DEVICE)
         x = examples.latents[pick].float().contiguous(memory_format=torch.channels_last)
         left_out = torch.rand(batch, 1, 1, device=DEVICE) < 0.1
         context = torch.where(left_out, nothing, examples.contexts(examples.ids[pick]))
@@ -200,7 +200,7 @@ def train(
         more = int(max(60, minutes * 60 - (time.monotonic() - started)) / each)
         steps = behind + max(10, more)
         print(f"{batch / each:.0f} samples a second here: to step {steps}", flush=True)
-    if minutes or not plan:
+    if minutes or not plan.get("steps"):
         plan = {"steps": steps, "levers": vars(levers)}
         plan_file.write_text(json.dumps(plan))
     average = Average(model, horizon=max(8, min(400, plan["steps"] / 8)))

@@ -29,7 +29,7 @@ RUNS = {
 
 
 def main(
-    minutes: float = 10, batch: int = 256, count: int = 20_000, objects: int = 20, places: int = 9,
+    minutes: float = 10, batch: int = 256, scenes: int = 20_000, objects: int = 20, places: int = 9,
     prompts: int = 16, only: str = "",
 ) -> None:  # fmt: skip
     """Runs each (or those in `only`, with commas between), and prints one table."""
@@ -39,7 +39,7 @@ def main(
         name = "lever-" + title.replace(" ", "-")
         print(f"# {title}", flush=True)
         denoiser.train(
-            minutes=minutes, batch=batch, count=count, objects=objects, places=places, name=name,
+            minutes=minutes, batch=batch, scenes=scenes, objects=objects, places=places, name=name,
             **vars(levers),
         )  # fmt: skip
         table[title] = behaviour.table(sheet.open_pipeline(name), prompts, judged=True)
