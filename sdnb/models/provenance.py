@@ -187,7 +187,8 @@ def in_words(changed: Differences) -> str:
     """What changed, in one line: the first of it, and how much more there is.
 
     Example:
-        >>> in_words({"unet.conv_in.padding_mode": ("'zeros'", "'circular'"), "b": ("1", "2")})
+        >>> circular = "'zeros'", "'circular'"
+        >>> in_words({"unet.conv_in.padding_mode": circular, "vae.decoder.conv_in.x": ("1", "2")})
         "unet.conv_in.padding_mode was 'zeros' and is 'circular', and 1 more"
     """
     if not changed:
