@@ -151,7 +151,8 @@ class Fingerprint:
         """Whether all objects are the very same, and hold the very same."""
         if self._together is None:
             self._together = _Nodes(self._nodes), _Tensors(self._tensors)
-        if not all(each.is_untouched() for each in self._together):
+        nodes, tensors = self._together
+        if not (nodes.is_untouched() and tensors.is_untouched()):
             return False
         return all(
             (item := there()) is not None and read(item) == token

@@ -177,7 +177,8 @@ def _opened(name: str, file: str | None, done: str | None, fit: str) -> tuple[se
             opened = f"load_image({source}){fit}"
             return {"from diffusers.utils import load_image"}, [f"start = {opened}{unknown}"]
         return set(), [f'mask = Image.open({source}).convert("L"){fit}{unknown}']
-    lines, imports = [f"{name} = Image.open({source}){unknown}"], set()
+    lines = [f"{name} = Image.open({source}){unknown}"]
+    imports: set[str] = set()
     steps = done.split(", ")
     known = [step for step in image_input.STEPS if step in steps]
     for step in known:
