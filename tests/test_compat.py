@@ -1,8 +1,66 @@
-"""Canaries: each fails when another library changes what `sdnb.compat` leans on."""
+"""Canaries: what sdnb asks of other libraries' internals still answers, and is right."""
 
+import contextlib
+
+import pytest
+import torch
 from huggingface_hub import errors
+from torch.nn.modules import module
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sdnb import compat
+from sdnb.models import torch_state
+
+NAMES = {
+    torch._C: [
+        "_is_any_autocast_enabled", "_len_torch_function_stack", "_len_torch_dispatch_stack",
+    ],
+    module: ["_has_any_global_hook"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(owner, name) for owner, names in NAMES.items() for name in names]
+)
+def test_torch_has_not_renamed_it(owner, name):
+    assert callable(getattr(owner, name))
+
+
+@contextlib.contextmanager
+def hooked():
+    handle = module.register_module_forward_hook(lambda *_: None)
+    yield
+    handle.remove()
+
+
+SWITCHED = {
+    "autocast": (lambda: torch.autocast("cpu", torch.bfloat16), compat.is_autocast_on),
+    "default device": (lambda: torch.device("cpu"), compat.count_of_modes),
+    "function mode": (TorchFunctionMode, compat.count_of_modes),
+    "dispatch mode": (TorchDispatchMode, compat.count_of_modes),
+    "hook of all modules": (hooked, compat.has_global_hooks),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+def test_what_is_switched_on_is_seen_until_it_is_off_again(name):
+    switched, read = SWITCHED[name]
+    assert not read()
+    with switched():
+        assert read()
+        assert torch_state.unusual()
+    assert not read()
+    assert torch_state.unusual() == {}
+
+
+def test_diffusers_attention_backend_is_seen():
+    """Its registry is private, and is where the choice stands."""
+    from diffusers.models import attention_dispatch
+
+    with attention_dispatch.attention_backend("_native_math"):
+        assert torch_state.unusual() == {"diffusers' attention backend": ("NATIVE", "_NATIVE_MATH")}
+    assert torch_state.unusual() == {}
 
 
 def test_the_hubs_errors_are_its_http_librarys():

@@ -15,7 +15,7 @@ import pathlib
 import re
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import is_, itemgetter
 from typing import Any
 from weakref import ref
@@ -86,6 +86,7 @@ class Fingerprint:
         self._roots = self._tokens  # what the object itself is
         while self._todo:
             self._look(*self._todo.pop())
+        self._together: tuple[_Nodes, _Tensors] | None = None
 
     def differences(self, root: object) -> Differences:
         """What has changed in the object since: where -> (how it was, how it is), in words."""
@@ -114,14 +115,7 @@ class Fingerprint:
 
     def _nearby(self) -> Differences:
         """The differences in the objects that are known, without looking for others."""
-        changed: Differences = {}
-        addresses = self.addresses()
-        for node, known in zip(self._nodes, self._known):
-            if not node.is_untouched() and (item := node.there()) is not None:
-                now = Fingerprint(None, self._ignored, self._shared)
-                now._seen = set(addresses)
-                now._look(node.path, item)
-                changed |= _compared(known, now._known[0])
+        changed = self.in_objects()
         for there, _, _, token, path in self._tensors:
             tensor = there()
             if tensor is not None and _numbers(tensor) != token:
@@ -130,6 +124,19 @@ class Fingerprint:
             if (item := held()) is not None and (reads := read(item)) != token:
                 words = ("the tokenizer", reads) if read is _reads else (type(item), reads)
                 changed[path] = "as loaded", _words(words)
+        return changed
+
+    def in_objects(self) -> Differences:
+        """Of the differences those in the attributes and entries of objects that are known."""
+        changed: Differences = {}
+        touched = [i for i, node in enumerate(self._nodes) if not node.is_untouched()]
+        addresses = self.addresses() if touched else frozenset()
+        for i in touched:
+            if (item := self._nodes[i].there()) is not None:
+                now = Fingerprint(None, self._ignored, self._shared)
+                now._seen = set(addresses)
+                now._look(self._nodes[i].path, item)
+                changed |= _compared(self._known[i], now._known[0])
         return changed
 
     def addresses(self) -> frozenset[int]:
@@ -142,22 +149,10 @@ class Fingerprint:
 
     def _is_untouched(self) -> bool:
         """Whether all objects are the very same, and hold the very same."""
-        for node in self._nodes:
-            if not node.is_untouched():
-                return False
-        far = []
-        for known, how, words, token, _ in self._tensors:
-            tensor = known()
-            if tensor is None:
-                return False
-            if words and how == _address(tensor):
-                if not tensor.is_cpu:
-                    far.append((tensor, token[-1]))
-                elif _sampled(how[0], words) != token[-1]:
-                    return False
-            elif _numbers(tensor) != token:
-                return False
-        if far and not _far_alike(far):
+        if self._together is None:
+            self._together = _Nodes(self._nodes), _Tensors(self._tensors)
+        nodes, tensors = self._together
+        if not (nodes.is_untouched() and tensors.is_untouched()):
             return False
         return all(
             (item := there()) is not None and read(item) == token
@@ -289,7 +284,8 @@ class _Node:
     """
 
     __slots__ = (
-        "count", "dicts", "empty", "heavy", "lists", "nested", "path", "plain", "there", "values",
+        "count", "dicts", "empty", "heavy", "kinds", "lists", "nested", "path", "plain", "there",
+        "values",
     )  # fmt: skip
 
     def __init__(self, path: str, item: Any) -> None:
@@ -309,7 +305,8 @@ class _Node:
             (name, id(held[name])) for name in held if name not in lists and name not in plain
         ]
         # most of a module's dicts are for hooks, and empty
-        self.empty = _getter(tuple(name for name, value in lists.items() if not value))
+        empty = {name: type(value) for name, value in lists.items() if not value}
+        self.empty, self.kinds = _getter(tuple(empty)), list(empty.values())
         self.dicts: list[tuple[str, list[Any]]] = []
         self.lists: list[tuple[str, list[int]]] = []
         self.nested: list[tuple[str, list[int]]] = []
@@ -330,21 +327,31 @@ class _Node:
         if len(held) != self.count:
             return False
         try:
-            if not all(map(is_, self.plain(held), self.values)) or any(self.empty(held)):
-                return False
-            for name, entries in self.dicts:
-                value = held[name]
-                if [*value, *map(id, value.values())] != entries:
-                    return False
-            for name, ids in self.lists:
-                if list(map(id, held[name])) != ids:
-                    return False
-            for name, address in self.heavy:
-                if id(held[name]) != address:
-                    return False
-            return all(_nested(held[name]) == ids for name, ids in self.nested)
+            return (
+                all(map(is_, self.plain(held), self.values))
+                and _are_empty(self.empty(held), self.kinds)
+                and self.holds(held)
+            )
         except (KeyError, TypeError, AttributeError):  # gone, or of another kind
             return False
+
+    def holds(self, held: dict[str, Any]) -> bool:
+        """Whether what is neither plain nor empty is as it was."""
+        for name, entries in self.dicts:
+            value = held[name]
+            if [*value, *map(id, value.values())] != entries:
+                return False
+        for name, ids in self.lists:
+            if list(map(id, held[name])) != ids:
+                return False
+        for name, address in self.heavy:
+            if id(held[name]) != address:
+                return False
+        return all(_nested(held[name]) == ids for name, ids in self.nested)
+
+
+def _are_empty(values: Sequence[Any], kinds: list[type]) -> bool:
+    return list(map(type, values)) == kinds and not any(values)
 
 
 class _OddNode:
@@ -360,6 +367,92 @@ class _OddNode:
     def is_untouched(self) -> bool:
         item = self.there()
         return item is not None and _ids_of(item, self.ignored) == self.ids
+
+
+class _Nodes:
+    """All the nodes, looked at together: that takes a third of the time."""
+
+    def __init__(self, nodes: Iterable[_Node | _OddNode]) -> None:
+        self.odd = [node for node in nodes if isinstance(node, _OddNode)]
+        plain = [node for node in nodes if isinstance(node, _Node)]
+        self.there = [node.there for node in plain]
+        self.counts = [node.count for node in plain]
+        self.plain = [node.plain for node in plain]
+        self.values = [value for node in plain for value in node.values]
+        self.empty = [node.empty for node in plain]
+        self.kinds = [kind for node in plain for kind in node.kinds]
+        self.others = [
+            (i, node)
+            for i, node in enumerate(plain)
+            if node.dicts or node.lists or node.heavy or node.nested
+        ]
+
+    def is_untouched(self) -> bool:
+        try:
+            held = [there().__dict__ for there in self.there]
+            if list(map(len, held)) != self.counts:
+                return False
+            plain = [value for get, each in zip(self.plain, held) for value in get(each)]
+            if not all(map(is_, plain, self.values)):
+                return False
+            empty = [value for get, each in zip(self.empty, held) for value in get(each)]
+            if not _are_empty(empty, self.kinds):
+                return False
+            if not all(node.holds(held[i]) for i, node in self.others):
+                return False
+        except (KeyError, TypeError, AttributeError):  # gone, or of another kind
+            return False
+        return all(node.is_untouched() for node in self.odd)
+
+
+class _Tensors:
+    """All the tensors, looked at together; those in main memory by what stands there."""
+
+    def __init__(
+        self, tensors: Iterable[tuple[ref[Any], tuple[Any, ...], int, tuple[Any, ...], str]]
+    ) -> None:
+        self.all = list(tensors)
+        near = [
+            (there, how, words, token)
+            for there, how, words, token, _ in self.all
+            if words and (tensor := there()) is not None and tensor.is_cpu
+        ]
+        self.there = [there for there, *_ in near]
+        self.how = [how for _, how, *_ in near]
+        # read only while the tensors are where they were
+        seen = [(_places(how[0], words), token[-1]) for _, how, words, token in near]
+        self.whole = [place for place, _ in seen if place.c_contiguous]
+        self.numbers = b"".join(known for place, known in seen if place.c_contiguous)
+        self.places = [place for place, _ in seen if not place.c_contiguous]
+        self.known = [known for place, known in seen if not place.c_contiguous]
+        ids = {id(there) for there in self.there}
+        self.others = [each for each in self.all if id(each[0]) not in ids]
+
+    def is_untouched(self) -> bool:
+        tensors = [there() for there in self.there]
+        if any(tensor is None for tensor in tensors):
+            return False
+        if list(map(_address, tensors)) != self.how:  # some were moved
+            return self._are_alike(self.all)
+        return (
+            b"".join(self.whole) == self.numbers
+            and [place.tobytes() for place in self.places] == self.known
+            and self._are_alike(self.others)
+        )
+
+    @staticmethod
+    def _are_alike(tensors: Iterable[tuple[Any, ...]]) -> bool:
+        """One by one: those on a GPU in one go, as each answer takes its time."""
+        far = []
+        for there, how, words, token, _ in tensors:
+            tensor = there()
+            if tensor is None:
+                return False
+            if words and how == _address(tensor) and not tensor.is_cpu:
+                far.append((tensor, token[-1]))
+            elif _numbers(tensor) != token:
+                return False
+        return not far or _far_alike(far)
 
 
 @functools.cache
@@ -497,7 +590,11 @@ def _step(words: int) -> int:
 
 def _sampled(address: int, words: int) -> bytes:
     """Numbers from all over a tensor in main memory: a tenth of the time that torch takes."""
-    return memoryview(_memory(words).from_address(address))[:: _step(words)].tobytes()
+    return _places(address, words).tobytes()
+
+
+def _places(address: int, words: int) -> memoryview:
+    return memoryview(_memory(words).from_address(address))[:: _step(words)]
 
 
 def _far_words(tensor: Any, words: int) -> Any:

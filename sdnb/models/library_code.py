@@ -10,8 +10,8 @@ from __future__ import annotations
 import builtins
 import sys
 import types
-from collections.abc import Iterable
-from operator import attrgetter
+from collections.abc import Collection, Iterable
+from operator import attrgetter, is_
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "huggingface_hu
 _HARMLESS = {
     "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl",
     "__annotate__", "__annotate_func__", "__annotations_cache__", "__dict__", "__weakref__",
+    "__builtins__",  # where terminals and notebooks put the last value, and input() anew each cell
 }  # fmt: skip
 _code_of = attrgetter("__code__", "__defaults__")
 _spaces: dict[int, _Namespace] = {}  # of each class and module, by its address; they live on
@@ -36,8 +37,7 @@ class _Namespace:
         self.owner = owner
         self.name = owner.__name__ if isinstance(owner, types.ModuleType) else name_of(owner)
         names = vars(owner)
-        self.count = len(names)
-        self.ids = list(map(id, names.values()))
+        self.held = list(names.values())
         self.values = {
             name: value
             for name, value in names.items()
@@ -51,10 +51,10 @@ class _Namespace:
         self.codes = list(map(_code_of, self.functions))
         self.foreign = self._foreign()
 
-    def _entries(self) -> list[int]:
-        out: list[int] = []
+    def _entries(self) -> list[Any]:
+        out: list[Any] = []
         for each in self.lists:
-            out.extend(map(id, each.values() if type(each) is dict else each))
+            out.extend(each.values() if type(each) is dict else each)
         return out
 
     def _foreign(self) -> dict[str, tuple[str, str]]:
@@ -67,14 +67,13 @@ class _Namespace:
         return found
 
     def is_untouched(self) -> bool:
-        values = self.owner.__dict__.values()
-        if len(values) != self.count or list(map(id, values)) != self.ids:
+        if not _are_same(self.owner.__dict__.values(), self.held):
             return False
-        return not self.lists or self._entries() == self.entries
+        return not self.lists or _are_same(self._entries(), self.entries)
 
     def differences(self) -> dict[str, tuple[str, str]]:
         names = vars(self.owner)
-        if len(names) != self.count or list(map(id, names.values())) != self.ids:
+        if not _are_same(names.values(), self.held):
             changed = {
                 f"{self.name}.{name}": (_shown(value), _shown(names.get(name, "nothing")))
                 for name, value in self.values.items()
@@ -89,8 +88,8 @@ class _Namespace:
             if changed:
                 return changed | self.foreign
             # Python or a library has added something harmless
-            self.count, self.ids = len(names), list(map(id, names.values()))
-        if self._entries() != self.entries:
+            self.held = list(names.values())
+        if not _are_same(self._entries(), self.entries):
             return {f"{self.name}'s lists": ("the library's own", "changed")}
         if list(map(_code_of, self.functions)) != self.codes:
             at = next(f for f, c in zip(self.functions, self.codes) if _code_of(f) != c)
@@ -182,6 +181,11 @@ def _owners(classes: frozenset[type]) -> list[tuple[Any, bool]]:
         *((module, name == "torch") for name, module in sorted(modules.items()) if module),
         *((used[name], True) for name in sorted(used) if name not in modules),
     ]
+
+
+def _are_same(values: Collection[Any], known: list[Any]) -> bool:
+    """Whether these are the very same objects, in the same order."""
+    return len(values) == len(known) and all(map(is_, values, known))
 
 
 def _package(module: str) -> bool:

@@ -44,12 +44,12 @@ class Record:
 
     Attributes:
         origin: where it came from.
-        pickled: whether it was loaded where pickled weights were allowed.
+        pickled: whether it was loaded with pickled weights allowed (use_safetensors=False).
         scheduler: the config of its scheduler, as the model has it.
-        made: how it was made; None for one that runs share, which is as its base is.
+        made: its fingerprint when it was made; None for a run's own copy, judged by `base` alone.
         base: the pipeline whose parts it shares; None for one that `load` made.
         classes: of the objects in it, and of its scheduler.
-        own: the scheduler that was last looked at, and how it was then.
+        own: the scheduler that was last compared, and its fingerprint then.
     """
 
     origin: Origin
@@ -81,7 +81,7 @@ def derive(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
 
 
 def inherit(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
-    """Notes that a pipeline is another one's for a run: where that is changed, it is changed."""
+    """Notes that a pipeline is one run's copy of another, and changed where that one is."""
     known = _records.get(pipe)
     if known is None:
         return
@@ -99,7 +99,7 @@ def origin_of(pipe: DiffusionPipeline) -> Origin:
 
 
 def takes_safetensors_only(pipe: DiffusionPipeline) -> bool:
-    """Whether the pipeline was loaded as a rule: without pickled weights."""
+    """Whether the pipeline was loaded from safetensors only, as is the default."""
     return not (pipe in _records and _records[pipe].pickled)
 
 
@@ -131,13 +131,13 @@ def is_as_loaded(pipe: DiffusionPipeline) -> bool:
     """Whether a pipeline would make the picture that it made when `load` had just given it.
 
     Everything that it is made of is compared, the code of its classes, and torch's own switches;
-    a scheduler of one's own counts as loaded where its config says all of it.
+    a scheduler that the user put in counts as loaded if its class and config fully describe it.
     """
     return not differences(pipe)
 
 
 def differences(pipe: DiffusionPipeline) -> Differences:
-    """What is another than when `load` had given the pipeline; empty where nothing is.
+    """What has changed in the pipeline since `load` returned it; empty if nothing has.
 
     Example:
         >>> import sdnb
@@ -164,7 +164,7 @@ def differences(pipe: DiffusionPipeline) -> Differences:
             for name, both in record.made.differences(pipe).items()
             if not name.startswith(_OF_SCHEDULER)  # which is looked at by itself
         }
-        # parts that take turns on a GPU wait in main memory
+        # with model offloading (hooks), modules that are not in use are on the CPU
         if not found and not getattr(pipe, "_all_hooks", None):
             now, then = next(denoiser_of(pipe).parameters()).device.type, record.origin.device
             if now != then.partition(":")[0]:
@@ -187,7 +187,8 @@ def in_words(changed: Differences) -> str:
     """What changed, in one line: the first of it, and how much more there is.
 
     Example:
-        >>> in_words({"unet.conv_in.padding_mode": ("'zeros'", "'circular'"), "b": ("1", "2")})
+        >>> circular = "'zeros'", "'circular'"
+        >>> in_words({"unet.conv_in.padding_mode": circular, "vae.decoder.conv_in.x": ("1", "2")})
         "unet.conv_in.padding_mode was 'zeros' and is 'circular', and 1 more"
     """
     if not changed:
@@ -241,7 +242,7 @@ def _classes(pipe: DiffusionPipeline, record: Record) -> frozenset[type]:
 
 @functools.cache
 def _ignored(kind: type) -> frozenset[str]:
-    """Attributes of a class's objects that a picture leaves behind, and that decide none."""
+    """Attributes that a run sets and that do not influence the next picture, by class."""
     from diffusers import DiffusionPipeline
     from transformers import PreTrainedTokenizerBase
 
@@ -268,7 +269,7 @@ def _stored_by(function: Any) -> set[str]:
 
 
 def _scheduler_differences(pipe: DiffusionPipeline, record: Record) -> Differences:
-    """What of the pipeline's scheduler its class and config do not say.
+    """State of the pipeline's scheduler that a fresh one of its class and config would not have.
 
     A picture gets a scheduler of its own, made from the config; the store's key holds that.
     """

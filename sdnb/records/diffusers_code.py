@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sdnb import compat, emoji, schedulers
+from sdnb import compat, emoji, image_input, schedulers
 from sdnb.records.fact_schema import check
 from sdnb.settings import Settings, figure
 
@@ -120,8 +120,8 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     elif settings.negative_prompt:
         arguments = {"negative_prompt": _text(settings.negative_prompt)} | arguments
     if start:
-        others.append("from PIL import Image")
-        before, pictures = _started(settings, start)
+        imports, before, pictures = _started(settings, start)
+        others += ["from PIL import Image", *imports]
         lines += before
         arguments |= pictures | {"strength": settings.strength}
         taken = _parameters(made)
@@ -135,30 +135,68 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         call.append("image = Image.composite(image, start, mask)  # its own pixels are kept")
     call.append("image")
     head = [*others, "import torch", f"from diffusers import {', '.join(sorted(classes))}"]
-    if start:
-        head.append("from diffusers.utils import load_image")
     return "\n".join([*sorted(head, key=_group), "", *lines, *call])
 
 
 def _group(line: str) -> int:
     """The standard library first, as isort has it."""
-    return 0 if "importlib" in line else 1
+    return 0 if line == "import io" or "importlib" in line else 1
 
 
-def _started(settings: Settings, start: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
-    """Lines that open the picture to start from and its mask, and the arguments that take them."""
-    unknown = "  # sdnb does not know its file"
+def _started(
+    settings: Settings, start: Mapping[str, Any]
+) -> tuple[set[str], list[str], dict[str, str]]:
+    """What opens the picture to start from and its mask: imports, lines, and the arguments."""
     size = f"({settings.width}, {settings.height}), Image.Resampling.LANCZOS"
     fit = "" if not settings.prompt and settings.strength == 1 else f".resize({size})"
-    file = start.get("image_file")
-    lines = [f"start = load_image({_text(file or 'start.png')}){fit}{'' if file else unknown}"]
+    imports, lines = _opened("start", start.get("image_file"), start.get("image_file_steps"), fit)
     arguments = {"image": "start"}
     if "mask" in start:
-        file = start.get("mask_file")
-        opened = f'Image.open({_text(file or "mask.png")}).convert("L")'
-        lines.append(f"mask = {opened}.resize({size}){'' if file else unknown}")
+        more, opened = _opened(
+            "mask", start.get("mask_file"), start.get("mask_file_steps"), f".resize({size})"
+        )
+        imports, lines = imports | more, lines + opened
         arguments["mask_image"] = "mask"
-    return lines, arguments
+    return imports, lines, arguments
+
+
+def _opened(name: str, file: str | None, done: str | None, fit: str) -> tuple[set[str], list[str]]:
+    """Imports and lines that open one picture and do to it what was done when it came in.
+
+    Arguments:
+        name: "start" or "mask", the variable.
+        file: its path; None where it came from none.
+        done: from the facts, names of `image_input.STEPS` with ", " between them.
+        fit: how its size is made to fit, as code.
+    """
+    source = _text(file or f"{name}.png")
+    unknown = "" if file else "  # sdnb does not know its file"
+    mode = "L" if name == "mask" else "RGB"
+    if not done:
+        if name == "start":
+            opened = f"load_image({source}){fit}"
+            return {"from diffusers.utils import load_image"}, [f"start = {opened}{unknown}"]
+        return set(), [f'mask = Image.open({source}).convert("L"){fit}{unknown}']
+    lines = [f"{name} = Image.open({source}){unknown}"]
+    imports: set[str] = set()
+    steps = done.split(", ")
+    known = [step for step in image_input.STEPS if step in steps]
+    for step in known:
+        words, code = image_input.STEPS[step]
+        lines += code.format(x=name).splitlines() or [f"# not written here: {words}"]
+        imports |= {line for used, line in _IMPORTS.items() if f"{used}." in code}
+    if len(known) < len(steps):
+        lines.append("# not written here: what another version of sdnb did to it")
+    if "16 bits" in known and {"paper", "transparent stays"} & set(known):
+        lines.append("# not written here: the level of grey that is transparent in its file")
+    return imports, [*lines, f'{name} = {name}.convert("{mode}"){fit}']
+
+
+# what a step's line uses -> the line that imports it
+_IMPORTS = {
+    "ImageCms": "from PIL import ImageCms", "ImageOps": "from PIL import ImageOps",
+    "io": "import io", "np": "import numpy as np",
+}  # fmt: skip
 
 
 def _embedded(
