@@ -237,7 +237,7 @@ def label(name: str, value: Any) -> str:
         >>> label("steps", 12), label("guidance", 7.5), label("scheduler", "DDIM")
         ('12 steps', 'guidance 7.5', 'DDIM')
     """
-    if value is None and name != "prompt_syntax":
+    if value is None and name not in ("prompt_syntax", "keep"):
         return f"own {name}"
     if name == "steps":
         return f"{value} step" if value == 1 else f"{value} steps"
