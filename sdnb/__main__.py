@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--image", metavar="FILE", help="a picture to start from")
     p.add_argument("--mask", metavar="FILE", help="white where that is to be painted anew")
     p.add_argument("--strength", type=float, metavar="S", help="how much is redrawn", **several)
+    p.add_argument("--keep", choices=("pixels",), help="the picture's own where the mask is black")
     p.add_argument("--prompt-syntax", choices=("compel",), help="weights, as in fox++")
     p.add_argument("--store", metavar="FOLDER", help="where finished pictures are kept")
     p.add_argument(

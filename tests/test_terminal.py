@@ -71,7 +71,9 @@ def test_ctrl_c_stops_it_with_a_word_and_leaves_no_file(tmp_path):
     )  # fmt: skip
     seen = ""
     while "/900" not in seen:  # the denoiser is at work
-        seen += running.stderr.read(1)
+        read = running.stderr.read(1)
+        assert read, seen  # else it has ended
+        seen += read
     running.send_signal(signal.SIGINT)
     _, rest = running.communicate(timeout=30)
     assert running.returncode == 130

@@ -121,7 +121,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         arguments = {"negative_prompt": _text(settings.negative_prompt)} | arguments
     if start:
         imports, before, pictures = _started(settings, start)
-        others += ["from PIL import Image", *imports]
+        others += ["from PIL import Image", *sorted(imports)]
         lines += before
         arguments |= pictures | {"strength": settings.strength}
         taken = _parameters(made)
@@ -139,8 +139,10 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
 
 
 def _group(line: str) -> int:
-    """The standard library first, as isort has it."""
-    return 0 if line == "import io" or "importlib" in line else 1
+    """The standard library first, as isort has it, and diffusers' parts after diffusers."""
+    if line == "import io" or "importlib" in line:
+        return 0
+    return 2 if line.startswith("from diffusers.") else 1
 
 
 def _started(

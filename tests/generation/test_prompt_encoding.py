@@ -8,6 +8,7 @@ from PIL import Image
 
 import sdnb
 from sdnb.generation import prompt_encoding
+from sdnb.models import capabilities
 from tests.support import programs, toys
 
 LONG = "a fox on a blue background " * 14 + "and a cat"  # 14 * 6 + 3 = 87 tokens
@@ -158,7 +159,7 @@ def test_sdxl_takes_weights_and_flux_says_that_it_does_not(tmp_path):
 
 
 def test_weights_without_compel_name_the_package_to_install(pipe, monkeypatch):
-    monkeypatch.setattr(prompt_encoding, "find_spec", lambda name: None)
+    monkeypatch.setattr(capabilities, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'sdnb\[compel\]'"):
         sdnb.generate(WEIGHED, steps=1, prompt_syntax="compel", pipe=pipe)
 
