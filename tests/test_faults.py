@@ -4,6 +4,7 @@ import ast
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import zlib
@@ -219,7 +220,7 @@ USES = {"read": read, "start": lambda path: init_image.start(path, None)}
 
 @pytest.mark.parametrize(
     ("kind", "use"),
-    [(k, u) for k in PALETTES for u in USES if (k, u) != ("no palette", "read")],  # that is read
+    [(k, u) for k in PALETTES for u in USES if k != "no palette"],  # that is read
 )
 def test_a_broken_picture_is_refused_with_a_sentence_also_to_start_from(tmp_path, kind, use):
     path = tmp_path / "broken.png"
@@ -313,7 +314,7 @@ def test_a_fact_that_is_none_is_damage(name):
         metadata.from_json(json.dumps(whole))
 
 
-@pytest.mark.tries(511)
+@pytest.mark.tries(500)
 def test_a_png_that_was_cut_or_changed_anywhere_gives_its_settings_or_a_sentence(tmp_path, tried):
     made = Sample(noisy(), Settings("a fox", seed=510), {"model": "a/b"})
     path = made.save(tmp_path / "fox.png")
@@ -505,7 +506,9 @@ def test_a_prompt_comes_back_unchanged_from_the_file_and_the_code(prompt, tmp_pa
     back = read(made.save(tmp_path / "a.png"))
     assert (back.settings, back.facts) == (made.settings, made.facts)
     with Image.open(tmp_path / "a.png") as opened:
-        assert prompt in opened.info["parameters"]
+        text = opened.info["parameters"]
+        one_line = re.sub(r"\n(?=Negative prompt:)", " ", prompt)  # which is another field there
+        assert prompt in text or one_line in text
     tree = ast.parse(back.code())
     texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)]
     assert texts.count(prompt) == 4  # prompt, negative prompt, model, device

@@ -54,7 +54,8 @@ def assert_same(ours, theirs, most=2, mean=0.1):
         assert off.max() <= most
         assert off.mean() <= mean
         assert a.settings == b.settings
-        assert a.facts | {"seconds": 0} == b.facts | {"seconds": 0}
+        beside = {"seconds": 0, "changed": ""}  # the hooks of some tests
+        assert a.facts | beside == b.facts | beside
 
 
 @contextmanager
