@@ -176,7 +176,13 @@ def test_of_rows_with_different_steps_the_shortest_come_first(ray, pipe, monkeyp
     with ray_engine.opened(ray_engine.Ray(1, 1)) as remote:
         recipe = ray_worker.Recipe.of(pipe, "cpu")
         jobs = [
-            ray_engine.Job(i, settings, recipe, remote.made_by(sampling.made_by(settings, pipe)))
+            ray_engine.Job(
+                i,
+                settings,
+                sampling.calls_of(settings, pipe),
+                recipe,
+                remote.made_by(sampling.made_by(settings, pipe)),
+            )  # fmt: skip
             for i, settings in enumerate(plan.settings)
         ]
         order = [number for number, _ in remote.make(jobs, None, None, None)]
@@ -460,7 +466,9 @@ def rows(ray, pipe):
         made_by = remote.made_by(sampling.made_by(plan.settings[0], pipe))
     recipe = ray_worker.Recipe.of(pipe, "cpu")
     return [
-        ray_engine._row(ray_engine.Job(i, settings, recipe, made_by), 0)
+        ray_engine._row(
+            ray_engine.Job(i, settings, sampling.calls_of(settings), recipe, made_by), 0
+        )
         for i, settings in enumerate(plan.settings)
     ]
 
