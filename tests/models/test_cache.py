@@ -26,7 +26,8 @@ def _cache_as_before():
     cache._current[:] = last
 
 
-def test_load_gives_a_plain_pipeline_and_the_same_one_again(pipe):
+def test_load_gives_a_plain_pipeline_and_the_same_one_again():
+    pipe = sdnb.load("emoji", dtype="float32", device="cpu")
     assert type(pipe) is diffusers.StableDiffusionPipeline
     assert sdnb.load("emoji", dtype=torch.float32, device=torch.device("cpu")) is pipe
     assert sdnb.load("emoji", dtype="bfloat16", device="cpu") is not pipe

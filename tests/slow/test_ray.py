@@ -182,7 +182,7 @@ def test_of_rows_with_different_steps_the_shortest_come_first(ray, pipe, monkeyp
                 sampling.calls_of(settings, pipe),
                 recipe,
                 remote.made_by(sampling.made_by(settings, pipe)),
-            )  # fmt: skip
+            )
             for i, settings in enumerate(plan.settings)
         ]
         order = [number for number, _ in remote.make(jobs, None, None, None)]
@@ -465,12 +465,11 @@ def rows(ray, pipe):
     with ray_engine.opened(TWO) as remote:
         made_by = remote.made_by(sampling.made_by(plan.settings[0], pipe))
     recipe = ray_worker.Recipe.of(pipe, "cpu")
-    return [
-        ray_engine._row(
-            ray_engine.Job(i, settings, sampling.calls_of(settings), recipe, made_by), 0
-        )
+    jobs = [
+        ray_engine.Job(i, settings, sampling.calls_of(settings), recipe, made_by)
         for i, settings in enumerate(plan.settings)
     ]
+    return [ray_engine._row(job, 0) for job in jobs]
 
 
 def test_a_worker_keeps_to_the_size_of_your_store(rows, pipe, tmp_path):
