@@ -69,7 +69,6 @@ _said: WeakKeyDictionary[DiffusionPipeline, set[str]] = WeakKeyDictionary()
 
 def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool) -> None:
     """Notes where a pipeline came from, whether pickled weights were allowed, and how it is now."""
-    _shown(pipe)
     _records[pipe] = Record(origin, pickled, pipe.scheduler.config, Fingerprint(pipe, _ignored))
     library_code.differences(_classes(pipe, _records[pipe]))  # how they are from here on
 
@@ -77,7 +76,6 @@ def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool) -> None:
 def derive(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
     """Notes that a pipeline was made of another's parts, and how it is now."""
     inherit(view, pipe)
-    _shown(view)
     if pipe in _records:
         _records[view].made = Fingerprint(view, _ignored, _records[pipe].made)
 
@@ -89,11 +87,6 @@ def inherit(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
         return
     config = known.scheduler
     _records[view] = Record(origin_of(pipe), known.pickled, config, base=ref(pipe))
-
-
-def _shown(pipe: DiffusionPipeline) -> None:
-    """Has diffusers write its class and version into the pipeline's config, as its `repr` does."""
-    pipe.to_json_string()
 
 
 def origin_of(pipe: DiffusionPipeline) -> Origin:
