@@ -40,7 +40,7 @@ class Origin:
 
 @dataclass
 class Record:
-    """What is known of one pipeline.
+    """The provenance of one pipeline.
 
     Attributes:
         origin: where it came from.
