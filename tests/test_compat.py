@@ -1,10 +1,21 @@
 """Canaries: what sdnb asks of other libraries' internals still answers, and is right."""
 
 import contextlib
+import copy
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from huggingface_hub import errors
+from diffusers import (
+    AutoencoderTiny,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    FluxPipeline,
+)
+from huggingface_hub import errors, try_to_load_from_cache
+from huggingface_hub.file_download import http_get
 from torch.nn.modules import module
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -83,3 +94,57 @@ def test_the_hubs_errors_are_its_http_librarys():
     assert issubclass(errors.HfHubHTTPError, library.HTTPError)
     assert issubclass(library.ConnectError, library.TransportError)
     assert issubclass(library.ReadTimeout, library.TransportError)
+
+
+def test_diffusers_reads_weights_by_the_function_that_is_replaced(tmp_path):
+    AutoencoderTiny().save_pretrained(tmp_path)
+    asked = []
+    with compat.safetensors_read_by(asked.append):
+        AutoencoderTiny.from_pretrained(tmp_path)
+    assert [Path(name).parent for name in asked] == [tmp_path]
+    AutoencoderTiny.from_pretrained(tmp_path)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("kind", [EulerDiscreteScheduler, DPMSolverMultistepScheduler])
+def test_a_scheduler_begins_where_its_first_step_begins(kind):
+    ready, stepped = kind(), kind()
+    for scheduler in (ready, stepped):
+        scheduler.set_timesteps(8)
+    time, x = ready.timesteps[3], torch.zeros(1, 4, 2, 2)
+    stepped.step(x, time, x)
+    compat.begin_at(ready, time)
+    assert ready.step_index == 3 == stepped.step_index - 1
+
+
+def test_fluxs_latents_are_unpacked_and_others_left_as_they_are():
+    latents, size = torch.randn(1, 16, 8, 4), (32, 64)
+    packed = FluxPipeline._pack_latents(latents, 1, 16, 8, 4)
+    flux = SimpleNamespace(_unpack_latents=FluxPipeline._unpack_latents, vae_scale_factor=8)
+    assert torch.equal(compat.unpacked(flux, packed, size), latents)
+    assert compat.unpacked(SimpleNamespace(), latents, size) is latents
+
+
+def test_offloading_is_told_by_the_pipelines_hooks_until_they_are_forgotten(pipe):
+    view = copy.copy(pipe)
+    assert compat.offload_hooks(view) == []
+    view.enable_model_cpu_offload(device="cpu")
+    assert len(compat.offload_hooks(view)) == 3
+    view.remove_all_hooks()
+    compat.forget_offload_hooks(view)
+    assert compat.offload_hooks(view) == [] == compat.offload_hooks(pipe)
+
+
+def test_the_hub_fetches_the_rest_of_a_file_that_it_did_not_finish():
+    takes = inspect.signature(http_get).parameters
+    assert {"resume_size", "headers", "expected_size", "displayed_filename"} <= set(takes)
+
+
+def test_a_repositorys_folder_is_where_the_hub_looks(tmp_path):
+    folder = tmp_path / compat.cache_folder("CompVis/a")
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs/main").write_text("c0")
+    (folder / "snapshots/c0").mkdir(parents=True)
+    file = folder / "snapshots/c0/x.json"
+    file.write_text("{}")
+    assert try_to_load_from_cache("CompVis/a", "x.json", cache_dir=tmp_path) == str(file)
