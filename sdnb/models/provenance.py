@@ -262,6 +262,8 @@ def _ignored(kind: type) -> frozenset[str]:
         return frozenset({"_output_capturing_hooks_installed"})  # see compat.is_capturing
     if issubclass(kind, HookRegistry):  # which an empty one is as good as none of
         return frozenset({"", "_module_ref", "_child_registries_cache"})
+    if f"{kind.__module__}.{kind.__name__}" == "sdnb.models.openvino.Forward":
+        return frozenset({"alike", "calls", "compiled"})
     return _written_when_shown(kind)
 
 
