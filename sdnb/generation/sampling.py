@@ -186,7 +186,7 @@ def run(
     Returns:
         The sample.
     """
-    origin, changed = provenance.origin_of(pipe), provenance.differences(pipe)
+    origin = provenance.origin_of(pipe)
     if origin.model == emoji.NAME:
         _name_unknown(settings)
     view = copy.copy(pipe)
@@ -208,7 +208,7 @@ def run(
         dtype = "float32"
         with nan_guard.in_float32(view):
             made = called()
-    changed |= provenance.differences(pipe)  # somebody may have, in the meantime
+    changed = provenance.differences(pipe)  # now, as somebody may have changed it meanwhile
     facts = {
         "model": origin.model, "revision": origin.revision, "variant": origin.variant,
         "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
@@ -339,6 +339,13 @@ def made_by(
         why = provenance.in_words(changed)
         provenance.say_once(pipe, f"Pictures are made anew and not kept in the store: {why}.")
         return None
+    return made_by_as_loaded(settings, pipe, start)
+
+
+def made_by_as_loaded(
+    settings: Settings, pipe: DiffusionPipeline, start: init_image.Start | None = None
+) -> dict[str, Any]:
+    """The same of a pipeline that is as `load` made it; `run` asks that at its end, and says so."""
     origin = asdict(provenance.origin_of(pipe))
     if not origin["backend"]:
         del origin["backend"]  # torch itself

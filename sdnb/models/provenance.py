@@ -13,7 +13,8 @@ from sdnb import compat, emoji, schedulers
 from sdnb.log import notice
 from sdnb.models import library_code, torch_state
 from sdnb.models.denoiser import denoiser_of
-from sdnb.models.fingerprint import Differences, Fingerprint
+from sdnb.models.fingerprint import Fingerprint
+from sdnb.models.value_tokens import Differences
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -10,7 +10,8 @@ import torch
 from torch.autograd import grad_mode
 
 import sdnb
-from sdnb.models import provenance
+from sdnb.models import provenance, torch_state
+from sdnb.sweeps import execution
 from tests.support import toys
 
 FAMILIES = ["emoji", "SDXL", "SD3", "Flux"]
@@ -204,4 +205,37 @@ def test_what_a_notebook_puts_among_the_builtins_is_no_change(monkeypatch):
     for name in ("input", "_", "get_ipython"):
         monkeypatch.setattr(builtins, name, lambda *_: "", raising=False)
     assert provenance.differences(pipe) == {}
+    sdnb.clear()
+
+
+@pytest.mark.parametrize("when", ["before it is made", "while it is made"])
+def test_a_change_after_the_plan_was_checked_keeps_the_picture_out_of_the_store(when, tmp_path):
+    sdnb.clear()
+    pipe, store = sdnb.load("emoji", device="cpu"), sdnb.Store(tmp_path)
+    making = execution.Making(sdnb.plan("a fox", seed=1, steps=2, pipe=pipe), store)
+
+    def change():
+        pipe.unet.conv_in.padding_mode = "circular"
+
+    if when == "before it is made":
+        change()
+        list(making.go_on())
+    else:
+        list(making.go_on(on_call=change))
+    [made] = making.finished()
+    assert made.facts["changed"] == "unet.conv_in.padding_mode was 'zeros' and is 'circular'"
+    assert len(store) == 0
+    sdnb.clear()
+
+
+def test_a_picture_asks_twice_and_one_from_the_store_once(tmp_path, monkeypatch):
+    """Each time takes milliseconds: before, whether it is there, and after it was made."""
+    sdnb.clear()
+    pipe, store = sdnb.load("emoji", device="cpu"), sdnb.Store(tmp_path)
+    real, asked = torch_state.unusual, []
+    monkeypatch.setattr(torch_state, "unusual", lambda: asked.append(1) or real())
+    for times in (2, 1):
+        asked.clear()
+        sdnb.generate("a fox", seed=1, steps=1, pipe=pipe, store=store)
+        assert len(asked) == times
     sdnb.clear()
