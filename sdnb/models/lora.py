@@ -129,8 +129,9 @@ def _put(pipe: DiffusionPipeline, lora: Lora, path: Path) -> None:
                 given["unet_config"] = pipe.unet.config
             expected = pipe.lora_state_dict(str(path), **given)
     except Exception as error:  # any, by the form of the file
+        why = hub_errors.reason(error).rstrip(".")
         raise ValueError(
-            f"{what} does not fit this {kind}: {hub_errors.reason(error)} Is it for another model?"
+            f"{what} does not fit this {kind}: {why}. Is it for another model?"
         ) from error
     expected = expected[0] if isinstance(expected, tuple) else expected
     there = [n for n, w in expected.items() if "alpha" not in n and hasattr(w, "ndim") and w.ndim]

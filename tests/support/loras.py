@@ -8,7 +8,7 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "conv1"]
-OF_TEXT = ["q_proj", "v_proj"]
+OF_TEXT = ["q_proj", "k_proj", "v_proj", "out_proj"]  # as kohya has all four
 
 
 def written(pipe, file, seed=0, text=False, rank=4, size=1.0, **config):
