@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sdnb import compat, emoji
 from sdnb.hub import errors as hub_errors
@@ -100,8 +100,6 @@ def load(
     # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
     if half and hasattr(pipe, "unet"):
         weights.to_channels_last(pipe.unet)
-    if embedded:
-        _lean(pipe.unet)
     loras = lora.load(pipe, request.lora) if request.lora else ()
     backend = ""
     if request.backend == "openvino":
@@ -111,21 +109,6 @@ def load(
     name = emoji.NAME if embedded else found.model
     made = Origin(name, found.commit, request.dtype, request.device, found.variant, backend, loras)
     return pipe, made
-
-
-def _lean(unet: Any) -> None:
-    """Spares the embedded model's denoiser what would be done at each step to no effect."""
-    import torch
-
-    from sdnb.models import projections
-
-    projections.keep(unet)
-    if unet.device.type == "cpu" and unet.dtype == torch.float32:
-        side, channels, width = (
-            unet.config[key] for key in ("sample_size", "in_channels", "cross_attention_dim")
-        )
-        latents, text = torch.zeros(2, channels, side, side), torch.zeros(2, 1, width)
-        weights.match_layouts(unet, latents, torch.tensor(1), text)
 
 
 def _check_class(found: repository.Listing) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
-from sdnb import emoji, schedulers
+from sdnb import compat, emoji, schedulers
 from sdnb.log import notice
 from sdnb.models import library_code, torch_state
 from sdnb.models.denoiser import denoiser_of
@@ -175,7 +175,7 @@ def differences(pipe: DiffusionPipeline) -> Differences:
             if not name.startswith(_OF_SCHEDULER)  # which is looked at by itself
         }
         # with model offloading (hooks), modules that are not in use are on the CPU
-        if not found and not getattr(pipe, "_all_hooks", None):
+        if not found and not compat.offload_hooks(pipe):
             now, then = next(denoiser_of(pipe).parameters()).device.type, record.origin.device
             if now != then.partition(":")[0]:
                 found["the device"] = then, now
@@ -256,14 +256,10 @@ def _ignored(kind: type) -> frozenset[str]:
     from diffusers import DiffusionPipeline
     from transformers import PreTrainedTokenizerBase
 
-    from sdnb.models import projections
-
     if issubclass(kind, DiffusionPipeline):
         # what each call sets anew; the scheduler is looked at by itself
         call = inspect.unwrap(kind.__call__)
         return frozenset({"scheduler", "_progress_bar_config", *_stored_by(call)})
-    if issubclass(kind, projections.Kept):
-        return frozenset({"_last"})
     if issubclass(kind, PreTrainedTokenizerBase):
         return frozenset({"deprecation_warnings"})  # that were given
     return frozenset()
