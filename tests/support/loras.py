@@ -48,7 +48,8 @@ def as_kohya(file, to, alpha=4.0):
             r"(.+)\.(lora_A|lora_B|lora\.down|lora\.up)\.weight", name
         ).groups()
         if layer.startswith("text_encoder."):  # newer transformers leave out a name in between
-            layer = f"te.text_model.{layer.removeprefix('text_encoder.').removeprefix('text_model.')}"
+            inner = layer.removeprefix("text_encoder.").removeprefix("text_model.")
+            layer = f"te.text_model.{inner}"
         layer = layer.replace(".", "_")
         side = "down" if kind in ("lora_A", "lora.down") else "up"
         state[f"lora_{layer}.lora_{side}.weight"] = weight.contiguous()
