@@ -1,6 +1,7 @@
 """LoRAs in a pipeline: loaded, weighed, recorded, refused."""
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -302,3 +303,42 @@ def test_the_hubs_file_and_commit_are_recorded(made, tmp_path, monkeypatch):
     sample = sdnb.generate("a fox", pipe=pipe, **SMALL)
     assert '"ada/ink-style", weight_name="pytorch_lora_weights.safetensors"' in sample.code()
     assert f'revision="{commit}"' in sample.code()
+
+
+def test_a_ray_worker_comes_to_the_same_pipeline(both, tmp_path):
+    """In a process of its own, by the recipe that the sweep hands it."""
+    from sdnb.generation import sampling
+    from sdnb.sweeps.ray_worker import Recipe
+
+    [settings] = sdnb.plan("a fox", lora={"film": 0.7, "ink": 1.1}, pipe=both, **SMALL).settings
+    here = sdnb.generate(settings, pipe=both)
+    (tmp_path / "recipe").write_bytes(pickle.dumps((Recipe.of(both, "cpu"), settings)))
+    program = f"""
+import json, pickle, sys
+from sdnb.generation import sampling
+recipe, settings = pickle.loads(open({str(tmp_path / "recipe")!r}, "rb").read())
+pipe = recipe.pipeline(None)
+sampling.run(settings, pipe).save({str(tmp_path / "fox.png")!r})
+json.dump(sampling.made_by(settings, pipe), open({str(tmp_path / "by.json")!r}, "w"))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert np.array_equal(pixels(sdnb.read(tmp_path / "fox.png")), pixels(here))
+    by = sampling.made_by(settings, both)
+    there = json.loads((tmp_path / "by.json").read_text())
+    assert Store.key(settings, by) == Store.key(settings, there)
+
+
+# ---------------------------------------------------------------- those that come with sdnb
+
+
+@pytest.mark.parametrize("name", ["blueprint", "sepia"])
+def test_the_embedded_models_loras_draw_their_style_the_more_the_larger_the_weight(name):
+    from training.lora import likeness
+
+    pipe = sdnb.load("emoji", lora=name, device="cpu")
+    sheet = sdnb.compare("a fox", lora={name: [0, 0.5, 1]}, steps=10, seed=1, pipe=pipe)
+    like = [likeness(each.image, name) for each in sheet.samples]
+    assert like == sorted(like)
+    assert like[2] > like[0] + 0.1
+    size = (lora_files.BUNDLED / f"{name}.safetensors").stat().st_size
+    assert size < 700_000
