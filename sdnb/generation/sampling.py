@@ -18,7 +18,7 @@ from PIL import Image
 from sdnb import emoji, schedulers
 from sdnb.generation import init_image, nan_guard, prompt_encoding, x0_preview
 from sdnb.log import notice
-from sdnb.models import denoiser, provenance, tasks
+from sdnb.models import denoiser, lora, provenance, tasks
 from sdnb.models.capabilities import STEPS, Capabilities
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings, check_multiple
@@ -79,6 +79,7 @@ def resolve(
         width=settings.width or own[0],
         height=settings.height or own[1],
         strength=strength,
+        lora=lora.resolved(settings.lora, provenance.origin_of(pipe).lora),
     )
 
 
@@ -196,8 +197,12 @@ def run(
     pieces = prompt_encoding.pieces_of(pipe, settings) if in_pieces else None
     started, dtype = time.perf_counter(), origin.dtype
 
+    # in a batch each call has its weights
+    weights = None if provenance.is_runs_own(pipe) else settings.lora
+
     def called() -> _Called:
-        return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
+        with lora.applied(view, weights, origin.lora):
+            return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
 
     made = called()
     if made.seen.broken and dtype != "float32":
@@ -209,11 +214,14 @@ def run(
         with nan_guard.in_float32(view):
             made = called()
     changed = provenance.differences(pipe)  # now, as somebody may have changed it meanwhile
-    facts = {
+    facts: dict[str, Any] = {
         "model": origin.model, "revision": origin.revision, "variant": origin.variant,
         "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
         "denoiser_calls": made.calls, "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip
+    if settings.lora:
+        used = [each for each in origin.lora if each.name in settings.lora]
+        facts["lora"] = {each.name: each.facts() for each in used}
     facts |= _facts(made, view, pipe) | _unusual(made, pipe, changed, start, pieces)
     image = made.result.images[0].convert("RGB")
     if settings.keep and start is not None and not (facts["flagged"] or facts.get("broken")):
@@ -349,6 +357,8 @@ def made_by_as_loaded(
     origin = asdict(provenance.origin_of(pipe))
     if not origin["backend"]:
         del origin["backend"]  # torch itself
+    if loras := origin.pop("lora"):
+        origin["lora"] = {each["name"]: each["sha256"] for each in loras}
     config = _scheduler(settings.scheduler, pipe).config
     used = ["diffusers", "transformers", "torch"] + ["compel"] * bool(settings.prompt_syntax)
     return origin | {

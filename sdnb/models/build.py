@@ -12,8 +12,9 @@ from sdnb import compat, emoji
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import repository
 from sdnb.log import notice, quiet
-from sdnb.models import capabilities, memory, weights
+from sdnb.models import capabilities, lora, memory, weights
 from sdnb.models.denoiser import denoiser_of
+from sdnb.models.lora_files import Wanted
 from sdnb.models.provenance import Origin
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Request:
     device: str
     use_safetensors: bool
     backend: str
+    lora: tuple[Wanted, ...] = ()
 
 
 def load(
@@ -98,13 +100,15 @@ def load(
     # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
     if half and hasattr(pipe, "unet"):
         weights.to_channels_last(pipe.unet)
+    loras = lora.load(pipe, request.lora) if request.lora else ()
     backend = ""
     if request.backend == "openvino":
         from sdnb.models import openvino
 
         backend = openvino.take_over(denoiser_of(pipe))
     name = emoji.NAME if embedded else found.model
-    return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant, backend)
+    made = Origin(name, found.commit, request.dtype, request.device, found.variant, backend, loras)
+    return pipe, made
 
 
 def _check_class(found: repository.Listing) -> None:
