@@ -12,7 +12,7 @@ from sdnb import compat, emoji
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import repository
 from sdnb.log import notice, quiet
-from sdnb.models import capabilities, memory, weights
+from sdnb.models import memory, pipeline_class, weights
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.provenance import Origin
 
@@ -150,8 +150,8 @@ def _check_class(found: repository.Listing) -> None:
         )
     if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
         raise ValueError(f"{found.model} is a {named}, which is no pipeline of diffusers.")
-    if not capabilities.makes_pictures(made):
-        raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
+    if why := pipeline_class.refusal(made):
+        raise ValueError(f"{found.model} is a {named}, which {why}.")
 
 
 def _classes(found: repository.Listing) -> list[type]:
