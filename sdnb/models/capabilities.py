@@ -177,6 +177,8 @@ class Capabilities:
         given = {k: v for k, v in given.items() if v is not None}
         given |= self.guide.arguments(settings.guidance, settings.negative_prompt)
         given |= {name: None for name, steps in self.unless if settings.steps != steps}
+        if "max_area" in self.arguments and settings.width and settings.height:
+            given["max_area"] = settings.width * settings.height  # Kontext fits the size to it
         return {name: value for name, value in given.items() if name in self.arguments}
 
     def unlike(self, settings: Settings) -> dict[str, Any]:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 TASKS = {"Img2Img": "image to image", "Inpaint": "inpainting"}  # as diffusers names its classes
+# packages that diffusers' own code takes for granted: the first letters of a class -> its package
+NEEDS = {"PRX": "ftfy", "OmniGen": "torchvision"}
 # what a class's name says, and its signature does not: pattern -> why it is refused
 REFUSED = {
     "Video|Kandinsky5(T2V|I2V)|SanaWM|Helios|Wan|LTX|Cosmos": "makes videos",
     "Audio|AceStep": "makes sound",
     "Upscale|SuperRes|Kandinsky6SR|Refiner": "enlarges or refines pictures",
-    "Combined|Cascade|Wuerstchen|UnCLIP": "is several models in a row (a prior and a decoder), "
-    "which sdnb does not run",
+    "Combined|Cascade|Wuerstchen|UnCLIP|Prior": "is several models in a row (a prior and a "
+    "decoder) or one of them, which sdnb does not run",
+    "LLaDA|DiffusionGemma|UniDiffuser": "writes text",
+    "DiffEdit|Pix2PixZero": "starts from latents that another run has inverted",
     "Layered": "gives a picture in layers",
     "Onnx|Flax": "runs in another library than torch",
     "3D|ShapE": "makes 3D shapes",
@@ -66,6 +71,19 @@ def task_class(made: Any, task: str) -> Any:
     return getattr(diffusers, name, None)
 
 
+def lacking(made: Any) -> list[str]:
+    """Packages that pipelines of that class need, and that are not installed.
+
+    Example:
+        >>> import diffusers
+        >>> lacking(diffusers.FluxPipeline)
+        []
+    """
+    needed = [*getattr(made, "_backends", [])]
+    needed += [package for name, package in NEEDS.items() if made.__name__.startswith(name)]
+    return [package for package in needed if not find_spec(package)]
+
+
 def makes_pictures(made: type[DiffusionPipeline]) -> bool:
     """Whether `generate` can use pipelines of that class: for text, a picture, or variations.
 
@@ -107,5 +125,7 @@ def refusal(made: type[DiffusionPipeline]) -> str | None:
     if not {"num_inference_steps", "generator"} <= set(takes) or "scheduler" not in parts:
         return "does not make pictures from text in denoising steps"
     if not parts & {"unet", "transformer"}:
-        return "is several models in a row (a prior and a decoder), which sdnb does not run"
+        return "has neither a UNet nor a transformer that sdnb knows"
+    if "vqvae" in parts:
+        return "keeps its pictures as tokens, which sdnb does not follow"
     return None

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from tests.support.toy_text import WORDS, byte_tokenizer, clip, llm, qwen_vl, t5, tokenizer
-from tests.support.toys import SD, TEXT
+from tests.support.toys import SD
 
 TOYS = {}  # class name -> what gives its parts
 
@@ -372,7 +372,7 @@ def lumina2():
             num_attention_heads=1, num_kv_heads=1, multiple_of=16, ffn_dim_multiplier=None,
             norm_eps=1e-5, scaling_factor=1.0, axes_dim_rope=[4, 2, 2], cap_feat_dim=8,
         ),
-        "vae": shifted(4), "scheduler": flow(), "tokenizer": byte_tokenizer(),
+        "vae": shifted(4, 4), "scheduler": flow(), "tokenizer": byte_tokenizer(),
         "text_encoder": _gemma2(),
     }  # fmt: skip
 
@@ -412,7 +412,7 @@ def cogview4():
             num_attention_heads=4, out_channels=4, text_embed_dim=32, time_embed_dim=8,
             condition_dim=4,
         ),
-        "vae": vae(2), "tokenizer": byte_tokenizer(padding_side="left"),
+        "vae": vae(2), "tokenizer": byte_tokenizer(start="<s>", padding_side="left"),
         "scheduler": flow(
             base_shift=0.25, max_shift=0.75, base_image_seq_len=256, use_dynamic_shifting=True,
             time_shift_type="linear",
@@ -609,4 +609,45 @@ def ideogram4():
     }  # fmt: skip
 
 
-__all__ = ["TEXT", "TOYS", "made"]
+@toy("DreamLite", "DreamLiteMobile")
+def dream_lite():
+    blocks = "DreamLiteCrossAttnNoSelfAttnDownBlock2D", "DreamLiteCrossAttnDownBlock2D"
+    return {
+        "unet": diffusers.DreamLiteUNetModel(
+            sample_size=8, in_channels=4, out_channels=4, down_block_types=blocks,
+            up_block_types=("DreamLiteCrossAttnUpBlock2D", "DreamLiteUpBlock2D"),
+            block_out_channels=(32, 64), cross_attention_dim=16, attention_head_dim=8,
+            layers_per_block=1, norm_num_groups=8, transformer_layers_per_block=1,
+        ),
+        "vae": diffusers.AutoencoderTiny(
+            encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8),
+            num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1), latent_channels=4,
+        ),
+        "scheduler": flow(), "text_encoder": qwen_vl("Qwen3VL"), "tokenizer": byte_tokenizer(),
+        "processor": processor(),
+    }  # fmt: skip
+
+
+@toy("Flux2KleinKV")
+def flux2_klein_kv():
+    return flux2_klein()
+
+
+@toy("BriaFibo")
+def bria_fibo():
+    return {
+        "transformer": diffusers.BriaFiboTransformer2DModel(
+            patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=8,
+            num_attention_heads=2, joint_attention_dim=32, text_encoder_dim=16,
+            pooled_projection_dim=None, axes_dims_rope=[0, 4, 4],
+        ),
+        "vae": diffusers.AutoencoderKLWan(
+            base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
+            temperal_downsample=[False, True, True],
+        ),
+        "scheduler": flow(), "tokenizer": byte_tokenizer(),
+        "text_encoder": llm("SmolLM3", "ForCausalLM"),
+    }  # fmt: skip
+
+
+__all__ = ["TOYS", "made"]

@@ -5,7 +5,7 @@ https://github.com/huggingface/diffusers/tree/main/tests/pipelines
 """
 
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from tests.support.toys import TEXT, tokenizer
@@ -26,12 +26,19 @@ CHAT = (
 WORDS = 320  # of every vocabulary: bytes and special tokens, with some to spare
 
 
-def byte_tokenizer(**options):
-    """Reads each byte as a token: templates and prompts keep their lengths, as real ones do."""
+def byte_tokenizer(start="", **options):
+    """Reads each byte as a token: templates and prompts keep their lengths, as real ones do.
+
+    `start` is a token that it puts before each text, as GLM's does.
+    """
     known = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     model = Tokenizer(models.BPE({token: i for i, token in enumerate(known)}, []))
     model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = decoders.ByteLevel()
+    if start:
+        model.post_processor = processors.TemplateProcessing(
+            single=f"{start} $A", special_tokens=[(start, known.index(start))]
+        )
     fast = PreTrainedTokenizerFast(
         tokenizer_object=model, pad_token="<pad>", eos_token="</s>", bos_token="<s>",
         unk_token="<unk>", additional_special_tokens=SPECIAL[4:],
