@@ -26,6 +26,7 @@ _HARMLESS = {
     "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl",
     "__annotate__", "__annotate_func__", "__annotations_cache__", "__dict__", "__weakref__",
     "_can_set_attn_implementation_cached_value",  # transformers' answer to itself
+    "__warningregistry__",  # what a module has warned of
     "__builtins__",  # where terminals and notebooks put the last value, and input() anew each cell
 }  # fmt: skip
 _code_of = attrgetter("__code__", "__defaults__")
@@ -44,7 +45,8 @@ class _Namespace:
             name: value
             for name, value in names.items()
             if name not in _HARMLESS
-            and not isinstance(value, types.ModuleType)
+            # by its type: torch has values that warn when they are asked for their class
+            and not issubclass(type(value), types.ModuleType)
             and (callable(value) or not callables_only)
         }
         self.lists = [v for v in self.values.values() if type(v) in (dict, list) and v]
@@ -179,7 +181,7 @@ def _owners(classes: frozenset[type]) -> list[tuple[Any, bool]]:
         value.__name__: value
         for name, module in modules.items()
         for value in vars(module).values()
-        if isinstance(value, types.ModuleType)
+        if issubclass(type(value), types.ModuleType)
         and _package(value.__name__)
         # torch's own modules know all of torch
         and (name.partition(".")[0] != "torch" or value.__name__ == "torch.nn.functional")

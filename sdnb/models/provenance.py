@@ -14,6 +14,7 @@ from sdnb.log import notice
 from sdnb.models import library_code, torch_state
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.fingerprint import Fingerprint
+from sdnb.models.lora_files import Lora
 from sdnb.models.value_tokens import Differences
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Origin:
     device: str
     variant: str | None
     backend: str = ""
+    lora: tuple[Lora, ...] = ()
 
 
 @dataclass
@@ -82,7 +84,7 @@ def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool) -> None:
 def derive(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
     """Notes that a pipeline was made of another's parts, and how it is now."""
     inherit(view, pipe)
-    if pipe in _records:
+    if pipe in _records and not is_runs_own(pipe):
         _records[view].made = Fingerprint(view, _ignored, _records[pipe].made, compat.is_capturing)
 
 
@@ -116,8 +118,16 @@ def scheduler_flags(pipe: DiffusionPipeline, own: DiffusionPipeline) -> dict[str
 
 
 def has_adapters(pipe: DiffusionPipeline) -> bool:
-    """Whether LoRAs or other adapters are loaded into a part of it."""
-    return any(getattr(part, "peft_config", None) for part in pipe.components.values())
+    """Whether LoRAs or other adapters are in a part of it that `load` did not put there."""
+    known = {lora.adapter for lora in origin_of(pipe).lora}
+    there = (getattr(part, "peft_config", None) or () for part in pipe.components.values())
+    return any(name not in known for names in there for name in names)
+
+
+def is_runs_own(pipe: DiffusionPipeline) -> bool:
+    """Whether it is one run's copy of another pipeline, for a batch: see `inherit`."""
+    record = _records.get(pipe)
+    return record is not None and record.made is None
 
 
 def is_channels_last(pipe: DiffusionPipeline) -> bool:
@@ -268,6 +278,8 @@ def _ignored(kind: type) -> frozenset[str]:
         return frozenset({"_output_capturing_hooks_installed"})  # see compat.is_capturing
     if issubclass(kind, HookRegistry):  # which an empty one is as good as none of
         return frozenset({"", "_module_ref", "_child_registries_cache"})
+    if f"{kind.__module__}.{kind.__name__}" == "sdnb.models.openvino.Forward":
+        return frozenset({"alike", "calls", "compiled"})
     return _written_when_shown(kind)
 
 
