@@ -52,6 +52,15 @@ def has_global_hooks() -> bool:
     return bool(module._has_any_global_hook())
 
 
+def is_capturing(function: Any) -> bool:
+    """Whether this is a hook by which transformers hands out the states of a model's layers.
+
+    The first call that asks for them puts these hooks there, for good; they change no number.
+    https://github.com/huggingface/transformers/blob/main/src/transformers/utils/output_capturing.py
+    """
+    return function.__globals__.get("__name__") == "transformers.utils.output_capturing"
+
+
 def http_library() -> Any:
     """The module whose errors huggingface_hub lets through: httpx, or httpx2 since its version 2.
 

@@ -19,9 +19,11 @@ from huggingface_hub.file_download import http_get
 from torch.nn.modules import module
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from sdnb import compat
 from sdnb.models import torch_state
+from tests.support import toys
 
 NAMES = {
     torch._C: [
@@ -63,6 +65,19 @@ def test_what_is_switched_on_is_seen_until_it_is_off_again(name):
         assert torch_state.unusual()
     assert not read()
     assert torch_state.unusual() == {}
+
+
+def test_transformers_hooks_for_the_states_of_layers_are_known_and_no_others():
+    encoder = CLIPTextModel(CLIPTextConfig(**toys.TEXT))
+    encoder.register_forward_hook(lambda *_: None)
+    encoder(torch.tensor([[1161, 5, 1162]]), output_hidden_states=True)
+    hooks = {
+        owner: [hook for each in part.modules() for hook in each._forward_hooks.values()]
+        for owner, part in (("all", encoder), ("layers", encoder.encoder))
+    }
+    assert len(hooks["layers"]) == 4  # a layer's states, and its attention, of two layers
+    assert all(map(compat.is_capturing, hooks["layers"]))
+    assert [compat.is_capturing(hook) for hook in hooks["all"]].count(False) == 1
 
 
 def test_diffusers_attention_backend_is_seen():

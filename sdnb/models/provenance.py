@@ -71,7 +71,12 @@ _said: WeakKeyDictionary[DiffusionPipeline, set[str]] = WeakKeyDictionary()
 
 def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool) -> None:
     """Notes where a pipeline came from, whether pickled weights were allowed, and how it is now."""
-    _records[pipe] = Record(origin, pickled, pipe.scheduler.config, Fingerprint(pipe, _ignored))
+    _records[pipe] = Record(
+        origin,
+        pickled,
+        pipe.scheduler.config,
+        Fingerprint(pipe, _ignored, harmless=compat.is_capturing),
+    )
     library_code.differences(_classes(pipe, _records[pipe]))  # how they are from here on
 
 
@@ -79,7 +84,7 @@ def derive(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
     """Notes that a pipeline was made of another's parts, and how it is now."""
     inherit(view, pipe)
     if pipe in _records and not is_runs_own(pipe):
-        _records[view].made = Fingerprint(view, _ignored, _records[pipe].made)
+        _records[view].made = Fingerprint(view, _ignored, _records[pipe].made, compat.is_capturing)
 
 
 def inherit(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
@@ -252,9 +257,10 @@ def _classes(pipe: DiffusionPipeline, record: Record) -> frozenset[type]:
 
 @functools.cache
 def _ignored(kind: type) -> frozenset[str]:
-    """Attributes that a run sets and that do not influence the next picture, by class."""
+    """Attributes that no picture hangs on, by class: a run sets them, or whoever looks does."""
     from diffusers import DiffusionPipeline
-    from transformers import PreTrainedTokenizerBase
+    from diffusers.hooks import HookRegistry
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     if issubclass(kind, DiffusionPipeline):
         # what each call sets anew; the scheduler is looked at by itself
@@ -262,6 +268,22 @@ def _ignored(kind: type) -> frozenset[str]:
         return frozenset({"scheduler", "_progress_bar_config", *_stored_by(call)})
     if issubclass(kind, PreTrainedTokenizerBase):
         return frozenset({"deprecation_warnings"})  # that were given
+    if issubclass(kind, PreTrainedModel):
+        return frozenset({"_output_capturing_hooks_installed"})  # see compat.is_capturing
+    if issubclass(kind, HookRegistry):  # which an empty one is as good as none of
+        return frozenset({"", "_module_ref", "_child_registries_cache"})
+    return _written_when_shown(kind)
+
+
+def _written_when_shown(kind: type) -> frozenset[str]:
+    """What the libraries write into a config when it is shown or saved: names and versions."""
+    from diffusers.configuration_utils import FrozenDict
+    from transformers import PreTrainedConfig
+
+    if issubclass(kind, FrozenDict):
+        return frozenset({"_class_name", "_diffusers_version"})
+    if issubclass(kind, PreTrainedConfig):
+        return frozenset({"architectures", "transformers_version"})
     return frozenset()
 
 
@@ -303,7 +325,7 @@ def _beside_config(scheduler: Any) -> Differences:
 
 @functools.cache
 def _scheduler_state(kind: type) -> frozenset[str]:
-    """The attributes that a scheduler sets as it goes from step to step."""
+    """The attributes that a scheduler sets as it goes from step to step, or that looking sets."""
     methods = [
         inspect.unwrap(method)
         for made in kind.__mro__
@@ -311,4 +333,4 @@ def _scheduler_state(kind: type) -> frozenset[str]:
         for name, method in vars(made).items()
         if inspect.isfunction(method) and name != "__init__"
     ]
-    return frozenset().union(*map(_stored_by, methods))
+    return frozenset().union(_written_when_shown(kind), *map(_stored_by, methods))
