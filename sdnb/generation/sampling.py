@@ -227,7 +227,8 @@ def run(
         dtype = "float32"
         with nan_guard.in_float32(view):
             made = called()
-    changed = provenance.differences(pipe)  # now, as somebody may have changed it meanwhile
+    # now, as somebody may have changed it meanwhile
+    changed = provenance.differences(pipe, view.scheduler)
     facts: dict[str, Any] = {
         "model": origin.model, "revision": origin.revision, "variant": origin.variant,
         "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
@@ -353,7 +354,7 @@ def made_by(
         None where that is not known, which is said once: the pipeline is not as `load` made it (a
         LoRA was added, a hook, a switch of torch's), or it was not made by `load` at all.
     """
-    if changed := provenance.differences(pipe):
+    if changed := provenance.differences(pipe, _scheduler(settings.scheduler, pipe)):
         why = provenance.in_words(changed)
         provenance.say_once(pipe, f"Pictures are made anew and not kept in the store: {why}.")
         return None

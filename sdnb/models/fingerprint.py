@@ -26,7 +26,7 @@ from sdnb.models.identities import (
     reference,
 )
 from sdnb.models.value_tokens import NOTHING, PLAIN, Differences, Tokens, name_of
-from sdnb.models.weight_samples import SMALL, Weight, Weights
+from sdnb.models.weight_samples import PLACES, SMALL, Weight, Weights
 
 # torch's own dicts of parts, which are no step of the path that a person would write
 _PARTS = {"_modules", "_parameters", "_buffers"}
@@ -71,6 +71,7 @@ class Fingerprint:
         self._elsewhere = shared.addresses() if shared else frozenset()
         self.classes: set[type] = set()
         self._ignored, self._harmless = ignored, harmless
+        self._places = PLACES  # that are looked at of an object's weights
         self._tokens: Tokens = {}  # of the values of the object that is looked at
         self._known: list[Tokens] = []  # the same of each of the nodes
         self._nodes: list[Node] = []
@@ -162,6 +163,8 @@ class Fingerprint:
         self._tokens = {}
         self._known.append(self._tokens)
         self.classes.add(type(item))
+        # words are given new meanings one by one, through .data, where torch does not count
+        self._places = getattr(item, "__dict__", {}).get("num_embeddings", PLACES)
         ignored = self._ignored(type(item))
         self._nodes.append(Node(path, item, ignored))
         self._held.append(tuple(getattr(item, "__dict__", ())))  # the names
@@ -196,7 +199,7 @@ class Fingerprint:
         elif isinstance(value, torch.Tensor):
             if type(value).__getattribute__ is torch.Tensor.__getattribute__ and vars(value):
                 self._todo.append((path, value))  # attributes of a weight
-            self._weights.append(weight := Weight(path, value))
+            self._weights.append(weight := Weight(path, value, self._places))
             self._tokens[path] = kind, *weight.sample
             if value.numel() > SMALL:  # not all of it is looked at
                 # a move to another device replaces buffers, and never parameters

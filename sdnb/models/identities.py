@@ -24,7 +24,7 @@ ITSELF = (dict, list, tuple, set, frozenset)  # what a class of its own may be o
 
 
 class Node:
-    """One object of those that are asked about.
+    """One object of those that are asked about: its class, and what it holds.
 
     Arguments:
         path: where it is.
@@ -32,17 +32,17 @@ class Node:
         ignored: names of attributes that do not count.
     """
 
-    __slots__ = ("ids", "ignored", "path", "there")
+    __slots__ = ("ids", "ignored", "kind", "path", "there")
 
     def __init__(self, path: str, item: Any, ignored: frozenset[str]) -> None:
-        self.path = path
+        self.path, self.kind = path, type(item)
         self.there = reference(item)
         self.ignored, self.ids = ignored, _ids_of(item, ignored)
 
     def is_untouched(self) -> bool:
         """Whether it still holds the very same."""
         item = self.there()
-        return item is not None and _ids_of(item, self.ignored) == self.ids
+        return type(item) is self.kind and _ids_of(item, self.ignored) == self.ids
 
 
 class Identities:
@@ -54,6 +54,8 @@ class Identities:
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         items = [(node, item) for node in nodes if (item := node.there()) is not None]
+        self._all = [node.there for node, _ in items]
+        self._kinds = [node.kind for node, _ in items]
         plain = {id(node) for node, item in items if _is_plain(item, node.ignored)}
         self._plain = [node.there for node, _ in items if id(node) in plain]
         self._odd = [(n.there, n.ignored) for n, _ in items if id(n) not in plain]
@@ -72,6 +74,8 @@ class Identities:
 
     def are_untouched(self) -> bool:
         """Whether all are there and hold the very same."""
+        if [type(there()) for there in self._all] != self._kinds:
+            return False
         try:
             dicts, lists = self._first()
             for level in self._levels:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import sys
 import types
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from operator import attrgetter, is_
 from pathlib import Path
@@ -25,6 +25,7 @@ LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "huggingface_hu
 _HARMLESS = {
     "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl",
     "__annotate__", "__annotate_func__", "__annotations_cache__", "__dict__", "__weakref__",
+    "_can_set_attn_implementation_cached_value",  # transformers' answer to itself
     "__warningregistry__",  # what a module has warned of
     "__builtins__",  # where terminals and notebooks put the last value, and input() anew each cell
 }  # fmt: skip
@@ -39,7 +40,7 @@ class _Namespace:
         self.owner = owner
         self.name = owner.__name__ if isinstance(owner, types.ModuleType) else name_of(owner)
         names = vars(owner)
-        self.held = list(names.values())
+        self.held, self.names = list(names.values()), set(names)
         self.values = {
             name: value
             for name, value in names.items()
@@ -50,7 +51,7 @@ class _Namespace:
         }
         self.lists = [v for v in self.values.values() if type(v) in (dict, list) and v]
         self.entries = self._entries()
-        self.functions = [f for v in self.values.values() if (f := _function(v))]
+        self.functions = [f for v in self.values.values() for f in _functions(v)]
         self.codes = list(map(_code_of, self.functions))
         self.foreign = self._foreign()
 
@@ -64,9 +65,9 @@ class _Namespace:
         """Functions whose code stands in no file of the libraries."""
         found = {}
         for name, value in self.values.items():
-            function = _function(value)
-            if function and not _is_known(function.__code__.co_filename):
-                found[f"{self.name}.{name}"] = "the library's own", name_of(function)
+            for function in _functions(value):
+                if not _is_known(function.__code__.co_filename):
+                    found[f"{self.name}.{name}"] = "the library's own", name_of(function)
         return found
 
     def is_untouched(self) -> bool:
@@ -85,7 +86,7 @@ class _Namespace:
             }
             changed |= {
                 f"{self.name}.{name}": ("nothing", _shown(names[name]))
-                for name in names.keys() - self.values.keys() - _HARMLESS
+                for name in names.keys() - self.names - _HARMLESS
                 if self._counts(name)
             }
             if changed:
@@ -128,7 +129,7 @@ def differences(classes: Iterable[type]) -> dict[str, tuple[str, str]]:
         {}
     """
     whole = frozenset(classes)
-    if whole not in _libraries:
+    if whole not in _libraries or _libraries[whole].is_foreign:  # it may have been put back since
         _libraries[whole] = _Library(whole)
     return _libraries[whole].differences()
 
@@ -139,7 +140,7 @@ class _Library:
     def __init__(self, classes: frozenset[type]) -> None:
         self.spaces = []
         for owner, callables_only in _owners(classes):
-            if id(owner) not in _spaces:
+            if id(owner) not in _spaces or _spaces[id(owner)].foreign:
                 _spaces[id(owner)] = _Namespace(owner, callables_only)
             self.spaces.append(_spaces[id(owner)])
         self.functions = [function for space in self.spaces for function in space.functions]
@@ -214,6 +215,14 @@ def _function(value: Any) -> Any:
     """The function within a method of any kind; None where there is none."""
     value = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
     return value if isinstance(value, types.FunctionType) else None
+
+
+def _functions(value: Any) -> Iterator[Any]:
+    """The function within a method of any kind, and those that it wraps."""
+    function = _function(value)
+    while isinstance(function, types.FunctionType):
+        yield function
+        function = getattr(function, "__wrapped__", None)
 
 
 def _is_known(file: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-PROBE = "A photo of 2 foxes, näive: it's (blurry)1.3 <sks> 狐"
+PROBE = "A  photo of 2 foxes,\tnäive cafe\u0301 ﬁn: it's (blurry)1.3 <sks> 狐\n"
 
 
 def is_rust(value: Any) -> bool:

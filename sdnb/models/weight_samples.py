@@ -20,10 +20,14 @@ SMALL = 4096  # numbers of a tensor that is compared whole
 _how = attrgetter("_version", "dtype", "shape", "requires_grad")
 
 
-def sample(tensor: Any) -> tuple[Any, ...]:
+def sample(tensor: Any, places: int = PLACES) -> tuple[Any, ...]:
     """What is compared of a tensor: torch's count, dtype, shape, gradients, order, numbers.
 
     The count is left out where all numbers are looked at.
+
+    Arguments:
+        tensor: the tensor.
+        places: how many of its numbers are looked at, where it is not small.
 
     Example:
         >>> import torch
@@ -44,10 +48,10 @@ def sample(tensor: Any) -> tuple[Any, ...]:
     how = *how, not tensor.is_contiguous() and _is_channels_last(tensor)
     words = _words_in(tensor)
     if not words:
-        return *how, spread(tensor, PLACES)
+        return *how, spread(tensor, places)
     if tensor.device.type == "cpu":
-        return *how, _places(tensor.data_ptr(), words).tobytes()
-    return *how, _far_words(tensor, words).cpu().numpy().tobytes()
+        return *how, _places(tensor.data_ptr(), words, places).tobytes()
+    return *how, _far_words(tensor, words, places).cpu().numpy().tobytes()
 
 
 def spread(tensor: Any, places: int = BROAD) -> bytes:
@@ -69,18 +73,20 @@ class Weight:
     Arguments:
         path: where it is.
         tensor: the tensor.
+        places: how many of its numbers are looked at, where it is not small.
     """
 
-    __slots__ = ("path", "sample", "there", "words")
+    __slots__ = ("path", "places", "sample", "there", "words")
 
-    def __init__(self, path: str, tensor: Any) -> None:
-        self.path, self.there, self.sample = path, ref(tensor), sample(tensor)
+    def __init__(self, path: str, tensor: Any, places: int = PLACES) -> None:
+        self.path, self.there, self.places = path, ref(tensor), places
+        self.sample = sample(tensor, places)
         self.words = 0 if tensor.is_inference() else _words_in(tensor)
 
     def is_changed(self) -> bool:
         """Whether it has other numbers; one that is gone says nothing."""
         tensor = self.there()
-        return tensor is not None and sample(tensor) != self.sample
+        return tensor is not None and sample(tensor, self.places) != self.sample
 
 
 class Weights:
@@ -114,7 +120,7 @@ class Weights:
         self._others = [weight for weight in self._all if id(weight) not in known]
         self._there = [weight.there for weight, _ in near]
         self._where = _where([tensor for _, tensor in near])
-        places = [(_places(t.data_ptr(), w.words), w.sample[-1]) for w, t in near]
+        places = [(_places(t.data_ptr(), w.words, w.places), w.sample[-1]) for w, t in near]
         whole = [(place, numbers) for place, numbers in places if place.c_contiguous]
         parts = [(place, numbers) for place, numbers in places if not place.c_contiguous]
         self._whole, self._numbers = [p for p, _ in whole], b"".join(n for _, n in whole)
@@ -142,9 +148,9 @@ def _are_alike(weights: Iterable[Weight]) -> bool:
         if tensor is None:
             return False
         if weight.words and not tensor.is_cpu and _is_so(tensor, weight):
-            words = _far_words(tensor, weight.words)
+            words = _far_words(tensor, weight.words, weight.places)
             far.setdefault(tensor.device, []).append((words, weight.sample[-1]))
-        elif sample(tensor) != weight.sample:
+        elif sample(tensor, weight.places) != weight.sample:
             return False
     return all(
         torch.cat([words for words, _ in each]).cpu().numpy().tobytes()
@@ -179,9 +185,9 @@ def _is_channels_last(tensor: Any) -> bool:
     return tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
 
 
-def _places(address: int, words: int) -> memoryview:
+def _places(address: int, words: int, places: int) -> memoryview:
     """Words from all over main memory: a tenth of the time that torch takes."""
-    return memoryview(_memory(words).from_address(address))[:: _step(words)]
+    return memoryview(_memory(words).from_address(address))[:: _step(words, places)]
 
 
 @functools.cache
@@ -190,11 +196,11 @@ def _memory(words: int) -> Any:
     return ctypes.c_int32 * words
 
 
-def _step(words: int) -> int:
-    return 1 if words <= SMALL else words // PLACES
+def _step(words: int, places: int) -> int:
+    return 1 if words <= SMALL else max(1, words // places)
 
 
-def _far_words(tensor: Any, words: int) -> Any:
+def _far_words(tensor: Any, words: int, places: int) -> Any:
     """The same of a tensor on a GPU, still there."""
     import torch
 
@@ -203,4 +209,4 @@ def _far_words(tensor: Any, words: int) -> Any:
         if not flat.is_contiguous():
             flat = flat.permute(0, 2, 3, 1)
         flat = flat.reshape(-1)
-        return flat[: words * 4 // flat.itemsize].view(torch.int32)[:: _step(words)]
+        return flat[: words * 4 // flat.itemsize].view(torch.int32)[:: _step(words, places)]
