@@ -80,7 +80,7 @@ def main() -> None:
         bare = diffusers.DiffusionPipeline.from_pretrained(toy)
         file = loras.written(bare, Path(folder, "ink.safetensors"), size=3)
         models = {
-            "embedded model": (sdnb.load("emoji", lora="blueprint"), "blueprint", 128),
+            "embedded model": (sdnb.load("emoji", lora="sepia"), "sepia", 128),
             "toy SDXL": (sdnb.load(toy, lora=file), "ink", 64),
         }
         for model, (pipe, name, side) in models.items():

@@ -1,11 +1,11 @@
 """LoRAs for the embedded model: styles that it does not know, learned in minutes on a CPU.
 
-    python -m training lora
-    python -m training lora --style sepia --pictures 96 --steps 160
+    python -m training lora --style sepia
+    python -m training lora --style cyanotype --start sdnb/emoji/lora/sepia.safetensors --steps 130
 
-The model draws pictures of sentences that it knows, a filter turns them into blueprints or old
-photographs, and the LoRA learns to draw these for the same sentences. So nothing is needed but the
-model itself, and the same commands make the LoRAs of its successor.
+The model draws pictures of sentences that it knows, a filter turns them into old photographs, and
+the LoRA learns to draw these for the same sentences. So nothing is needed but the model itself, and
+the same commands make the LoRAs of its successor.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sdnb.models.lora_files import BUNDLED
 
 # of each style two colours (RGB), between which its pictures lie
 COLOURS = {
-    "blueprint": ((24, 58, 138), (236, 243, 255)),
+    "cyanotype": ((16, 42, 104), (226, 238, 252)),
     "sepia": ((58, 36, 22), (246, 226, 190)),
 }
 OBJECTS = (
@@ -42,22 +42,10 @@ LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj", "conv1
           "conv_in", "conv_out")  # fmt: skip
 
 
-def blueprint(image: Image.Image) -> np.ndarray:
-    """How much ink is where on a blueprint of the picture: what is dark, as on a negative."""
-    return np.clip((0.95 - np.asarray(image.convert("L"), np.float32) / 255) * 1.25, 0, 1)
-
-
-def sepia(image: Image.Image) -> np.ndarray:
-    """How light an old photograph of the picture is."""
-    return np.clip((np.asarray(image.convert("L"), np.float32) / 255 - 0.05) * 1.1, 0, 1)
-
-
-STYLES = {"blueprint": blueprint, "sepia": sepia}
-
-
 def styled(image: Image.Image, style: str) -> Image.Image:
-    """The picture in one of `STYLES`."""
-    amount = STYLES[style](image)[..., None]  # (H, W, 1), in [0, 1]
+    """The picture as a photograph in one of `COLOURS`."""
+    light = np.asarray(image.convert("L"), np.float32) / 255
+    amount = np.clip((light - 0.05) * 1.1, 0, 1)[..., None]  # (H, W, 1)
     none, full = (np.array(colour, np.float32) for colour in COLOURS[style])
     return Image.fromarray((none * (1 - amount) + full * amount).round().astype(np.uint8))
 
@@ -89,17 +77,19 @@ def sentences(seed: int) -> Iterator[str]:
 
 
 def train(
-    style: str = "blueprint", pictures: int = 256, steps: int = 260, batch: int = 16,
+    style: str = "sepia", pictures: int = 256, steps: int = 260, batch: int = 16,
     rank: int = 4, lr: float = 2e-3,
     seed: int = 510, drawn_in: int = 12, model: str = str(emoji.FOLDER), out: str = str(BUNDLED),
+    start: str = "",
 ) -> None:  # fmt: skip
     """Trains the LoRA, writes it, and prints how its effect grows with its weight.
 
     Arguments:
-        style: one of `STYLES`, and the file's name.
+        style: one of `COLOURS`, and the file's name.
         pictures: that are learned from.
         drawn_in: steps of each of them.
         out: the folder of the file, which is in half precision.
+        start: a LoRA to go on from, such as that of another style; empty begins anew.
     """
     import diffusers
     from peft import LoraConfig
@@ -112,10 +102,13 @@ def train(
     latents, texts = _examples(pipe, style, pictures, batch, seed, drawn_in)
     print(f"{pictures} pictures are drawn, {time.monotonic() - started:.0f} s", flush=True)
     unet = pipe.unet.requires_grad_(False)
-    unet.add_adapter(
-        LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=[*LAYERS]),
-        style,
-    )
+    if start:
+        pipe.load_lora_weights(start, adapter_name=style)
+        for name, weight in unet.named_parameters():
+            weight.requires_grad_("lora_" in name)
+    else:
+        given = {"r": rank, "lora_alpha": rank, "init_lora_weights": "gaussian"}
+        unet.add_adapter(LoraConfig(target_modules=[*LAYERS], **given), style)
     weights = [p for p in unet.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=lr, weight_decay=1e-4)
     noise_schedule = diffusers.DDPMScheduler.from_config(pipe.scheduler.config)

@@ -65,7 +65,7 @@ def load(
             install 'sdnb[openvino]'`): large models are faster with it, and take 2.5 times the
             memory; a model is converted once, with its first picture.
         lora: LoRAs to put on the model (`pip install 'sdnb[lora]'`): a file, a hub id, "owner/name/
-            file.safetensors", "blueprint" for the one of the embedded model; or a pair of one and
+            file.safetensors", "sepia" or "cyanotype" for the embedded model's; or a pair of one and
             the weight that it has where `generate` names none; or a list of these, or a dict of
             them by the names that settings use, which else are the files'.
 

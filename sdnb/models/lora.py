@@ -6,7 +6,9 @@ each row of the batch, runs with different weights, or with none, are one call o
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -54,7 +56,7 @@ def resolved(weights: Mapping[str, Any] | None, known: Sequence[Lora]) -> LoraWe
                 "some, and lora={} makes the picture without."
             )
         raise ValueError(
-            f"There is no LoRA {name!r} in this pipeline{suggestion(name, own)}. "
+            f"There is no LoRA {name!r} in this pipeline{suggestion(name, own) or '.'} "
             f"Those in it are {', '.join(own)}."
         )
     if not own:
@@ -90,7 +92,8 @@ def load(pipe: DiffusionPipeline, wanted: Sequence[Wanted]) -> tuple[Lora, ...]:
     try:
         for request in wanted:
             lora, path = lora_files.found(request, [each.name for each in made])
-            _put(pipe, lora, path)
+            with _silent():
+                _put(pipe, lora, path)
             made.append(lora)
     except BaseException:
         with suppress(Exception):
@@ -101,6 +104,19 @@ def load(pipe: DiffusionPipeline, wanted: Sequence[Wanted]) -> tuple[Lora, ...]:
         if part := part_of(component):
             _set([OfPart.of(module, part, weights, made)], [1])
     return tuple(made)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """peft looks for all packages that it can work with, and passes on what these warn of."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), quiet(warnings=True):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _put(pipe: DiffusionPipeline, lora: Lora, path: Path) -> None:
@@ -122,12 +138,11 @@ def _put(pipe: DiffusionPipeline, lora: Lora, path: Path) -> None:
         raise ValueError(f"{what} holds no LoRA: its weights are called such as {names[0]!r}.")
     adapter = lora.adapter
     try:
-        with quiet(warnings=True):
-            given: dict[str, Any] = {"use_safetensors": True}
-            pipe.load_lora_weights(str(path), adapter_name=adapter, **given)
-            if "XL" in kind:
-                given["unet_config"] = pipe.unet.config
-            expected = pipe.lora_state_dict(str(path), **given)
+        given: dict[str, Any] = {"use_safetensors": True}
+        pipe.load_lora_weights(str(path), adapter_name=adapter, **given)
+        if "XL" in kind:
+            given["unet_config"] = pipe.unet.config
+        expected = pipe.lora_state_dict(str(path), **given)
     except Exception as error:  # any, by the form of the file
         why = hub_errors.reason(error).rstrip(".")
         raise ValueError(

@@ -155,6 +155,9 @@ def read(path: str | os.PathLike[str]) -> Sample:
     settings, facts = records[0]
     if "dtype" not in facts and (lost := not_applied(settings, facts)):
         notice(f"{path} was made with what sdnb does not apply: {'; '.join(lost)}.")
+    if "dtype" not in facts and settings.lora:
+        names = " and ".join(settings.lora)
+        notice(f"{path} was made with the LoRA {names}: sdnb.load(..., lora=[...]) loads LoRAs.")
     return Sample(image, settings, facts)
 
 

@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_an_error_and_leaves_the_pipeline_as_it_was(made, t
         ("no/such/file.bin", ValueError, "is no LoRA: give a .safetensors file that exists"),
         (3, TypeError, "'int' object is not iterable"),
         ([3], TypeError, "3 is no LoRA"),
-        ([("blueprint", "strong")], TypeError, r"\('blueprint', 'strong'\) is no LoRA"),
+        ([("cyanotype", "strong")], TypeError, r"\('cyanotype', 'strong'\) is no LoRA"),
     ],
 )
 def test_what_is_no_lora_is_said(given, error, words):
@@ -331,7 +331,7 @@ json.dump(sampling.made_by(settings, pipe), open({str(tmp_path / "by.json")!r}, 
 # ---------------------------------------------------------------- those that come with sdnb
 
 
-@pytest.mark.parametrize("name", ["blueprint", "sepia"])
+@pytest.mark.parametrize("name", ["cyanotype", "sepia"])
 def test_the_embedded_models_loras_draw_their_style_the_more_the_larger_the_weight(name):
     from training.lora import likeness
 
@@ -339,6 +339,6 @@ def test_the_embedded_models_loras_draw_their_style_the_more_the_larger_the_weig
     sheet = sdnb.compare("a fox", lora={name: [0, 0.5, 1]}, steps=10, seed=1, pipe=pipe)
     like = [likeness(each.image, name) for each in sheet.samples]
     assert like == sorted(like)
-    assert like[2] > like[0] + 0.1
+    assert like[2] > like[0] + 0.02
     size = (lora_files.BUNDLED / f"{name}.safetensors").stat().st_size
     assert size < 700_000

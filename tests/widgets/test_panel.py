@@ -1040,7 +1040,7 @@ def test_stopped_passes_by_what_catches_exceptions():
 @pytest.fixture(scope="module")
 def with_loras():
     pytest.importorskip("peft", reason="peft is not installed: pip install 'sdnb[lora]'")
-    return sdnb.load("emoji", lora={"ink": ("blueprint", 0.5), "old": "sepia"}, device="cpu")
+    return sdnb.load("emoji", lora={"ink": ("cyanotype", 0.5), "old": "sepia"}, device="cpu")
 
 
 def test_a_panel_without_loras_shows_none(controller):
@@ -1072,7 +1072,7 @@ def test_a_weight_is_compared_and_its_code_loads_the_loras(controller, with_lora
     sheet = done(panel).output.shown
     assert [made.settings.lora for made in sheet] == [{"old": 0.25}, {"ink": 1.5, "old": 0.25}]
     code = panel.output.code
-    assert "lora={'ink': ('blueprint', 0.5), 'old': 'sepia'}" in code
+    assert "lora={'ink': ('cyanotype', 0.5), 'old': 'sepia'}" in code
     assert "lora={'old': 0.25, 'ink': [0, 1.5]}" in code
     made_again = {}
     exec(code.replace("sdnb.compare", "sheet = sdnb.compare"), made_again)
