@@ -190,8 +190,7 @@ def plan(
     fixed, lists = axes.split(**_given(prompt, options, calls), model=model)
     drafts = axes.cells(fixed, lists, calls)
     made = Plan.of(drafts, pipe, init_image.start(image, mask))
-    if "guidance" in lists and all(each.guidance is None for each in made.settings):
-        raise ValueError("This model takes no guidance, so all pictures would be the same.")
+    made.check_axes(drafts, lists)
     cols, rows, pages = axes.labels(lists)
     return replace(
         made, rows=len(rows) or 1, cols=len(cols) or 1, col_labels=cols, row_labels=rows,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from sdnb import compat, emoji
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import repository
 from sdnb.log import notice, quiet
-from sdnb.models import capabilities, lora, memory, weights
+from sdnb.models import device, lora, memory, pipeline_class, weights
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.lora_files import Wanted
 from sdnb.models.provenance import Origin
@@ -36,6 +35,7 @@ class Request:
     use_safetensors: bool
     backend: str
     lora: tuple[Wanted, ...] = ()
+    chosen: bool = False  # whether sdnb chose the dtype
 
 
 def load(
@@ -64,11 +64,12 @@ def load(
     with quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
         _check_class(found)
     times = TIMES[request.backend]
-    there = memory.make(found, request.dtype, request.device, loaded, forget, times)
+    name = _dtype(found, request)
+    there = memory.make(found, name, request.device, loaded, forget, times)
     folder = repository.download(found, request.revision, there)
     embedded = request.source == str(emoji.FOLDER)
     try:
-        dtype = getattr(torch, request.dtype)
+        dtype = getattr(torch, name)
         with (
             quiet(warnings=embedded),
             weights.read_as(dtype, _classes(found)),
@@ -94,7 +95,7 @@ def load(
     except torch.OutOfMemoryError as error:
         del pipe
         raise MemoryError(
-            f"{found.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and the "
+            f"{found.model} needs {there.need / 1e6:,.0f} MB of memory in {name}, and the "
             f"GPU had too little left: end other programs that use it, or take a smaller model."
         ) from error
     # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
@@ -106,9 +107,18 @@ def load(
         from sdnb.models import openvino
 
         backend = openvino.take_over(denoiser_of(pipe))
-    name = emoji.NAME if embedded else found.model
-    made = Origin(name, found.commit, request.dtype, request.device, found.variant, backend, loras)
+    model = emoji.NAME if embedded else found.model
+    made = Origin(model, found.commit, name, request.device, found.variant, backend, loras)
     return pipe, made
+
+
+def _dtype(found: repository.Listing, request: Request) -> str:
+    """The dtype: bfloat16 where it was left open, the denoiser is a transformer and the GPU has it.
+
+    They are trained in it, and the large ones (Flux, Z-Image) overflow in float16.
+    """
+    half = request.chosen and request.dtype == "float16" and "transformer" in found.index
+    return "bfloat16" if half and device.has_bfloat16(request.device) else request.dtype
 
 
 def _check_class(found: repository.Listing) -> None:
@@ -130,15 +140,15 @@ def _check_class(found: repository.Listing) -> None:
             f"{found.model} is a {named}, which diffusers {diffusers.__version__} does not have: "
             "a newer one may."
         )
-    if lacking := [name for name in getattr(made, "_backends", []) if not find_spec(name)]:
+    if lacking := pipeline_class.lacking(made):
         raise ValueError(
             f"{found.model} is a {named}, which needs {' and '.join(lacking)}: "
             f"pip install {' '.join(lacking)}, then start Python anew."
         )
     if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
         raise ValueError(f"{found.model} is a {named}, which is no pipeline of diffusers.")
-    if not capabilities.makes_pictures(made):
-        raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
+    if why := pipeline_class.refusal(made):
+        raise ValueError(f"{found.model} is a {named}, which {why}.")
 
 
 def _classes(found: repository.Listing) -> list[type]:

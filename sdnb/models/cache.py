@@ -144,14 +144,19 @@ def _request(
     why = _why() if model is None else ""
     source = locate(default_model() if model is None else model)
     name = _dtype(source, dtype, where)
-    request = Request(source, revision, variant, name, where, use_safetensors, backend, loras)
+    chosen = str(dtype) == "auto"
+    request = Request(
+        source, revision, variant, name, where, use_safetensors, backend, loras, chosen
+    )
     return request, why
 
 
 def _usual(source: str) -> Request:
     """The request of `load` with nothing but a model."""
     where = device.best()
-    return Request(source, None, "auto", _dtype(source, "auto", where), where, True, "torch")
+    return Request(
+        source, None, "auto", _dtype(source, "auto", where), where, True, "torch", chosen=True
+    )
 
 
 def _dtype(source: str, dtype: str | torch.dtype, where: str) -> str:

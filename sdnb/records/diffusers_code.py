@@ -111,11 +111,11 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         lines.append(f"pipe.scheduler = {known.cls}.from_config(pipe.scheduler.config{flags})")
 
     guidance = None if settings.guidance is None else figure(settings.guidance)
-    arguments: dict[str, Any] = {
-        "num_inference_steps": settings.steps, "guidance_scale": guidance,
-    }  # fmt: skip
+    scale = facts.get("guidance_argument", "guidance_scale")
+    arguments: dict[str, Any] = {"num_inference_steps": settings.steps, scale: guidance}
     arguments |= {k: getattr(settings, k) for k in ("width", "height")}
     arguments = {k: v for k, v in arguments.items() if v is not None}
+    arguments |= {name: _text(value) for name, value in facts.get("beside", {}).items()}
     pieces = facts.get("pieces")
     if in_parts:
         pipeline = made if start else str(facts["pipeline"])
@@ -128,13 +128,14 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         imports, before, pictures = _started(settings, start)
         others += ["from PIL import Image", *sorted(imports)]
         lines += before
-        arguments |= pictures | {"strength": settings.strength}
+        arguments |= pictures
+        arguments |= {} if settings.strength is None else {"strength": settings.strength}
         taken = _parameters(made)
         arguments = {k: v for k, v in arguments.items() if k in taken}
     arguments["generator"] = f'torch.Generator("cpu").manual_seed({settings.seed})'
     words = [f"{name}={value}" for name, value in arguments.items()]
     if settings.prompt and not in_parts:
-        words.insert(0, _text(settings.prompt))
+        words.insert(0, "prompt=" * bool(facts.get("prompt_by_name")) + _text(settings.prompt))
     call = ["image = pipe(", *(f"    {word}," for word in words), ").images[0]"]
     if start and "mask" in start and settings.keep:
         call.append("image = Image.composite(image, start, mask)  # its own pixels are kept")

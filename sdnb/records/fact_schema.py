@@ -104,6 +104,14 @@ def _line(value: object) -> bool:
     return isinstance(value, str) and value.isprintable()
 
 
+def _beside(value: object) -> bool:
+    """Arguments of a call: names, and values that mean the same when they are written as code."""
+    return isinstance(value, Mapping) and all(
+        _name(k) and (v is None or isinstance(v, (bool, str)) or _number(v))
+        for k, v in value.items()
+    )
+
+
 def _four(value: object) -> bool:
     """FreeU's four numbers."""
     names = {"s1", "s2", "b1", "b2"}
@@ -135,6 +143,9 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "pickled": _SWITCH,
     "adapters": _SWITCH,
     "changed": ("a line of text", _line),
+    "guidance_argument": ("the name of an argument", _name),
+    "prompt_by_name": _SWITCH,
+    "beside": ("a list of a call's arguments", _beside),
     "freeu": ("the four numbers of FreeU", _four),
     "vae_tiling": _SWITCH,
     "vae_slicing": _SWITCH,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from sdnb import compat
 from sdnb.generation import sampling
 from sdnb.models import denoiser, device, lora, provenance
+from sdnb.models.capabilities import Capabilities
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings
 from sdnb.sweeps import batched_calls
@@ -156,8 +157,11 @@ class Batcher:
             for part, numbers in NUMBERS.items()
         }
         self._rows = {DENOISER: math.inf, DECODER: room[DECODER]}
+        why = Capabilities.of(self.pipe).alone
         if getattr(denoiser.denoiser_of(self.pipe), "is_cache_enabled", False):
-            self._why = dict.fromkeys(range(len(jobs)), "the denoiser keeps a cache between steps")
+            why = "the denoiser keeps a cache between steps"
+        if why:
+            self._why = dict.fromkeys(range(len(jobs)), why)
             return 1
         return self.most or room[DENOISER]
 
