@@ -214,6 +214,7 @@ def run(
         "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
         "denoiser_calls": made.calls, "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip
+    facts |= origin.additions
     facts |= _facts(made, view, pipe) | _unusual(made, pipe, changed, start, pieces)
     image = made.result.images[0].convert("RGB")
     if settings.keep and start is not None and not (facts["flagged"] or facts.get("broken")):
@@ -342,6 +343,7 @@ def made_by(
     origin = asdict(provenance.origin_of(pipe))
     if not origin["backend"]:
         del origin["backend"]  # torch itself
+    origin |= origin.pop("additions")
     config = _scheduler(settings.scheduler, pipe).config
     used = ["diffusers", "transformers", "torch"] + ["compel"] * bool(settings.prompt_syntax)
     return origin | {

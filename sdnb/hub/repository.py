@@ -45,6 +45,7 @@ class Listing:
         commit: of the repository; None for a folder.
         folder: where they are, if they are here already.
         hashes: name -> SHA-256, as far as the hub tells.
+        hub_id: of the repository, where the model is called otherwise: a file in it.
     """
 
     model: str
@@ -54,6 +55,12 @@ class Listing:
     commit: str | None = None
     folder: Path | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
+    hub_id: str = ""
+
+    @property
+    def source(self) -> str:
+        """The hub id."""
+        return self.hub_id or self.model
 
 
 def listing(
@@ -317,14 +324,14 @@ def parameters(found: Listing) -> dict[str, int]:
     for name, size in found.files.items():
         numbers = size // (2 if found.variant in ("fp16", "bf16") else 4)
         if name.endswith(".safetensors"):
-            if at := _at(found, name):
-                numbers = _numbers(at)
+            if there := at(found, name):
+                numbers = _numbers(there)
             else:
                 with suppress(
                     *hub_errors.library_errors(), huggingface_hub.errors.SafetensorsParsingError
                 ):
                     header = api.parse_safetensors_file_metadata(
-                        found.model, name, revision=found.commit
+                        found.source, name, revision=found.commit
                     )  # a request for the file's first 100 kB
                     numbers = sum(header.parameter_count.values())
         elif not name.endswith(".bin"):
@@ -387,7 +394,7 @@ def download(found: Listing, revision: str | None, memory: object = "") -> Path:
 
     cache = Path(constants.HF_HUB_CACHE)
     try:
-        missing = [name for name in found.files if not _at(found, name)]
+        missing = [name for name in found.files if not at(found, name)]
         size = sum(found.files[name] for name in missing)
         free = _free_disk(cache)
     except OSError as error:
@@ -405,7 +412,7 @@ def download(found: Listing, revision: str | None, memory: object = "") -> Path:
         if not broken:
             folder = Path(
                 huggingface_hub.snapshot_download(
-                    found.model, revision=revision, allow_patterns=list(found.files)
+                    found.source, revision=revision, allow_patterns=list(found.files)
                 )
             )
     except hub_errors.library_errors() as error:
@@ -425,17 +432,17 @@ def download(found: Listing, revision: str | None, memory: object = "") -> Path:
 
 def _fetch(found: Listing, name: str) -> bool:
     return resumable_download.fetch(
-        found.model, name, found.commit or "main", found.files[name], found.hashes[name]
+        found.source, name, found.commit or "main", found.files[name], found.hashes[name]
     )
 
 
-def _at(found: Listing, name: str) -> Path | None:
+def at(found: Listing, name: str) -> Path | None:
     """Where a file is, if it is here."""
     import huggingface_hub
 
     if found.folder:
         return found.folder / name
-    at = huggingface_hub.try_to_load_from_cache(found.model, name, revision=found.commit)
+    at = huggingface_hub.try_to_load_from_cache(found.source, name, revision=found.commit)
     return Path(at) if isinstance(at, str) else None
 
 

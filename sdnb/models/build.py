@@ -1,22 +1,22 @@
-"""A model's files, in a folder or on the hub, made into a pipeline."""
+"""A request of `load`, made into a pipeline: found, room made, downloaded, put on its device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sdnb import compat, emoji
-from sdnb.hub import errors as hub_errors
-from sdnb.hub import repository
+from sdnb import emoji
+from sdnb.hub import names
 from sdnb.log import notice, quiet
-from sdnb.models import capabilities, memory, weights
+from sdnb.models import memory, weights
 from sdnb.models.denoiser import denoiser_of
+from sdnb.models.pretrained import Pretrained
 from sdnb.models.provenance import Origin
+from sdnb.models.single_file import SingleFile
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import DiffusionPipeline
 
 # The backends, and how many times its weights a model takes with each: OpenVINO has its own.
@@ -27,13 +27,48 @@ TIMES = {"torch": 1, "openvino": 2.5}
 class Request:
     """What was asked of `load`, worked out as far as that goes without the hub: the cache's key."""
 
-    source: str  # a folder or a hub id
+    source: str  # a folder, a hub id, a file, or a file in a repository
     revision: str | None
     variant: str | None
     dtype: str
     device: str
     use_safetensors: bool
     backend: str
+    config: str | None = None  # a folder or a hub id: the settings of a single file's parts
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """Those of the arguments of `load` that few models have, as far as they are given."""
+        given = {"config": self.config}
+        return {name: value for name, value in given.items() if value}
+
+
+class Source(Protocol):
+    """Where a model's weights are, in one of the layouts."""
+
+    @property
+    def model(self) -> str:
+        """As sentences and facts name it."""
+
+    @property
+    def commit(self) -> str | None:
+        """Of the repository; None for what lies on this machine."""
+
+    @property
+    def variant(self) -> str | None:
+        """Of the weight files."""
+
+    def parameters(self) -> dict[str, int]:
+        """How many numbers each part's weights hold."""
+
+    def download(self, memory: object) -> None:
+        """Fetches what is not here yet."""
+
+    def additions(self) -> dict[str, Any]:
+        """What facts say of it beside these."""
+
+    def pipeline(self, dtype: torch.dtype, given: Mapping[str, Any]) -> DiffusionPipeline:
+        """Makes the pipeline, in main memory."""
 
 
 def load(
@@ -48,55 +83,43 @@ def load(
         forget: lets one of them go, and returns whether its memory was really given back.
 
     Raises:
-        ValueError: there is no text-to-image pipeline in the folder or repository.
+        ValueError: there is no text-to-image pipeline in the folder, repository or file.
         OSError: the hub does not give the model, or a file is damaged.
         MemoryError: the model is larger than what is free.
     """
-    import diffusers
     import torch
 
-    half = request.dtype != "float32"
-    found = repository.listing(
-        request.source, request.revision, request.variant, half, request.use_safetensors
-    )
+    source: Source
     with quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
-        _check_class(found)
+        if names.is_file(request.source):
+            source = SingleFile.find(request)
+        else:
+            source = Pretrained.find(request)
     times = TIMES[request.backend]
-    there = memory.make(found, request.dtype, request.device, loaded, forget, times)
-    folder = repository.download(found, request.revision, there)
+    there = memory.make(
+        source.model, source.parameters(), request.dtype, request.device, loaded, forget, times
+    )
+    source.download(there)
     embedded = request.source == str(emoji.FOLDER)
-    try:
-        dtype = getattr(torch, request.dtype)
-        with (
-            quiet(warnings=embedded),
-            weights.read_as(dtype, _classes(found)),
-            repository.without_marks(folder, found.files) as readable,
-        ):
-            pipe = diffusers.DiffusionPipeline.from_pretrained(
-                readable,
-                variant=found.variant,
-                use_safetensors=request.use_safetensors or None,  # None takes either
-                **{compat.dtype_keyword(diffusers.__version__): dtype},
-            )
-    except Exception as error:  # a damaged file gives any: tokenizers raise a bare Exception
-        raise _failed(folder, found, error) from error
+    with quiet(warnings=embedded or isinstance(source, SingleFile)):
+        pipe = source.pipeline(getattr(torch, request.dtype), {})
     try:
         if there.whole:
             pipe.to(request.device)
         else:
             notice(
-                f"{found.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
+                f"{source.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
                 "are free on the GPU: its parts are kept in main memory and take turns on the GPU."
             )
             pipe.enable_model_cpu_offload(device=request.device)
     except torch.OutOfMemoryError as error:
         del pipe
         raise MemoryError(
-            f"{found.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and the "
-            f"GPU had too little left: end other programs that use it, or take a smaller model."
+            f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and "
+            "the GPU had too little left: end other programs that use it, or take a smaller model."
         ) from error
     # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
-    if half and hasattr(pipe, "unet"):
+    if request.dtype != "float32" and hasattr(pipe, "unet"):
         weights.to_channels_last(pipe.unet)
     if embedded:
         _lean(pipe.unet)
@@ -105,8 +128,11 @@ def load(
         from sdnb.models import openvino
 
         backend = openvino.take_over(denoiser_of(pipe))
-    name = emoji.NAME if embedded else found.model
-    return pipe, Origin(name, found.commit, request.dtype, request.device, found.variant, backend)
+    origin = Origin(
+        emoji.NAME if embedded else source.model, source.commit, request.dtype, request.device,
+        source.variant, backend, source.additions(),
+    )  # fmt: skip
+    return pipe, origin
 
 
 def _lean(unet: Any) -> None:
@@ -122,63 +148,3 @@ def _lean(unet: Any) -> None:
         )
         latents, text = torch.zeros(2, channels, side, side), torch.zeros(2, 1, width)
         weights.match_layouts(unet, latents, torch.tensor(1), text)
-
-
-def _check_class(found: repository.Listing) -> None:
-    """Raises ValueError unless the repository's pipeline makes pictures from text or a picture."""
-    import diffusers
-
-    named = found.index.get("_class_name")
-    if isinstance(named, list) and named:
-        raise ValueError(
-            f"{found.model} needs program code of its own ({named[0]}), which sdnb does not run."
-        )
-    if not isinstance(named, str):
-        raise ValueError(
-            f"{found.model} is no diffusers pipeline: its model_index.json names no class."
-        )
-    made = getattr(diffusers, named, None)
-    if made is None:
-        raise ValueError(
-            f"{found.model} is a {named}, which diffusers {diffusers.__version__} does not have: "
-            "a newer one may."
-        )
-    if lacking := [name for name in getattr(made, "_backends", []) if not find_spec(name)]:
-        raise ValueError(
-            f"{found.model} is a {named}, which needs {' and '.join(lacking)}: "
-            f"pip install {' '.join(lacking)}, then start Python anew."
-        )
-    if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
-        raise ValueError(f"{found.model} is a {named}, which is no pipeline of diffusers.")
-    if not capabilities.makes_pictures(made):
-        raise ValueError(f"{found.model} is a {named}, which does not make pictures from text.")
-
-
-def _classes(found: repository.Listing) -> list[type]:
-    """The classes of the pipeline's parts, as far as they are diffusers'."""
-    import diffusers
-
-    named = (made for made in found.index.values() if isinstance(made, list) and len(made) == 2)
-    ours = (str(name) for library, name in named if library == "diffusers")
-    there = (getattr(diffusers, name, None) for name in ours)
-    return [made for made in there if made is not None]
-
-
-def _failed(folder: Path, found: repository.Listing, error: Exception) -> Exception:
-    """Names the file that cannot be read; a downloaded one is removed, so that it comes anew."""
-    from safetensors import SafetensorError, safe_open
-
-    downloaded = found.commit is not None
-    for name in found.files:
-        if name.endswith(".json"):
-            try:
-                repository.read_json(folder / name, found.model, downloaded)
-            except OSError as damaged:
-                return damaged
-        elif name.endswith(".safetensors"):
-            try:
-                with safe_open(folder / name, "pt"):
-                    pass
-            except (SafetensorError, OSError):
-                return repository.damaged(folder / name, found.model, downloaded)
-    return OSError(f"{found.model} could not be loaded: {hub_errors.reason(error)}")

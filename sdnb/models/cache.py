@@ -6,13 +6,14 @@ import gc
 import os
 import re
 import threading
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import ref
 
 from sdnb import emoji
-from sdnb.hub import repository
+from sdnb.hub import names, repository
 from sdnb.log import notice
 from sdnb.models import build, device, provenance
 from sdnb.models.build import Request
@@ -44,13 +45,16 @@ def load(
     device: str | torch.device = "auto",
     use_safetensors: bool = True,
     backend: str = "torch",
+    config: str | os.PathLike[str] | None = None,
 ) -> DiffusionPipeline:
     """Loads a pipeline, or gives back the one already loaded.
 
     Arguments:
         model: "emoji" for the embedded model, a folder in diffusers' layout, or a hub id such
-            as "CompVis/stable-diffusion-v1-4". None chooses: the embedded model on a machine
-            without a GPU, Stable Diffusion v1-4 with one, and says which and why.
+            as "CompVis/stable-diffusion-v1-4"; or a checkpoint, a model in a single file:
+            "dream.safetensors", on the hub "someone/dream/dream.safetensors". None chooses: the
+            embedded model on a machine without a GPU, Stable Diffusion v1-4 with one, and says
+            which and why.
         revision: a branch, tag or commit of a hub repository.
         variant: of the weight files, such as "fp16"; "auto" takes fp16 where the model has it and
             runs in half precision, which halves the download.
@@ -62,6 +66,8 @@ def load(
         backend: what makes the denoiser's calls. "openvino" is Intel's runtime, for CPUs (`pip
             install 'sdnb[openvino]'`): large models are faster with it, and take 2.5 times the
             memory; a model is converted once, with its first picture.
+        config: of a single file: a folder in diffusers' layout, or a hub id, whose parts have the
+            same settings. None takes those of the family that the file is of.
 
     The environment variable `SDNB_MODEL` names the model that None stands for.
 
@@ -70,8 +76,8 @@ def load(
         until its memory is needed for another.
 
     Raises:
-        ValueError: the folder or repository holds no text-to-image pipeline, or model, dtype or
-            device make no sense.
+        ValueError: the folder, repository or file holds no text-to-image pipeline, or model, dtype
+            or device make no sense.
         OSError: the hub cannot be reached, or does not give the model, or the disk is full.
         MemoryError: the model is larger than what is free.
         ModuleNotFoundError: the backend is not installed.
@@ -82,23 +88,25 @@ def load(
         True
     """
     request, why = _request(model, revision, variant, dtype, str(device), use_safetensors, backend)
+    if config is not None:
+        request = replace(request, config=_config(request.source, config))
     with _cache_lock:
         pipe = _kept(request, why)
         _current[:] = [request]
         return pipe
 
 
-def get(source: str) -> DiffusionPipeline:
+def get(source: str | Request) -> DiffusionPipeline:
     """The pipeline of a model, for a comparison or a panel: the current one stays what it is.
 
     Arguments:
-        source: from `locate`; all else is chosen as where `load` is given a model alone.
+        source: from `locate`, all else as where `load` is given a model alone; or all of it.
 
     Raises:
         as `load`.
     """
     with _cache_lock:
-        return _kept(_usual(source))
+        return _kept(_usual(source) if isinstance(source, str) else source)
 
 
 def is_loaded(source: str) -> bool:
@@ -117,7 +125,8 @@ def _kept(request: Request, why: str = "") -> DiffusionPipeline:
 
         with torch.inference_mode(False):  # inference tensors do not work in autograd
             pipe, origin = build.load(request, _loaded, _forget)
-            provenance.remember(pipe, origin, pickled=not request.use_safetensors)
+            pickled = not request.use_safetensors
+            provenance.remember(pipe, origin, pickled, request)
         _loaded[request] = pipe
     return _loaded[request]
 
@@ -133,6 +142,22 @@ def _request(
     source = locate(default_model() if model is None else model)
     name = _dtype(source, dtype, where)
     return Request(source, revision, variant, name, where, use_safetensors, backend), why
+
+
+def _config(source: str, config: str | os.PathLike[str]) -> str:
+    """The folder or hub id that has a single file's settings.
+
+    Raises:
+        ValueError: the model is no single file, or the settings are one.
+    """
+    if not names.is_file(source):
+        raise ValueError(
+            f"config is for a model in a single file, and {source} is none: leave it out."
+        )
+    found = locate(config)
+    if names.is_file(found):
+        raise ValueError(f"config is {found}, a file without settings: give a folder or a hub id.")
+    return found
 
 
 def _usual(source: str) -> Request:
@@ -182,10 +207,11 @@ def _why() -> str:
 
 
 def locate(model: str | os.PathLike[str]) -> str:
-    """The folder or hub id that a model's name stands for; one that has moved, where it is now.
+    """The folder, file or hub id that a name stands for; one that has moved, where it is now.
 
     Raises:
-        ValueError: it is a folder without a pipeline, or neither a folder nor a hub id.
+        ValueError: it is a folder without a pipeline, or none of these.
+        FileNotFoundError: there is no such file.
 
     Example:
         >>> locate("CompVis/stable-diffusion-v1-4")
@@ -206,12 +232,8 @@ def locate(model: str | os.PathLike[str]) -> str:
             )
         return str(folder.resolve())
     name = str(model)
-    if name.lower().endswith((".safetensors", ".ckpt", ".gguf")):  # a hub id may look like one
-        raise ValueError(
-            f"{name!r} is a checkpoint, a model in a single file; sdnb loads folders in diffusers' "
-            "layout. StableDiffusionPipeline.from_single_file(file).save_pretrained(folder) of "
-            "diffusers makes one of it."
-        )
+    if name.lower().endswith((names.ENDING, *names.PICKLED)):  # as a hub id may, too
+        return names.file(name)
     if name in repository.MOVED:
         notice(f"{name} is no longer on the hub; the same weights are at {repository.MOVED[name]}.")
         return repository.MOVED[name]

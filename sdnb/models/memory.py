@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from sdnb.hub import repository
 from sdnb.models import device
 
 if TYPE_CHECKING:
@@ -32,13 +31,14 @@ class Room:
 
 
 def make(
-    found: repository.Listing, dtype: str, where: str, pipelines: Mapping[Key, DiffusionPipeline],
-    forget: Callable[[Key], bool], times: float = 1,
+    model: str, parameters: Mapping[str, int], dtype: str, where: str,
+    pipelines: Mapping[Key, DiffusionPipeline], forget: Callable[[Key], bool], times: float = 1,
 ) -> Room:  # fmt: skip
     """Makes room for a model: loaded pipelines go, if that helps.
 
     Arguments:
-        found: the model.
+        model: as sentences name it.
+        parameters: how many numbers each of its parts holds.
         dtype: in which it is to run, such as "float16".
         where: the device.
         pipelines: those that are loaded, the first to go first.
@@ -49,9 +49,9 @@ def make(
         MemoryError: the memory is too small even then; in that case all loaded ones are left.
     """
     size = 4 if dtype == "float32" else 2
-    parts = [size * number for number in repository.parameters(found).values()]
+    parts = [size * number for number in parameters.values()]
     need, largest = int(sum(parts) * SPARE * times), int(max(parts, default=0) * SPARE)
-    needs = f"{found.model} needs {need / 1e6:,.0f} MB of memory in {dtype}, "
+    needs = f"{model} needs {need / 1e6:,.0f} MB of memory in {dtype}, "
     whole = _freed(where, need, pipelines, forget)
     if _place(where) != "cpu":
         if not whole and not _freed(where, largest, pipelines, forget):

@@ -91,6 +91,18 @@ def _pieces(value: object) -> bool:
     )
 
 
+def _sha256(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value))
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, list) and all(map(_name, value))
+
+
+def _parts(value: object) -> bool:
+    return isinstance(value, Mapping) and all(map(_name, [*value, *value.values()]))
+
+
 def _line(value: object) -> bool:
     """One that stays a comment where it is written into code."""
     return isinstance(value, str) and value.isprintable()
@@ -110,6 +122,12 @@ _MAYBE = ("a text or nothing", _text_or_none)
 KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "model": ("a text", _text),
     "revision": _MAYBE,
+    "sha256": ("a SHA-256", _sha256),
+    "config": ("a text", _text),
+    "config_revision": _MAYBE,
+    "parts": ("a list of classes", _parts),
+    "without": ("a list of names of parts", _names),
+    "eval": ("a list of names of parts", _names),
     "variant": _MAYBE,
     "dtype": ("the name of a number type", _dtype),
     "device": ("a text", _text),

@@ -248,8 +248,9 @@ def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
         {'model': 'dream', 'start': {'image_file': 'a.png'}}
     """
     facts = dict(facts)
-    if isinstance(facts.get("model"), str):
-        facts["model"] = without_folder(facts["model"])
+    for name in ("model", "config"):
+        if isinstance(facts.get(name), str):
+            facts[name] = without_folder(facts[name])
     if isinstance(start := facts.get("start"), Mapping):
         facts["start"] = {
             k: re.split(r"[/\\]", v)[-1] if k.endswith("file") and isinstance(v, str) else v

@@ -9,7 +9,7 @@ import pickle
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sdnb import schedulers
@@ -37,6 +37,7 @@ class Recipe:
     use_safetensors: bool
     backend: str
     scheduler: Any  # the pipeline's own, which a person may have configured
+    extras: dict[str, Any] = field(default_factory=dict)  # what else `load` was given
 
     @classmethod
     def of(cls, pipe: DiffusionPipeline, device: str) -> Recipe:
@@ -45,7 +46,7 @@ class Recipe:
         return cls(
             known.model, known.revision, known.variant, known.dtype, device,
             provenance.takes_safetensors_only(pipe), known.backend.partition(" ")[0] or "torch",
-            schedulers.copy_of(pipe.scheduler),
+            schedulers.copy_of(pipe.scheduler), provenance.request_of(pipe).extras,
         )  # fmt: skip
 
     def pipeline(self, start: init_image.Start | None) -> DiffusionPipeline:
@@ -53,6 +54,7 @@ class Recipe:
         whole = cache.load(
             self.model, revision=self.revision, variant=self.variant, dtype=self.dtype,
             device=self.device, use_safetensors=self.use_safetensors, backend=self.backend,
+            **self.extras,
         )  # fmt: skip
         pipe = sampling.pipeline_for(whole, start)
         pipe.scheduler = self.scheduler

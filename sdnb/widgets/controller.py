@@ -284,7 +284,7 @@ class Controller:
         drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
         code = ""
         if count > 1:
-            code = html.comparison(settings, "seed", seeds, _model(pipe), start)
+            code = html.comparison(settings, "seed", seeds, _model(pipe), start, _extras(pipe))
         return _Draft(pipe, start, lambda: _tabled(Plan.of(drafts, pipe, start)), code)
 
     def _compare(self, check: Check) -> None:
@@ -295,7 +295,7 @@ class Controller:
         if axis == "strength" and start is None:
             raise ValueError("strength is for image to image: choose a picture to start from.")
         given = settings.to_dict() | {axis: among}
-        code = html.comparison(settings, axis, among, _model(pipe), start)
+        code = html.comparison(settings, axis, among, _model(pipe), start, _extras(pipe))
 
         def plan() -> Plan:
             image, mask = (start.image, start.mask) if start else (None, None)
@@ -457,6 +457,12 @@ def _heard(say: Callable[[str], object]) -> Iterator[None]:
 
 def _model(pipe: DiffusionPipeline) -> str:
     return provenance.origin_of(pipe).model
+
+
+def _extras(pipe: DiffusionPipeline) -> dict[str, Any]:
+    """The arguments of `load` that few models have."""
+    request = provenance.request_of(pipe)
+    return dict(request.extras) if request else {}
 
 
 def _words(error: Exception) -> str:

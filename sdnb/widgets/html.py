@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -128,9 +128,21 @@ def code_of(shown: Sample) -> str:
 
 
 def comparison(
-    settings: Settings, axis: str, among: Sequence[Any], model: str, start: Start | None = None
+    settings: Settings,
+    axis: str,
+    among: Sequence[Any],
+    model: str,
+    start: Start | None = None,
+    extras: Mapping[str, Any] | None = None,
 ) -> str:
     """A cell that makes a comparison again; one that starts from a picture asks for its file.
+
+    Arguments:
+        settings: what the pictures share.
+        axis, among: the setting that differs, and its values.
+        model: what `load` takes.
+        start: the picture that they start from.
+        extras: other arguments of `load`.
 
     Example:
         >>> print(comparison(Settings("a fox", guidance=7.5, seed=1), "steps", [12, 24], "emoji"))
@@ -150,9 +162,8 @@ def comparison(
     if start is not None:
         words.append("image='start.png'")
         words += ["mask='mask.png'"] * (start.mask is not None)
-    return (
-        f"import sdnb\n\npipe = sdnb.load({model!r})\nsdnb.compare({', '.join(words)}, pipe=pipe)"
-    )
+    loads = ", ".join([repr(model), *(f"{k}={v!r}" for k, v in (extras or {}).items())])
+    return f"import sdnb\n\npipe = sdnb.load({loads})\nsdnb.compare({', '.join(words)}, pipe=pipe)"
 
 
 def scrubbed(sheet: Sheet) -> str:

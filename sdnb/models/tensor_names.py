@@ -1,0 +1,238 @@
+"""The tensors of a safetensors file, by its header: what kind of file it is, what parts it has."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdnb import compat
+from sdnb.hub import errors as hub_errors
+from sdnb.hub import repository
+
+# where the parts' weights stand in a checkpoint, as CompVis, Stability and ComfyUI write them
+DENOISER = ("model.diffusion_model.",)
+VAE = ("first_stage_model.", "vae.")
+CLIP = ("cond_stage_model.", "conditioner.embedders.0.", "text_encoders.clip_l.")
+SECOND_CLIP = ("conditioner.embedders.1.", "text_encoders.clip_g.")
+T5 = ("text_encoders.t5xxl.",)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor's shape, and its dtype as safetensors names it, such as "F16"."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by its header.
+
+    Raises:
+        OSError: it is damaged, or git's pointer to the file.
+
+    Example:
+        >>> from sdnb import emoji
+        >>> tensors = read(emoji.FOLDER / "unet" / "diffusion_pytorch_model.safetensors")
+        >>> tensors["conv_in.bias"].dtype
+        'F16'
+    """
+    if repository.is_pointer(path):
+        raise OSError(
+            f"{path} is not the file itself but git's pointer to it (LFS): run "
+            f"`git lfs install` and `git lfs pull` in {path.parent}."
+        )
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            whole = json.loads(file.read(min(length, 100_000_000)))
+            end = max((t["data_offsets"][1] for n, t in whole.items() if n != "__metadata__"))
+        if path.stat().st_size != 8 + length + end:
+            raise ValueError("it is cut off")
+        return {
+            name: Tensor(tuple(tensor["shape"]), tensor["dtype"])
+            for name, tensor in whole.items()
+            if name != "__metadata__"
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OSError(f"{path} is damaged: put a whole copy in its place.") from error
+
+
+def of_hub(hub_id: str, name: str, commit: str | None) -> dict[str, Tensor]:
+    """The same of a file on the hub: a request for its first 100 kB.
+
+    Raises:
+        OSError: the hub does not give it, or it is damaged.
+    """
+    import huggingface_hub
+
+    model = f"{hub_id}/{name}"
+    try:
+        header = huggingface_hub.HfApi().parse_safetensors_file_metadata(
+            hub_id, name, revision=commit
+        )
+    except huggingface_hub.errors.SafetensorsParsingError as error:
+        raise OSError(f"{model} is no whole safetensors file on the hub.") from error
+    except hub_errors.library_errors() as error:
+        raise hub_errors.explained(error, model) from error
+    return {n: Tensor(tuple(t.shape), str(t.dtype)) for n, t in header.tensors.items()}
+
+
+# ---------------------------------------------------------------- what kind of file
+
+
+def check_model(model: str, tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError for a file that goes into a model and is none, with what it is.
+
+    Example:
+        >>> check_model("a.safetensors", {"lora_unet_x.lora_down.weight": Tensor((4, 32), "F16")})
+        Traceback (most recent call last):
+            ...
+        ValueError: a.safetensors is a LoRA, which goes into a model: load the model, then \
+pipe.load_lora_weights('a.safetensors').
+    """
+    if is_lora(tensors):
+        raise ValueError(
+            f"{model} is a LoRA, which goes into a model: load the model, then "
+            f"pipe.load_lora_weights({model!r})."
+        )
+    if is_embedding(tensors):
+        raise ValueError(
+            f"{model} is an embedding (textual inversion), which goes into a model: load the "
+            f"model, then pipe.load_textual_inversion({model!r})."
+        )
+    if is_vae(tensors):
+        raise ValueError(
+            f"{model} is a VAE, one part of a model: load the model, then "
+            f"pipe.vae = diffusers.AutoencoderKL.from_single_file({model!r})."
+        )
+
+
+def is_lora(names: Iterable[str]) -> bool:
+    """Whether these are the names of a LoRA's tensors, in any program's form."""
+    marks = ("lora_", ".lora.", ".hada_", ".lokr_")
+    return any(mark in name for name in names for mark in marks)
+
+
+def is_embedding(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether these are the few vectors of a textual inversion."""
+    flat = all(len(tensor.shape) <= 2 for tensor in tensors.values())
+    return len(tensors) <= 3 and flat and all(t.shape[-1:] != () for t in tensors.values())
+
+
+def is_vae(names: Iterable[str]) -> bool:
+    """Whether these are the names of an autoencoder's tensors, and of nothing else."""
+    names = [name.removeprefix("first_stage_model.") for name in names]
+    starts = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "loss.", "model_ema.")
+    return "decoder.conv_in.weight" in names and all(n.startswith(starts) for n in names)
+
+
+def kind(tensors: Mapping[str, Tensor]) -> str:
+    """The family as diffusers' table names it; empty where it is none that is known.
+
+    Example:
+        >>> kind({"model.diffusion_model.input_blocks.0.0.weight": Tensor((320, 4, 3, 3), "F16")})
+        'v1'
+    """
+    if found := _of_diffusers_names(tensors):
+        return found
+    found = compat.kind_of_single_file({name: t.shape for name, t in tensors.items()})
+    # what the table does not know it calls "v1"
+    if found == "v1" and "model.diffusion_model.input_blocks.0.0.weight" not in tensors:
+        return ""
+    return found
+
+
+def _of_diffusers_names(tensors: Mapping[str, Tensor]) -> str:
+    """The family of a denoiser alone, under diffusers' own names; empty where it is none."""
+    if "down_blocks.0.resnets.0.norm1.weight" in tensors and "conv_in.weight" in tensors:
+        widths = {t.shape[-1] for n, t in tensors.items() if n.endswith("attn2.to_k.weight")}
+        family = {768: "v1", 1024: "v2", 2048: "xl_base"}.get(max(widths, default=0), "")
+        if tensors["conv_in.weight"].shape[1] == 9:
+            painted = {"v1": "inpainting", "v2": "inpainting_v2", "xl_base": "xl_inpaint"}
+            return painted.get(family, "")
+        return family
+    if "single_transformer_blocks.0.attn.to_q.weight" in tensors:
+        if "time_text_embed.text_embedder.linear_1.weight" not in tensors:
+            return ""
+        guided = "time_text_embed.guidance_embedder.linear_1.weight" in tensors
+        return "flux-dev" if guided else "flux-schnell"
+    if {"pos_embed.proj.weight", "transformer_blocks.0.attn.add_k_proj.weight"} <= tensors.keys():
+        if "transformer_blocks.37.attn.to_q.weight" in tensors:
+            return "sd35_large"
+        return "sd35_medium" if "transformer_blocks.0.attn2.to_q.weight" in tensors else "sd3"
+    return ""
+
+
+# ---------------------------------------------------------------- its parts
+
+
+def parts(index: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The parts that have weights, and how their tensors' names begin in a single file.
+
+    Arguments:
+        index: what a model_index.json says.
+
+    Example:
+        >>> parts({"unet": ["diffusers", "UNet2DConditionModel"], "_class_name": "X"})
+        {'unet': ('model.diffusion_model.',)}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for name, made in index.items():
+        if not isinstance(made, list) or len(made) != 2 or not made[0] or name.startswith("_"):
+            continue
+        if name in ("unet", "transformer"):
+            found[name] = DENOISER
+        elif name == "vae":
+            found[name] = VAE
+        elif name.startswith("text_encoder"):
+            clip = CLIP if name == "text_encoder" else SECOND_CLIP
+            found[name] = T5 if "T5" in str(made[1]) else clip if "CLIP" in str(made[1]) else ()
+        elif name == "image_encoder":
+            found[name] = ()
+    return found
+
+
+def by_part(index: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
+    """A file's tensors by the part that they are of; under "" those of none, such as averages.
+
+    Arguments:
+        index: what a model_index.json says.
+        tensors: by their names; those of a denoiser alone may have theirs without a beginning.
+
+    Example:
+        >>> index = {"unet": ["diffusers", "UNet2DConditionModel"]}
+        >>> list(by_part(index, {"conv_in.bias": Tensor((320,), "F16")}))
+        ['unet']
+    """
+    starts = {start: part for part, each in parts(index).items() for start in each}
+    rest = ""
+    if not any(name.startswith((*DENOISER, *VAE, *CLIP, *SECOND_CLIP, *T5)) for name in tensors):
+        rest = next((part for part in ("unet", "transformer") if part in index), "")
+    found: dict[str, list[Tensor]] = {}
+    for name, tensor in tensors.items():
+        part = next((part for start, part in starts.items() if name.startswith(start)), rest)
+        found.setdefault(part, []).append(tensor)
+    return found
+
+
+def diffusers_parts(index: Mapping[str, Any]) -> dict[str, str]:
+    """The parts that diffusers itself reads from a single file, and their classes."""
+    return {
+        name: str(index[name][1]) for name in ("unet", "transformer", "vae") if name in parts(index)
+    }
+
+
+__all__ = [
+    "Tensor", "by_part", "check_model", "diffusers_parts", "is_embedding", "is_lora", "is_vae",
+    "kind", "of_hub", "parts", "read",
+]  # fmt: skip

@@ -1,0 +1,123 @@
+"""The lines of code that load a pipeline as `load` did, with diffusers alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdnb import compat, emoji
+
+_FILE = re.compile(r"\.(safetensors|gguf)$", re.IGNORECASE)
+_OF_HUB = re.compile(r"([\w-][\w.-]*/[\w.-]+)/(.+)")
+
+
+@dataclass
+class Loading:
+    """What stands in a cell before a pipeline is used.
+
+    Attributes:
+        lines: the code that makes `pipe`.
+        classes: of diffusers, that are imported.
+        imports: whole lines that import something else.
+        after: lines that follow.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    classes: set[str] = field(default_factory=set)
+    imports: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+
+
+def loading(facts: Mapping[str, Any], made: str) -> Loading:
+    """How the pipeline of a sample is loaded.
+
+    Arguments:
+        facts: of the sample, checked.
+        made: the class that is to be loaded, where it is not the model's own to say.
+
+    Example:
+        >>> facts = {"model": "a/b", "dtype": "float16", "revision": "abc"}
+        >>> print("\\n".join(loading(facts, "DiffusionPipeline").lines))
+        pipe = DiffusionPipeline.from_pretrained(
+            "a/b", revision="abc", use_safetensors=True, dtype=torch.float16
+        ).to("cpu")
+    """
+    code = Loading(classes={made})
+    keyword = compat.dtype_keyword(facts.get("versions", {}).get("diffusers", "0.40"))
+    dtype = f"{keyword}=torch.{facts['dtype']}"
+    place = literal(facts.get("device", "cpu"))
+    model = str(facts["model"])
+    safe = [] if facts.get("pickled") else ["use_safetensors=True"]
+    if model == emoji.NAME:
+        code.imports.append("from importlib.resources import files\n")
+        revision = [f"{k}={literal(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
+        whole = ", ".join(['files("sdnb") / "emoji"', *revision, dtype])
+        code.lines.append(f"pipe = {made}.from_pretrained({whole}).to({place})")
+    elif model == facts.get("pipeline") and facts.get("changed"):
+        code.lines.append(f"# pipe is your own {model}: sdnb does not know what it was made of")
+    elif _FILE.search(model):
+        _of_file(code, facts, dtype, safe)
+        code.lines[-1] += f".to({place})"
+        code.lines += code.after
+    else:
+        revision = [f"{k}={literal(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
+        whole = ", ".join([literal(model), *revision, *safe, dtype])
+        _tell_of_folder(code, model)
+        code.lines += [f"pipe = {made}.from_pretrained(", f"    {whole}", f").to({place})"]
+    if facts.get("pickled") and model != emoji.NAME:
+        code.lines.insert(
+            0, "# pickled weights, if it has any, can run any program when they are opened"
+        )
+    return code
+
+
+def _of_file(code: Loading, facts: Mapping[str, Any], dtype: str, safe: list[str]) -> None:
+    """A model in a single file: whole, or the parts that are in it."""
+    model, config = str(facts["model"]), str(facts.get("config", ""))
+    made = str(facts.get("pipeline", "DiffusionPipeline"))
+    code.classes = {made}
+    file = literal(model)
+    if match := _OF_HUB.fullmatch(model):
+        code.imports.append("from huggingface_hub import hf_hub_download")
+        revision = f", revision={literal(facts['revision'])}" if facts.get("revision") else ""
+        file = f"hf_hub_download({literal(match[1])}, {literal(match[2])}{revision})"
+    else:
+        _tell_of_folder(code, model)
+    commit = facts.get("config_revision")
+    pinned = [f"revision={literal(commit)}"] if commit else []
+    without = [f"{name}=None" for name in facts.get("without", [])]
+    settings = [f"config={literal(config)}"]
+    code.lines.append(f"file = {file}")
+    if parts := facts.get("parts"):
+        variant = [f"variant={literal(facts['variant'])}"] if facts.get("variant") else []
+        for name, kind in parts.items():
+            code.classes.add(kind)
+            whole = ", ".join([f"file, config={literal(config)}, subfolder={literal(name)}", dtype])
+            code.lines += [f"{name} = {kind}.from_single_file(", f"    {whole}", ")"]
+        given = [f"{name}={name}" for name in parts]
+        whole = ", ".join([literal(config), *pinned, *variant, *given, *without, *safe, dtype])
+        code.lines += [f"pipe = {made}.from_pretrained(", f"    {whole}", ")"]
+        return
+    whole = ", ".join(["file", *settings, *pinned, *without, dtype])
+    code.lines += [f"pipe = {made}.from_single_file(", f"    {whole}", ")"]
+    for name in facts.get("eval", []):
+        code.after.append(f"pipe.{name}.eval()  # diffusers leaves it in training mode")
+
+
+def _tell_of_folder(code: Loading, model: str) -> None:
+    if not re.search(r"[/\\]", model):  # neither a hub id nor a path
+        kind = "file" if _FILE.search(model) else "folder"
+        code.lines.append(f"# a {kind} of that name; the picture's file does not say where it is")
+
+
+def literal(value: object) -> str:
+    """A Python literal in double quotes where that needs no escapes, else as repr writes it."""
+    text = repr(value)
+    if isinstance(value, str) and text[0] == "'" and '"' not in text:
+        return f'"{text[1:-1]}"'
+    return text
+
+
+__all__ = ["Loading", "literal", "loading"]
