@@ -7,7 +7,7 @@ import functools
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -356,14 +356,17 @@ def made_by(
     }
 
 
-def placed(sample: Sample, model: str, start: init_image.Start | None = None) -> Sample:
+def placed(
+    sample: Sample, made_by: Mapping[str, Any], start: init_image.Start | None = None
+) -> Sample:
     """A sample from the store with this machine's paths in its facts: files hold none.
 
     Arguments:
         sample: from the store.
-        model, start: what it was asked for with, the model as facts name it.
+        made_by: what it was asked for with, from `made_by` or `provenance.places`.
+        start: the picture that it was asked for with.
     """
-    facts = sample.facts | {"model": model}
+    facts = sample.facts | {name: made_by[name] for name in provenance.PLACES if name in made_by}
     return replace(sample, facts=facts | ({"start": start.facts()} if start else {}))
 
 

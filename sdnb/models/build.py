@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sdnb import emoji
 from sdnb.hub import names
 from sdnb.log import notice, quiet
-from sdnb.models import memory, weights
+from sdnb.models import embeddings, memory, weights
 from sdnb.models.denoiser import denoiser_of
+from sdnb.models.embeddings import Embedding
 from sdnb.models.pretrained import Pretrained
 from sdnb.models.provenance import Origin
 from sdnb.models.single_file import SingleFile
+from sdnb.models.vae import PART as VAE
+from sdnb.models.vae import Vae
 
 if TYPE_CHECKING:
     import torch
@@ -35,11 +40,17 @@ class Request:
     use_safetensors: bool
     backend: str
     config: str | None = None  # a folder or a hub id: the settings of a single file's parts
+    vae: str | None = None  # a folder, a hub id, or a file
+    embeddings: tuple[Embedding, ...] = ()
 
     @property
     def extras(self) -> dict[str, Any]:
         """Those of the arguments of `load` that few models have, as far as they are given."""
-        given = {"config": self.config}
+        given = {
+            "config": self.config,
+            "vae": self.vae,
+            "embeddings": [each.given for each in self.embeddings],
+        }
         return {name: value for name, value in given.items() if value}
 
 
@@ -66,6 +77,9 @@ class Source(Protocol):
 
     def additions(self) -> dict[str, Any]:
         """What facts say of it beside these."""
+
+    def settings(self) -> AbstractContextManager[Path]:
+        """A folder in diffusers' layout with the settings of its parts."""
 
     def pipeline(self, dtype: torch.dtype, given: Mapping[str, Any]) -> DiffusionPipeline:
         """Makes the pipeline, in main memory."""
@@ -95,14 +109,20 @@ def load(
             source = SingleFile.find(request)
         else:
             source = Pretrained.find(request)
+    vae = Vae.find(request.vae, request.dtype != "float32") if request.vae else None
+    parameters = source.parameters() | ({VAE: vae.parameters()} if vae else {})
     times = TIMES[request.backend]
     there = memory.make(
-        source.model, source.parameters(), request.dtype, request.device, loaded, forget, times
+        source.model, parameters, request.dtype, request.device, loaded, forget, times
     )
     source.download(there)
     embedded = request.source == str(emoji.FOLDER)
+    dtype = getattr(torch, request.dtype)
     with quiet(warnings=embedded or isinstance(source, SingleFile)):
-        pipe = source.pipeline(getattr(torch, request.dtype), {})
+        given, additions = _vae(vae, source, dtype) if vae else ({}, {})
+        pipe = source.pipeline(dtype, given)
+        if request.embeddings:
+            additions["embeddings"] = embeddings.put_in(pipe, request.embeddings)
     try:
         if there.whole:
             pipe.to(request.device)
@@ -130,9 +150,17 @@ def load(
         backend = openvino.take_over(denoiser_of(pipe))
     origin = Origin(
         emoji.NAME if embedded else source.model, source.commit, request.dtype, request.device,
-        source.variant, backend, source.additions(),
+        source.variant, backend, source.additions() | additions,
     )  # fmt: skip
     return pipe, origin
+
+
+def _vae(vae: Vae, source: Source, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Another VAE than the model's own: as a part of the pipeline, and as a fact."""
+    vae.download()
+    with source.settings() as settings:
+        made = vae.made(dtype, settings)
+    return {VAE: made}, {VAE: vae.facts(source.additions().get("config", source.model), made)}
 
 
 def _lean(unet: Any) -> None:

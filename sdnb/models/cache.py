@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from sdnb import emoji
 from sdnb.hub import names, repository
 from sdnb.log import notice
 from sdnb.models import build, device, provenance
+from sdnb.models import embeddings as embedded
 from sdnb.models.build import Request
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ def load(
     use_safetensors: bool = True,
     backend: str = "torch",
     config: str | os.PathLike[str] | None = None,
+    vae: str | os.PathLike[str] | None = None,
+    embeddings: embedded.Given | Iterable[embedded.Given] | None = None,
 ) -> DiffusionPipeline:
     """Loads a pipeline, or gives back the one already loaded.
 
@@ -68,6 +72,9 @@ def load(
             memory; a model is converted once, with its first picture.
         config: of a single file: a folder in diffusers' layout, or a hub id, whose parts have the
             same settings. None takes those of the family that the file is of.
+        vae: in place of the model's own: a hub id, a folder, or a file.
+        embeddings: words that the text encoder was taught (textual inversion): files or hub ids;
+            {"word": file} gives one another word, {"word": tensor} takes the vectors themselves.
 
     The environment variable `SDNB_MODEL` names the model that None stands for.
 
@@ -90,6 +97,9 @@ def load(
     request, why = _request(model, revision, variant, dtype, str(device), use_safetensors, backend)
     if config is not None:
         request = replace(request, config=_config(request.source, config))
+    if vae is not None:
+        request = replace(request, vae=names.place(vae))
+    request = replace(request, embeddings=embedded.asked(embeddings))
     with _cache_lock:
         pipe = _kept(request, why)
         _current[:] = [request]
@@ -167,8 +177,8 @@ def _usual(source: str) -> Request:
 
 
 def _dtype(source: str, dtype: str | torch.dtype, where: str) -> str:
-    embedded = source == str(emoji.FOLDER)
-    return "float32" if embedded and str(dtype) == "auto" else device.dtype_name(dtype, where)
+    of_sdnb = source == str(emoji.FOLDER)
+    return "float32" if of_sdnb and str(dtype) == "auto" else device.dtype_name(dtype, where)
 
 
 def _check_backend(backend: str, where: str) -> str:

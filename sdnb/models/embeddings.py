@@ -41,6 +41,12 @@ class Embedding:
     token: str | None = None
     vectors: Any = field(default=None, compare=False, repr=False)
 
+    @property
+    def given(self) -> Any:
+        """As `load` takes it."""
+        source = self.source if self.vectors is None else self.vectors
+        return source if self.token is None else {self.token: source}
+
 
 def asked(given: Given | Iterable[Given] | None) -> tuple[Embedding, ...]:
     """What `load` was given, as a part of the cache's key.
@@ -63,8 +69,6 @@ token='<cat>'))
     for each in given:
         if isinstance(each, Mapping):
             found += [_named(token, source) for token, source in each.items()]
-        elif isinstance(each, Embedding):
-            found.append(each)
         else:
             found.append(Embedding(names.place(each)))
     return tuple(found)
@@ -137,7 +141,7 @@ def _read(source: str) -> tuple[dict[str, torch.Tensor], dict[str, Any], str]:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise repository.damaged(path, source, commit is not None) from error
-    fact = {"model": source, "sha256": resumable_download.sha256(path)}
+    fact = {"model": source if commit else str(path), "sha256": resumable_download.sha256(path)}
     fact |= {name: value for name, value in (("file", file), ("revision", commit)) if value}
     stem = path.stem if path.name != LEARNED else Path(source).name
     return tensors, fact, stem

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
     from sdnb.models.build import Request
+
+_VAE_WEIGHTS = re.compile(r"vae/.*(safetensors|\.bin)")
 
 
 @dataclass
@@ -41,6 +45,9 @@ class Pretrained:
             request.source, request.revision, request.variant, half, request.use_safetensors
         )
         check_class(found.model, found.index)
+        if request.vae:  # the weights of its own are not needed
+            files = {n: size for n, size in found.files.items() if not _VAE_WEIGHTS.match(n)}
+            found = replace(found, files=files)
         return cls(found, request)
 
     @property
@@ -70,6 +77,12 @@ class Pretrained:
         """What facts say of it beside model, revision and variant."""
         return {}
 
+    @contextmanager
+    def settings(self) -> Iterator[Path]:
+        """A folder in diffusers' layout with the settings of its parts."""
+        with repository.without_marks(self.folder, self.found.files) as readable:
+            yield readable
+
     def pipeline(self, dtype: torch.dtype, given: Mapping[str, Any]) -> DiffusionPipeline:
         """Makes the pipeline, in main memory.
 
@@ -85,7 +98,7 @@ class Pretrained:
         try:
             with (
                 weights.read_as(dtype, classes(self.found.index)),
-                repository.without_marks(self.folder, self.found.files) as readable,
+                self.settings() as readable,
             ):
                 return diffusers.DiffusionPipeline.from_pretrained(
                     readable,

@@ -19,6 +19,7 @@ from sdnb.models.fingerprint import Differences, Fingerprint
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+PLACES = ("model", "config", "vae", "embeddings")  # facts that may name what lies on this machine
 FREEU = ("s1", "s2", "b1", "b2")
 
 
@@ -103,6 +104,13 @@ def origin_of(pipe: DiffusionPipeline) -> Origin:
     known = _records[pipe].origin if pipe in _records else Origin(name, None, "", "", None)
     dtype, where = str(pipe.dtype).removeprefix("torch."), str(pipe._execution_device)
     return replace(known, dtype=dtype, device=where)
+
+
+def places(pipe: DiffusionPipeline) -> dict[str, Any]:
+    """The facts of a pipeline that may name folders and files of this machine."""
+    origin = origin_of(pipe)
+    known = {"model": origin.model, **origin.additions}
+    return {name: known[name] for name in PLACES if name in known}
 
 
 def request_of(pipe: DiffusionPipeline) -> Any:

@@ -41,6 +41,7 @@ class SingleFile:
         rest: what else is needed from there: settings, words, weights of parts not in the file.
         use_safetensors: of the rest.
         revision: of the file, as it was asked for.
+        given: parts that are taken in place of its own.
     """
 
     model: str
@@ -53,6 +54,7 @@ class SingleFile:
     rest: repository.Listing | None
     use_safetensors: bool
     revision: str | None
+    given: set[str]
     path: Path = Path()
     folder: Path = Path()
     without: dict[str, None] = field(default_factory=dict)  # parts that it does without
@@ -69,23 +71,34 @@ class SingleFile:
         file, tensors = _opened(request.source, request.revision)
         model = file.model
         tensor_names.check_model(model, tensors)
+        given = {"vae"} if request.vae else set()
         config = request.config or _beside(request.source, request.revision)
         kind = ""
         if not config:
             kind, config = _kind(model, tensors)
         if families.is_known(kind):
             index = families.index(kind)
-            if not _lacking(index, tensors):
+            if not _lacking(index, tensors) - given:
                 made = _class_of(model, index)
                 _tell_of_checker(model, index)
                 return cls(
-                    model, file, tensors, index, made, config, kind, None, True, request.revision
+                    model,
+                    file,
+                    tensors,
+                    index,
+                    made,
+                    config,
+                    kind,
+                    None,
+                    True,
+                    request.revision,
+                    given,
                 )
         there = _settings_of(model, config)
         index = _index(there)
         made = _class_of(model, index)
         without: dict[str, None] = {}
-        lacking = _lacking(index, tensors)
+        lacking = _lacking(index, tensors) - given
         if "text_encoder_3" in lacking and lacking <= {"text_encoder_3"}:
             # SD3's third encoder takes 9.5 GB, and may be left out
             without = dict.fromkeys(("text_encoder_3", "tokenizer_3"))
@@ -96,7 +109,7 @@ class SingleFile:
         rest = _rest(there, index, lacking, request, model)
         return cls(
             model, file, tensors, index, made, config, "", rest, request.use_safetensors,
-            request.revision, without=without,
+            request.revision, given, without=without,
         )  # fmt: skip
 
     @property
@@ -155,7 +168,7 @@ class SingleFile:
         given = {**self.without, **given}
         lacking = self._lacking()
         try:
-            with self._settings() as folder, weights.read_as(dtype, self._classes()):
+            with self.settings() as folder, weights.read_as(dtype, self._classes()):
                 if not lacking:
                     pipe = self.made.from_single_file(
                         str(self.path), config=str(folder), **keyword, **given
@@ -186,15 +199,17 @@ class SingleFile:
                 self.trained.append(name)
 
     def _lacking(self) -> set[str]:
-        return _lacking(self.index, self.tensors) - self.without.keys()
+        return _lacking(self.index, self.tensors) - self.without.keys() - self.given
 
     def _parts(self) -> dict[str, str]:
         """The parts that diffusers reads from the file one by one, and their classes."""
         there = tensor_names.diffusers_parts(self.index)
-        return {name: kind for name, kind in there.items() if name not in self._lacking()}
+        elsewhere = self._lacking() | self.given
+        return {name: kind for name, kind in there.items() if name not in elsewhere}
 
     @contextmanager
-    def _settings(self) -> Iterator[Path]:
+    def settings(self) -> Iterator[Path]:
+        """A folder in diffusers' layout with the settings of its parts."""
         with families.unpacked(self.kind) if self.kind else nullcontext(self.folder) as folder:
             yield folder
 

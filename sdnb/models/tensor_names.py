@@ -107,14 +107,11 @@ pipe.load_lora_weights('a.safetensors').
         )
     if is_embedding(tensors):
         raise ValueError(
-            f"{model} is an embedding (textual inversion), which goes into a model: load the "
-            f"model, then pipe.load_textual_inversion({model!r})."
+            f"{model} is an embedding (textual inversion), which goes into a model: "
+            f"sdnb.load(model, embeddings=[{model!r}])."
         )
     if is_vae(tensors):
-        raise ValueError(
-            f"{model} is a VAE, one part of a model: load the model, then "
-            f"pipe.vae = diffusers.AutoencoderKL.from_single_file({model!r})."
-        )
+        raise ValueError(f"{model} is a VAE, one part of a model: sdnb.load(model, vae={model!r}).")
 
 
 def is_lora(names: Iterable[str]) -> bool:

@@ -92,14 +92,16 @@ class Vae:
         """Fetches what is not here yet."""
         self.folder = repository.download(self.found, None)
 
-    def facts(self, config: str) -> dict[str, Any]:
-        """Where it came from, and the hash of its weights.
+    def facts(self, config: str, made: Any) -> dict[str, Any]:
+        """Where it came from, its class, and the hash of its weights.
 
         Arguments:
             config: where the model's settings are from, which a single file's are.
+            made: the VAE.
         """
         [file] = [n for n in self.found.files if n.endswith(names.ENDING)][:1]
         said: dict[str, Any] = {
+            "kind": type(made).__name__,
             "model": self.source, "revision": self.found.commit, "variant": self.found.variant,
             "sha256": resumable_download.sha256(self.folder / file),
             "subfolder": self.start.rstrip("/"),

@@ -103,6 +103,25 @@ def _parts(value: object) -> bool:
     return isinstance(value, Mapping) and all(map(_name, [*value, *value.values()]))
 
 
+def _vae(value: object) -> bool:
+    """Its class, and texts."""
+    texts = isinstance(value, Mapping) and all(map(_text, value.values()))
+    return texts and isinstance(value, Mapping) and _name(value.get("kind"))
+
+
+def _embeddings(value: object) -> bool:
+    """Of each its word, where it is from, and which of its vectors went into which part."""
+    return isinstance(value, list) and all(
+        isinstance(each, Mapping)
+        and _text(each.get("token"))
+        and all(_text(v) for k, v in each.items() if k != "parts")
+        and isinstance(each.get("parts"), Mapping)
+        and all(map(_text, each["parts"]))
+        and all(map(_name, each["parts"].values()))
+        for each in value
+    )
+
+
 def _line(value: object) -> bool:
     """One that stays a comment where it is written into code."""
     return isinstance(value, str) and value.isprintable()
@@ -128,6 +147,8 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "parts": ("a list of classes", _parts),
     "without": ("a list of names of parts", _names),
     "eval": ("a list of names of parts", _names),
+    "vae": ("a VAE's origin", _vae),
+    "embeddings": ("a list of embeddings", _embeddings),
     "variant": _MAYBE,
     "dtype": ("the name of a number type", _dtype),
     "device": ("a text", _text),

@@ -53,19 +53,21 @@ def loading(facts: Mapping[str, Any], made: str) -> Loading:
     if model == emoji.NAME:
         code.imports.append("from importlib.resources import files\n")
         revision = [f"{k}={literal(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
-        whole = ", ".join(['files("sdnb") / "emoji"', *revision, dtype])
+        whole = ", ".join(['files("sdnb") / "emoji"', *revision, *_vae(code, facts, dtype), dtype])
         code.lines.append(f"pipe = {made}.from_pretrained({whole}).to({place})")
     elif model == facts.get("pipeline") and facts.get("changed"):
         code.lines.append(f"# pipe is your own {model}: sdnb does not know what it was made of")
     elif _FILE.search(model):
         _of_file(code, facts, dtype, safe)
         code.lines[-1] += f".to({place})"
-        code.lines += code.after
     else:
         revision = [f"{k}={literal(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
-        whole = ", ".join([literal(model), *revision, *safe, dtype])
+        whole = ", ".join([literal(model), *revision, *_vae(code, facts, dtype), *safe, dtype])
         _tell_of_folder(code, model)
         code.lines += [f"pipe = {made}.from_pretrained(", f"    {whole}", f").to({place})"]
+    code.lines += code.after
+    for embedding in facts.get("embeddings", []):
+        _embedding(code, embedding)
     if facts.get("pickled") and model != emoji.NAME:
         code.lines.insert(
             0, "# pickled weights, if it has any, can run any program when they are opened"
@@ -78,16 +80,11 @@ def _of_file(code: Loading, facts: Mapping[str, Any], dtype: str, safe: list[str
     model, config = str(facts["model"]), str(facts.get("config", ""))
     made = str(facts.get("pipeline", "DiffusionPipeline"))
     code.classes = {made}
-    file = literal(model)
-    if match := _OF_HUB.fullmatch(model):
-        code.imports.append("from huggingface_hub import hf_hub_download")
-        revision = f", revision={literal(facts['revision'])}" if facts.get("revision") else ""
-        file = f"hf_hub_download({literal(match[1])}, {literal(match[2])}{revision})"
-    else:
-        _tell_of_folder(code, model)
+    file = _file(code, model, facts.get("revision"))
     commit = facts.get("config_revision")
     pinned = [f"revision={literal(commit)}"] if commit else []
     without = [f"{name}=None" for name in facts.get("without", [])]
+    without += _vae(code, facts, dtype)
     settings = [f"config={literal(config)}"]
     code.lines.append(f"file = {file}")
     if parts := facts.get("parts"):
@@ -104,6 +101,60 @@ def _of_file(code: Loading, facts: Mapping[str, Any], dtype: str, safe: list[str
     code.lines += [f"pipe = {made}.from_single_file(", f"    {whole}", ")"]
     for name in facts.get("eval", []):
         code.after.append(f"pipe.{name}.eval()  # diffusers leaves it in training mode")
+
+
+def _file(code: Loading, model: str, revision: str | None, name: str = "") -> str:
+    """The file itself, or the call that fetches it from the hub."""
+    in_hub = _OF_HUB.fullmatch(model) if revision else None
+    if name and not _FILE.search(model):
+        hub_id = model
+    elif in_hub:
+        hub_id, name = in_hub.groups()
+    else:
+        _tell_of_folder(code, model)
+        return literal(model)
+    code.imports.append("from huggingface_hub import hf_hub_download")
+    pinned = f", revision={literal(revision)}" if revision else ""
+    return f"hf_hub_download({literal(hub_id)}, {literal(name)}{pinned})"
+
+
+def _vae(code: Loading, facts: Mapping[str, Any], dtype: str) -> list[str]:
+    """Writes what loads another VAE than the model's own; the argument that takes it."""
+    vae = facts.get("vae")
+    if not vae:
+        return []
+    kind, model = vae["kind"], str(vae["model"])
+    code.classes.add(kind)
+    if _FILE.search(model):
+        file = _file(code, model, vae.get("revision"))
+        config = literal(vae.get("config", ""))
+        whole = ", ".join([file, f"config={config}", 'subfolder="vae"', dtype])
+        code.lines += [f"vae = {kind}.from_single_file(", f"    {whole}", ")"]
+    else:
+        given = [f"{k}={literal(vae[k])}" for k in ("subfolder", "revision", "variant") if k in vae]
+        whole = ", ".join([literal(model), *given, "use_safetensors=True", dtype])
+        _tell_of_folder(code, model)
+        code.lines += [f"vae = {kind}.from_pretrained(", f"    {whole}", ")"]
+    return ["vae=vae"]
+
+
+def _embedding(code: Loading, embedding: Mapping[str, Any]) -> None:
+    """Writes what puts an embedding into the pipeline."""
+    token = literal(embedding["token"])
+    if "model" not in embedding:
+        code.lines.append(f"# the vectors of {token} were given as a tensor: load them here")
+        return
+    file = _file(code, embedding["model"], embedding.get("revision"), embedding.get("file", ""))
+    code.imports.append("from safetensors.torch import load_file")
+    code.lines.append(f"vectors = load_file({file})")
+    for key, part in embedding["parts"].items():
+        tokenizer = part.replace("text_encoder", "tokenizer")
+        code.lines += [
+            "pipe.load_textual_inversion(",
+            f"    vectors[{literal(key)}], token={token},",
+            f"    tokenizer=pipe.{tokenizer}, text_encoder=pipe.{part},",
+            ")",
+        ]
 
 
 def _tell_of_folder(code: Loading, model: str) -> None:

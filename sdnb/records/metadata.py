@@ -248,9 +248,11 @@ def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
         {'model': 'dream', 'start': {'image_file': 'a.png'}}
     """
     facts = dict(facts)
-    for name in ("model", "config"):
-        if isinstance(facts.get(name), str):
-            facts[name] = without_folder(facts[name])
+    facts = _without_folders(facts)
+    if isinstance(vae := facts.get("vae"), Mapping):
+        facts["vae"] = _without_folders(vae)
+    if isinstance(each := facts.get("embeddings"), list):
+        facts["embeddings"] = [_without_folders(e) if isinstance(e, Mapping) else e for e in each]
     if isinstance(start := facts.get("start"), Mapping):
         facts["start"] = {
             k: re.split(r"[/\\]", v)[-1] if k.endswith("file") and isinstance(v, str) else v
@@ -259,6 +261,11 @@ def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(facts.get("error"), str):
         facts["error"] = _PATH.sub(lambda path: without_folder(path[0]), facts["error"])
     return facts
+
+
+def _without_folders(facts: Mapping[str, Any]) -> dict[str, Any]:
+    named = {k: facts[k] for k in ("model", "config") if isinstance(facts.get(k), str)}
+    return {**facts, **{name: without_folder(value) for name, value in named.items()}}
 
 
 _PATH = re.compile(

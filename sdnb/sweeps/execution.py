@@ -66,7 +66,7 @@ class Making:
         ]
         for i, (key, by) in enumerate(zip(self._keys, self._made_by)):
             if by and (sample := _get(self._store, key)) is not None:
-                self.made[i] = sampling.placed(sample, by["model"], plan.start)
+                self.made[i] = sampling.placed(sample, by, plan.start)
         self.todo = _firsts(self._keys, self.made)
         if any(self._keys[i] for i in self.todo):
             tell_of_drive(store)

@@ -152,7 +152,7 @@ class Worker:
                 yield i, error
                 continue
             if kept:
-                yield i, sampling.placed(kept, provenance.origin_of(pipe).model, self.start)
+                yield i, sampling.placed(kept, provenance.places(pipe), self.start)
             else:
                 todo.append((i, key, settings))
         make = functools.partial(sampling.run, start=self.start)

@@ -245,7 +245,7 @@ class Controller:
         made_by = sampling.made_by(settings, sampling.pipeline_for(self.pipe, start), start)
         made = store.get(store.key(settings, made_by)) if made_by else None
         if made is not None:
-            made = sampling.placed(made, _model(self.pipe), start)
+            made = sampling.placed(made, provenance.places(self.pipe), start)
             self.output.show(made, html.code_of(made))
             self.output.say("")
 
