@@ -200,7 +200,7 @@ def run(
         return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
 
     made = called()
-    if made.seen.broken and dtype != "float32":
+    if made.seen.broken and dtype != "float32" and "quantize" not in origin.additions:
         notice(
             f"The denoiser returned NaN in {dtype}, so the picture is made again "
             "in float32. sdnb.load(..., dtype='float32') does so from the start."

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -310,46 +310,6 @@ def _is_whole(files: list[str]) -> bool:
     if len(weights) > len(shards):
         return True
     return 0 < len(shards) == max(shards.values()) and len(found) > len(weights)
-
-
-def parameters(found: Listing) -> dict[str, int]:
-    """How many numbers each part's weights hold: by the headers of their files, here or there.
-
-    Where a header cannot be had, they are told by the file's size.
-    """
-    import huggingface_hub
-
-    api = huggingface_hub.HfApi()
-    counted: dict[str, int] = {}
-    for name, size in found.files.items():
-        numbers = size // (2 if found.variant in ("fp16", "bf16") else 4)
-        if name.endswith(".safetensors"):
-            if there := at(found, name):
-                numbers = _numbers(there)
-            else:
-                with suppress(
-                    *hub_errors.library_errors(), huggingface_hub.errors.SafetensorsParsingError
-                ):
-                    header = api.parse_safetensors_file_metadata(
-                        found.source, name, revision=found.commit
-                    )  # a request for the file's first 100 kB
-                    numbers = sum(header.parameter_count.values())
-        elif not name.endswith(".bin"):
-            continue
-        part = name.partition("/")[0]
-        counted[part] = counted.get(part, 0) + numbers
-    return counted
-
-
-def _numbers(file: Path) -> int:
-    """The elements of a safetensors file's tensors, by its header; 0 where that is damaged."""
-    with file.open("rb") as f:
-        length = int.from_bytes(f.read(8), "little")
-        try:
-            header = json.loads(f.read(min(length, 100_000_000)))
-        except ValueError:
-            return 0
-    return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
 
 
 def _lacks(model: str, part: str, what: str) -> str:

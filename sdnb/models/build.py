@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sdnb import emoji
 from sdnb.hub import names
+from sdnb.hub.headers import Tensor
 from sdnb.log import notice, quiet
-from sdnb.models import embeddings, memory, weights
+from sdnb.models import embeddings, memory, quantization, weights
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.embeddings import Embedding
 from sdnb.models.pretrained import Pretrained
@@ -42,6 +43,7 @@ class Request:
     config: str | None = None  # a folder or a hub id: the settings of a single file's parts
     vae: str | None = None  # a folder, a hub id, or a file
     embeddings: tuple[Embedding, ...] = ()
+    quantize: str | None = None
 
     @property
     def extras(self) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class Request:
             "config": self.config,
             "vae": self.vae,
             "embeddings": [each.given for each in self.embeddings],
+            "quantize": self.quantize,
         }
         return {name: value for name, value in given.items() if value}
 
@@ -69,8 +72,12 @@ class Source(Protocol):
     def variant(self) -> str | None:
         """Of the weight files."""
 
-    def parameters(self) -> dict[str, int]:
-        """How many numbers each part's weights hold."""
+    @property
+    def index(self) -> Mapping[str, Any]:
+        """What the model_index.json says."""
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors of each part's weights."""
 
     def download(self, memory: object) -> None:
         """Fetches what is not here yet."""
@@ -81,7 +88,9 @@ class Source(Protocol):
     def settings(self) -> AbstractContextManager[Path]:
         """A folder in diffusers' layout with the settings of its parts."""
 
-    def pipeline(self, dtype: torch.dtype, given: Mapping[str, Any]) -> DiffusionPipeline:
+    def pipeline(
+        self, dtype: torch.dtype, given: Mapping[str, Any], quantize: str | None
+    ) -> DiffusionPipeline:
         """Makes the pipeline, in main memory."""
 
 
@@ -106,31 +115,35 @@ def load(
     source: Source
     with quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
         if names.is_file(request.source):
+            quantization.check_file(request.source, request.quantize)
             source = SingleFile.find(request)
         else:
             source = Pretrained.find(request)
     vae = Vae.find(request.vae, request.dtype != "float32") if request.vae else None
-    parameters = source.parameters() | ({VAE: vae.parameters()} if vae else {})
-    times = TIMES[request.backend]
-    there = memory.make(
-        source.model, parameters, request.dtype, request.device, loaded, forget, times
-    )
+    there = memory.make(_need(request, source, vae), request.device, loaded, forget)
+    if not there.whole:
+        notice(
+            f"{source.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
+            "are free on the GPU: its parts are kept in main memory and take turns on the GPU."
+            f"{there.instead}"
+        )
     source.download(there)
     embedded = request.source == str(emoji.FOLDER)
     dtype = getattr(torch, request.dtype)
     with quiet(warnings=embedded or isinstance(source, SingleFile)):
         given, additions = _vae(vae, source, dtype) if vae else ({}, {})
-        pipe = source.pipeline(dtype, given)
+        pipe = source.pipeline(dtype, given, request.quantize)
+        if quantized := quantization.parts(source.index, request.quantize):
+            if not quantization.is_read(request.quantize, isinstance(source, SingleFile)):
+                quantization.cast(pipe, quantized, request.quantize, dtype)
+            additions |= {"quantize": request.quantize, "quantized": quantized}
+            additions["weight_bytes"] = memory.held(pipe)
         if request.embeddings:
             additions["embeddings"] = embeddings.put_in(pipe, request.embeddings)
     try:
         if there.whole:
             pipe.to(request.device)
         else:
-            notice(
-                f"{source.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
-                "are free on the GPU: its parts are kept in main memory and take turns on the GPU."
-            )
             pipe.enable_model_cpu_offload(device=request.device)
     except torch.OutOfMemoryError as error:
         del pipe
@@ -153,6 +166,29 @@ def load(
         source.variant, backend, source.additions() | additions,
     )  # fmt: skip
     return pipe, origin
+
+
+def _need(request: Request, source: Source, vae: Vae | None) -> memory.Need:
+    """What the model takes, as asked for and in the ways in which less would do."""
+    tensors = source.weights() | ({VAE: vae.weights()} if vae else {})
+
+    def sizes(kind: str | None) -> dict[str, int]:
+        smaller = quantization.parts(source.index, kind)
+        return {
+            part: quantization.nbytes(its, request.dtype, kind if part in smaller else None)
+            for part, its in tensors.items()
+        }
+
+    parts = sizes(request.quantize)
+    # layers are cast when all is read; the others are quantised one by one
+    at_once = quantization.is_read(request.quantize, isinstance(source, SingleFile))
+    reading = parts if at_once else sizes(None)
+    own = request.quantize or request.backend != "torch"
+    less = {kind: sum(sizes(kind).values()) for kind in quantization.usable(request.device)}
+    return memory.Need(
+        source.model, parts, sum(reading.values()), request.dtype, TIMES[request.backend],
+        {} if own else less,
+    )  # fmt: skip
 
 
 def _vae(vae: Vae, source: Source, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -16,7 +16,7 @@ from weakref import ref
 from sdnb import emoji
 from sdnb.hub import names, repository
 from sdnb.log import notice
-from sdnb.models import build, device, provenance
+from sdnb.models import build, device, provenance, quantization
 from sdnb.models import embeddings as embedded
 from sdnb.models.build import Request
 
@@ -50,6 +50,7 @@ def load(
     config: str | os.PathLike[str] | None = None,
     vae: str | os.PathLike[str] | None = None,
     embeddings: embedded.Given | Iterable[embedded.Given] | None = None,
+    quantize: str | None = None,
 ) -> DiffusionPipeline:
     """Loads a pipeline, or gives back the one already loaded.
 
@@ -75,6 +76,9 @@ def load(
         vae: in place of the model's own: a hub id, a folder, or a file.
         embeddings: words that the text encoder was taught (textual inversion): files or hub ids;
             {"word": file} gives one another word, {"word": tensor} takes the vectors themselves.
+        quantize: how weights are stored, for small GPUs: "fp8" (the denoiser's, on any device),
+            "int8" (torchao), "8bit" and "4bit" (bitsandbytes, on CUDA). dtype is then what they are
+            computed in.
 
     The environment variable `SDNB_MODEL` names the model that None stands for.
 
@@ -100,10 +104,19 @@ def load(
     if vae is not None:
         request = replace(request, vae=names.place(vae))
     request = replace(request, embeddings=embedded.asked(embeddings))
+    request = replace(request, quantize=_quantized(quantize, request))
     with _cache_lock:
         pipe = _kept(request, why)
         _current[:] = [request]
         return pipe
+
+
+def _quantized(kind: str | None, request: Request) -> str | None:
+    """The kind of quantisation, checked against device and backend."""
+    quantization.check(kind, request.device)
+    if kind and request.backend != "torch":
+        raise ValueError(f"quantize={kind!r} is for torch, and backend is {request.backend!r}.")
+    return kind
 
 
 def get(source: str | Request) -> DiffusionPipeline:
@@ -119,9 +132,36 @@ def get(source: str | Request) -> DiffusionPipeline:
         return _kept(_usual(source) if isinstance(source, str) else source)
 
 
-def is_loaded(source: str) -> bool:
+def is_loaded(source: str | Request) -> bool:
     """Whether `get` would give a pipeline that is in memory."""
-    return _usual(source) in _loaded
+    return (_usual(source) if isinstance(source, str) else source) in _loaded
+
+
+def variant_of(
+    source: str | DiffusionPipeline | None, dtype: str | None, quantize: str | None
+) -> Request:
+    """The request of a model in another dtype, or quantised otherwise: what `get` takes.
+
+    Arguments:
+        source: from `locate`; a pipeline that `load` made; or None for the current one.
+        dtype: None: as it is.
+        quantize: None: not quantised.
+
+    Raises:
+        ValueError: `load` did not make the pipeline, or there is no such dtype or quantisation.
+    """
+    if isinstance(source, str):
+        request = _usual(source)
+    else:
+        request = provenance.request_of(current(source))
+        if request is None:
+            raise ValueError(
+                "sdnb.load did not make this pipeline, so it cannot be loaded in another dtype or "
+                "quantised: give model=, its folder or hub id."
+            )
+    if dtype is not None:
+        request = replace(request, dtype=_dtype(request.source, dtype, request.device))
+    return replace(request, quantize=_quantized(quantize, request))
 
 
 def _kept(request: Request, why: str = "") -> DiffusionPipeline:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
 from sdnb.hub import errors as hub_errors
-from sdnb.hub import repository
-from sdnb.models import capabilities, weights
+from sdnb.hub import headers, repository
+from sdnb.models import capabilities, quantization, weights
 
 if TYPE_CHECKING:
     import torch
@@ -65,9 +65,14 @@ class Pretrained:
         """Of the weight files that are taken."""
         return self.found.variant
 
-    def parameters(self) -> dict[str, int]:
-        """How many numbers each part's weights hold."""
-        return repository.parameters(self.found)
+    @property
+    def index(self) -> Mapping[str, Any]:
+        """What its model_index.json says."""
+        return self.found.index
+
+    def weights(self) -> dict[str, dict[str, headers.Tensor]]:
+        """The tensors of each part's weights."""
+        return headers.of_listing(self.found)
 
     def download(self, memory: object) -> None:
         """Fetches what is not here yet; says before how much that is, and `memory`."""
@@ -83,12 +88,15 @@ class Pretrained:
         with repository.without_marks(self.folder, self.found.files) as readable:
             yield readable
 
-    def pipeline(self, dtype: torch.dtype, given: Mapping[str, Any]) -> DiffusionPipeline:
+    def pipeline(
+        self, dtype: torch.dtype, given: Mapping[str, Any], quantize: str | None
+    ) -> DiffusionPipeline:
         """Makes the pipeline, in main memory.
 
         Arguments:
             dtype: of its weights.
             given: parts that are taken in place of its own.
+            quantize: how weights are quantised as they are read.
 
         Raises:
             OSError: a file is damaged.
@@ -105,6 +113,9 @@ class Pretrained:
                     variant=self.found.variant,
                     use_safetensors=self.request.use_safetensors or None,  # None takes either
                     **{compat.dtype_keyword(diffusers.__version__): dtype},
+                    **quantization.config(
+                        quantization.parts(self.index, quantize), quantize, dtype
+                    ),
                     **given,
                 )
         except Exception as error:  # a damaged file gives any: tokenizers raise a bare Exception

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
-from sdnb.hub import contents, names, repository, resumable_download
+from sdnb.hub import contents, headers, names, repository, resumable_download
 from sdnb.hub import errors as hub_errors
 from sdnb.log import notice
 from sdnb.models import families, pretrained, tensor_names, weights
@@ -46,7 +46,7 @@ class SingleFile:
 
     model: str
     file: repository.Listing
-    tensors: Mapping[str, tensor_names.Tensor]
+    tensors: Mapping[str, headers.Tensor]
     index: Mapping[str, Any]
     made: Any
     config: str
@@ -122,12 +122,12 @@ class SingleFile:
         """Of the weights that are not in the file."""
         return self.rest.variant if self.rest and self._lacking() else None
 
-    def parameters(self) -> dict[str, int]:
-        """How many numbers each part's weights hold; under "" those of no part, which are read."""
-        counted = repository.parameters(self.rest) if self.rest else {}
+    def weights(self) -> dict[str, dict[str, headers.Tensor]]:
+        """The tensors of each part's weights; under "" those of no part, which are read."""
+        there = headers.of_listing(self.rest) if self.rest else {}
         for part, its in tensor_names.by_part(self.index, self.tensors).items():
-            counted[part] = counted.get(part, 0) + sum(tensor.numbers for tensor in its)
-        return counted
+            there.setdefault(part, {}).update(its)
+        return there
 
     def download(self, memory: object) -> None:
         """Fetches what is not here yet; says before how much that is, and `memory`."""
@@ -152,12 +152,16 @@ class SingleFile:
         }
         return {name: value for name, value in found.items() if value}
 
-    def pipeline(self, dtype: torch.dtype, given: Mapping[str, Any]) -> DiffusionPipeline:
+    def pipeline(
+        self, dtype: torch.dtype, given: Mapping[str, Any], quantize: str | None
+    ) -> DiffusionPipeline:
         """Makes the pipeline, in main memory.
 
         Arguments:
             dtype: of its weights.
             given: parts that are taken in place of its own.
+            quantize: left to `quantization.cast`: diffusers 0.42 does not quantise by torchao what it
+                reads from a single file, and does not say so.
 
         Raises:
             OSError: the file is damaged, or does not fit its settings.
@@ -235,12 +239,12 @@ def _opened(source: str, revision: str | None) -> tuple[repository.Listing, Any]
         folder = contents.Contents(
             str(path.parent), {path.name: path.stat().st_size}, folder=path.parent
         )
-        return folder.listing([path.name], source), tensor_names.read(path)
+        return folder.listing([path.name], source), headers.read(path)
     hub_id, name = names.split(source)
     there = contents.of(hub_id, revision, name, source)
     file = there.listing([name], source)
     at = repository.at(file, name)
-    return file, tensor_names.read(at) if at else tensor_names.of_hub(hub_id, name, there.commit)
+    return file, headers.read(at) if at else headers.of_hub(hub_id, name, there.commit)
 
 
 def _beside(source: str, revision: str | None) -> str:
@@ -253,7 +257,7 @@ def _beside(source: str, revision: str | None) -> str:
     return hub_id if "model_index.json" in there.files else ""
 
 
-def _kind(model: str, tensors: Mapping[str, tensor_names.Tensor]) -> tuple[str, str]:
+def _kind(model: str, tensors: Mapping[str, headers.Tensor]) -> tuple[str, str]:
     """The family of a file, and the hub id whose settings it has, by diffusers' table."""
     kind = tensor_names.kind(tensors)
     if not kind:
@@ -275,7 +279,7 @@ def _class_of(model: str, index: Mapping[str, Any]) -> Any:
     return made
 
 
-def _lacking(index: Mapping[str, Any], tensors: Mapping[str, tensor_names.Tensor]) -> set[str]:
+def _lacking(index: Mapping[str, Any], tensors: Mapping[str, headers.Tensor]) -> set[str]:
     """The parts with weights that are not in the file; the safety checker never is."""
     return tensor_names.parts(index).keys() - tensor_names.by_part(index, tensors).keys()
 

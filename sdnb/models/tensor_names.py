@@ -1,17 +1,12 @@
-"""The tensors of a safetensors file, by its header: what kind of file it is, what parts it has."""
+"""The names and shapes of a file's tensors: what kind of file it is, and what parts it has."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sdnb import compat
-from sdnb.hub import errors as hub_errors
-from sdnb.hub import repository
+from sdnb.hub.headers import Tensor
 
 # where the parts' weights stand in a checkpoint, as CompVis, Stability and ComfyUI write them
 DENOISER = ("model.diffusion_model.",)
@@ -19,72 +14,6 @@ VAE = ("first_stage_model.", "vae.")
 CLIP = ("cond_stage_model.", "conditioner.embedders.0.", "text_encoders.clip_l.")
 SECOND_CLIP = ("conditioner.embedders.1.", "text_encoders.clip_g.")
 T5 = ("text_encoders.t5xxl.",)
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor's shape, and its dtype as safetensors names it, such as "F16"."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def numbers(self) -> int:
-        """How many numbers it holds."""
-        return math.prod(self.shape)
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, by its header.
-
-    Raises:
-        OSError: it is damaged, or git's pointer to the file.
-
-    Example:
-        >>> from sdnb import emoji
-        >>> tensors = read(emoji.FOLDER / "unet" / "diffusion_pytorch_model.safetensors")
-        >>> tensors["conv_in.bias"].dtype
-        'F16'
-    """
-    if repository.is_pointer(path):
-        raise OSError(
-            f"{path} is not the file itself but git's pointer to it (LFS): run "
-            f"`git lfs install` and `git lfs pull` in {path.parent}."
-        )
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            whole = json.loads(file.read(min(length, 100_000_000)))
-            end = max((t["data_offsets"][1] for n, t in whole.items() if n != "__metadata__"))
-        if path.stat().st_size != 8 + length + end:
-            raise ValueError("it is cut off")
-        return {
-            name: Tensor(tuple(tensor["shape"]), tensor["dtype"])
-            for name, tensor in whole.items()
-            if name != "__metadata__"
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OSError(f"{path} is damaged: put a whole copy in its place.") from error
-
-
-def of_hub(hub_id: str, name: str, commit: str | None) -> dict[str, Tensor]:
-    """The same of a file on the hub: a request for its first 100 kB.
-
-    Raises:
-        OSError: the hub does not give it, or it is damaged.
-    """
-    import huggingface_hub
-
-    model = f"{hub_id}/{name}"
-    try:
-        header = huggingface_hub.HfApi().parse_safetensors_file_metadata(
-            hub_id, name, revision=commit
-        )
-    except huggingface_hub.errors.SafetensorsParsingError as error:
-        raise OSError(f"{model} is no whole safetensors file on the hub.") from error
-    except hub_errors.library_errors() as error:
-        raise hub_errors.explained(error, model) from error
-    return {n: Tensor(tuple(t.shape), str(t.dtype)) for n, t in header.tensors.items()}
 
 
 # ---------------------------------------------------------------- what kind of file
@@ -199,7 +128,9 @@ def parts(index: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def by_part(index: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
+def by_part(
+    index: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> dict[str, dict[str, Tensor]]:
     """A file's tensors by the part that they are of; under "" those of none, such as averages.
 
     Arguments:
@@ -215,10 +146,10 @@ def by_part(index: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str
     rest = ""
     if not any(name.startswith((*DENOISER, *VAE, *CLIP, *SECOND_CLIP, *T5)) for name in tensors):
         rest = next((part for part in ("unet", "transformer") if part in index), "")
-    found: dict[str, list[Tensor]] = {}
+    found: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         part = next((part for start, part in starts.items() if name.startswith(start)), rest)
-        found.setdefault(part, []).append(tensor)
+        found.setdefault(part, {})[name] = tensor
     return found
 
 
@@ -230,6 +161,6 @@ def diffusers_parts(index: Mapping[str, Any]) -> dict[str, str]:
 
 
 __all__ = [
-    "Tensor", "by_part", "check_model", "diffusers_parts", "is_embedding", "is_lora", "is_vae",
-    "kind", "of_hub", "parts", "read",
+    "by_part", "check_model", "diffusers_parts", "is_embedding", "is_lora", "is_vae", "kind",
+    "parts",
 ]  # fmt: skip

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
-from sdnb.hub import contents, names, repository, resumable_download
+from sdnb.hub import contents, headers, names, repository, resumable_download
 from sdnb.hub import errors as hub_errors
-from sdnb.models import tensor_names, weights
+from sdnb.models import weights
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ class Vae:
     source: str
     found: repository.Listing
     start: str = ""
-    tensors: Mapping[str, tensor_names.Tensor] | None = None
+    tensors: Mapping[str, headers.Tensor] | None = None
     folder: Path = Path()
 
     @classmethod
@@ -69,24 +69,26 @@ class Vae:
                 str(path.parent), {path.name: path.stat().st_size}, folder=path.parent
             )
             name, file = path.name, folder.listing([path.name], source)
-            tensors = tensor_names.read(path)
+            tensors = headers.read(path)
         else:
             hub_id, name = names.split(source)
             there = contents.of(hub_id, None, name, source)
             file = there.listing([name], source)
             at = repository.at(file, name)
-            tensors = (
-                tensor_names.read(at) if at else tensor_names.of_hub(hub_id, name, there.commit)
-            )
+            tensors = headers.read(at) if at else headers.of_hub(hub_id, name, there.commit)
         if not any(n.endswith("decoder.conv_in.weight") for n in tensors):
             raise ValueError(f"{source} is no VAE: it has no decoder.")
         return cls(source, file, tensors=tensors)
 
-    def parameters(self) -> int:
-        """How many numbers its weights hold."""
+    def weights(self) -> dict[str, headers.Tensor]:
+        """The tensors of its weights."""
         if self.tensors is not None:
-            return sum(tensor.numbers for tensor in self.tensors.values())
-        return sum(repository.parameters(self.found).values())
+            return dict(self.tensors)
+        return {
+            name: tensor
+            for part in headers.of_listing(self.found).values()
+            for name, tensor in part.items()
+        }
 
     def download(self) -> None:
         """Fetches what is not here yet."""

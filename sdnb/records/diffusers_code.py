@@ -114,7 +114,11 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     if start and "mask" in start and settings.keep:
         call.append("image = Image.composite(image, start, mask)  # its own pixels are kept")
     call.append("image")
-    head = [*others, "import torch", f"from diffusers import {', '.join(sorted(classes))}"]
+    head = [
+        *dict.fromkeys(others),
+        "import torch",
+        f"from diffusers import {', '.join(sorted(classes))}",
+    ]
     return "\n".join([*sorted(head, key=_group), "", *lines, *call])
 
 

@@ -103,6 +103,10 @@ def _parts(value: object) -> bool:
     return isinstance(value, Mapping) and all(map(_name, [*value, *value.values()]))
 
 
+def _kind(value: object) -> bool:
+    return value in ("fp8", "int8", "8bit", "4bit")
+
+
 def _vae(value: object) -> bool:
     """Its class, and texts."""
     texts = isinstance(value, Mapping) and all(map(_text, value.values()))
@@ -147,6 +151,9 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "parts": ("a list of classes", _parts),
     "without": ("a list of names of parts", _names),
     "eval": ("a list of names of parts", _names),
+    "quantize": ("a kind of quantisation", _kind),
+    "quantized": ("a list of parts", _parts),
+    "weight_bytes": ("a count", _count),
     "vae": ("a VAE's origin", _vae),
     "embeddings": ("a list of embeddings", _embeddings),
     "variant": _MAYBE,

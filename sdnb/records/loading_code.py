@@ -49,11 +49,14 @@ def loading(facts: Mapping[str, Any], made: str) -> Loading:
     dtype = f"{keyword}=torch.{facts['dtype']}"
     place = literal(facts.get("device", "cpu"))
     model = str(facts["model"])
+    quantized = _quantization(code, facts)
     safe = [] if facts.get("pickled") else ["use_safetensors=True"]
     if model == emoji.NAME:
         code.imports.append("from importlib.resources import files\n")
         revision = [f"{k}={literal(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
-        whole = ", ".join(['files("sdnb") / "emoji"', *revision, *_vae(code, facts, dtype), dtype])
+        whole = ", ".join(
+            ['files("sdnb") / "emoji"', *revision, *_vae(code, facts, dtype), *quantized, dtype]
+        )
         code.lines.append(f"pipe = {made}.from_pretrained({whole}).to({place})")
     elif model == facts.get("pipeline") and facts.get("changed"):
         code.lines.append(f"# pipe is your own {model}: sdnb does not know what it was made of")
@@ -62,7 +65,9 @@ def loading(facts: Mapping[str, Any], made: str) -> Loading:
         code.lines[-1] += f".to({place})"
     else:
         revision = [f"{k}={literal(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
-        whole = ", ".join([literal(model), *revision, *_vae(code, facts, dtype), *safe, dtype])
+        whole = ", ".join(
+            [literal(model), *revision, *_vae(code, facts, dtype), *quantized, *safe, dtype]
+        )
         _tell_of_folder(code, model)
         code.lines += [f"pipe = {made}.from_pretrained(", f"    {whole}", f").to({place})"]
     code.lines += code.after
@@ -79,7 +84,8 @@ def _of_file(code: Loading, facts: Mapping[str, Any], dtype: str, safe: list[str
     """A model in a single file: whole, or the parts that are in it."""
     model, config = str(facts["model"]), str(facts.get("config", ""))
     made = str(facts.get("pipeline", "DiffusionPipeline"))
-    code.classes = {made}
+    code.classes -= {"DiffusionPipeline"}
+    code.classes.add(made)
     file = _file(code, model, facts.get("revision"))
     commit = facts.get("config_revision")
     pinned = [f"revision={literal(commit)}"] if commit else []
@@ -101,6 +107,41 @@ def _of_file(code: Loading, facts: Mapping[str, Any], dtype: str, safe: list[str
     code.lines += [f"pipe = {made}.from_single_file(", f"    {whole}", ")"]
     for name in facts.get("eval", []):
         code.after.append(f"pipe.{name}.eval()  # diffusers leaves it in training mode")
+
+
+def _quantization(code: Loading, facts: Mapping[str, Any]) -> list[str]:
+    """Writes what quantises after loading; the argument that does it in loading."""
+    kind, parts = facts.get("quantize"), facts.get("quantized", {})
+    if kind == "fp8":
+        dtypes = f"storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.{facts['dtype']}"
+        code.after += [f"pipe.{part}.enable_layerwise_casting({dtypes})" for part in parts]
+    elif kind and _FILE.search(str(facts["model"])):
+        code.imports.append("from torchao.quantization import Int8WeightOnlyConfig, quantize_")
+        code.after += [f"quantize_(pipe.{part}, Int8WeightOnlyConfig())" for part in parts]
+    if not kind or kind == "fp8" or _FILE.search(str(facts["model"])):
+        return []
+    code.classes.add("PipelineQuantizationConfig")
+    each = [f"{literal(n)}: {_part_config(code, facts, lib)}" for n, lib in parts.items()]
+    code.lines.append(f"mapping = {{{', '.join(each)}}}")
+    return ["quantization_config=PipelineQuantizationConfig(quant_mapping=mapping)"]
+
+
+def _part_config(code: Loading, facts: Mapping[str, Any], library: str) -> str:
+    """How one part is quantised, as code; empty where it is not, or afterwards."""
+    kind = facts.get("quantize")
+    if kind in (None, "fp8"):
+        return ""
+    owner = "diffusers" if library == "diffusers" else "transformers"
+    code.imports.append(f"import {owner}")
+    if kind == "int8":
+        code.imports.append("from torchao.quantization import Int8WeightOnlyConfig")
+        return f"{owner}.TorchAoConfig(Int8WeightOnlyConfig())"
+    if kind == "8bit":
+        return f"{owner}.BitsAndBytesConfig(load_in_8bit=True)"
+    return (
+        f'{owner}.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", '
+        f"bnb_4bit_compute_dtype=torch.{facts['dtype']})"
+    )
 
 
 def _file(code: Loading, model: str, revision: str | None, name: str = "") -> str:

@@ -14,7 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 import sdnb
 from sdnb.generation import sampling
-from sdnb.hub import names
+from sdnb.hub import headers, names
 from sdnb.models import cache, families, provenance, single_file, tensor_names
 from sdnb.sweeps.ray_worker import Recipe
 from tests.support import checkpoints, programs, toys
@@ -295,7 +295,7 @@ FILES = {
 
 @pytest.mark.parametrize("kind", FILES)
 def test_the_family_follows_from_names_and_shapes(kind):
-    tensors = {n: tensor_names.Tensor(shape, "F16") for n, shape in FILES[kind].items()}
+    tensors = {n: headers.Tensor(shape, "F16") for n, shape in FILES[kind].items()}
     assert tensor_names.kind(tensors) == kind
 
 
