@@ -82,6 +82,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         output = metadata.check_writable(args.output or free_name(args.prompt[0]))
         axes.cells(*axes.split(**settings))  # wrong values show before a model is loaded
+        # importing torch and diffusers takes seconds, and shows nothing
+        print(f"Loading {args.model or 'the model'} ...", file=sys.stderr, flush=True)
         pipe, store = cache.load(args.model), args.store or True
         sheet = api.compare(**settings, image=args.image, mask=args.mask, pipe=pipe, store=store)
         if len(sheet) == 1:

@@ -154,8 +154,6 @@ def load(
     # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
     if request.dtype != "float32" and hasattr(pipe, "unet"):
         weights.to_channels_last(pipe.unet)
-    if embedded:
-        _lean(pipe.unet)
     backend = ""
     if request.backend == "openvino":
         from sdnb.models import openvino
@@ -197,18 +195,3 @@ def _vae(vae: Vae, source: Source, dtype: torch.dtype) -> tuple[dict[str, Any], 
     with source.settings() as settings:
         made = vae.made(dtype, settings)
     return {VAE: made}, {VAE: vae.facts(source.additions().get("config", source.model), made)}
-
-
-def _lean(unet: Any) -> None:
-    """Spares the embedded model's denoiser what would be done at each step to no effect."""
-    import torch
-
-    from sdnb.models import projections
-
-    projections.keep(unet)
-    if unet.device.type == "cpu" and unet.dtype == torch.float32:
-        side, channels, width = (
-            unet.config[key] for key in ("sample_size", "in_channels", "cross_attention_dim")
-        )
-        latents, text = torch.zeros(2, channels, side, side), torch.zeros(2, 1, width)
-        weights.match_layouts(unet, latents, torch.tensor(1), text)

@@ -21,10 +21,13 @@ from typing import Any
 from weakref import ref
 
 PLACES = 64  # numbers that are looked at in each weight
+BROAD = 65536  # the same where one tensor has taken another's place
 MANY = 256  # entries of a list or dict beyond which its length and ends are looked at
 SMALL = 4096  # numbers of a tensor that is compared whole
 PROBE = "A photo of 2 foxes, näive: it's (blurry)1.3 <sks> 狐"
 
+# torch's own dicts of parts, which are no step of the path that a person would write
+_PARTS = {"_modules", "_parameters", "_buffers"}
 _DICTS = {dict, OrderedDict}
 _CONTAINERS = {dict, OrderedDict, list, tuple, set, frozenset}
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, enum.Enum, pathlib.PurePath,
@@ -46,8 +49,10 @@ class Fingerprint:
 
     Arguments:
         root: the object.
-        ignored: gives, for an object's class, the names of attributes that do not count.
+        ignored: gives, for an object's class, the names of attributes, and of a dict's keys, that
+            do not count; with "" among them an object counts by what it holds alone.
         shared: the fingerprint of another object; what both hold is looked at there alone.
+        harmless: whether a function that stands in a dict, as hooks do, does not count.
 
     Attributes:
         classes: the classes of all objects in it.
@@ -68,11 +73,12 @@ class Fingerprint:
         root: object,
         ignored: Callable[[type], frozenset[str]] = lambda _: frozenset(),
         shared: Fingerprint | None = None,
+        harmless: Callable[[Any], bool] = lambda _: False,
     ) -> None:
         self._shared = shared
         self._elsewhere = shared.addresses() if shared else frozenset()
         self.classes: set[type] = set()
-        self._ignored = ignored
+        self._ignored, self._harmless = ignored, harmless
         self._tokens: Tokens = {}  # of the values of the object that is looked at
         self._known: list[Tokens] = []  # the same of each of the nodes
         self._nodes: list[_Node | _OddNode] = []
@@ -96,7 +102,7 @@ class Fingerprint:
             return self._changed[1]
         if changed := self._nearby():
             return changed
-        now = Fingerprint(root, self._ignored, self._shared)
+        now = Fingerprint(root, self._ignored, self._shared, self._harmless)
         if changed := self._to(now):
             self._changed = now, changed
         else:  # other objects that are the same
@@ -105,7 +111,7 @@ class Fingerprint:
 
     def differences_to(self, other: object) -> Differences:
         """How another object differs: where -> (how this one was, how the other is), in words."""
-        return self._to(Fingerprint(other, self._ignored, self._shared))
+        return self._to(Fingerprint(other, self._ignored, self._shared, self._harmless))
 
     def _to(self, other: Fingerprint) -> Differences:
         return _compared(self._whole(), other._whole())
@@ -133,7 +139,7 @@ class Fingerprint:
         addresses = self.addresses() if touched else frozenset()
         for i in touched:
             if (item := self._nodes[i].there()) is not None:
-                now = Fingerprint(None, self._ignored, self._shared)
+                now = Fingerprint(None, self._ignored, self._shared, self._harmless)
                 now._seen = set(addresses)
                 now._look(self._nodes[i].path, item)
                 changed |= _compared(self._known[i], now._known[0])
@@ -170,19 +176,17 @@ class Fingerprint:
         plain = not ignored and hasattr(item, "__dict__") and not isinstance(item, _ITSELF)
         self._nodes.append(_Node(path, item) if plain else _OddNode(path, item, ignored))
         start = f"{path}." if path else ""
-        # torch's own dicts of parts are not a step of the path that a person would write
-        within = {"_modules", "_parameters", "_buffers"}
         for name, value in _attributes(item):
-            if name in ignored:
+            if name in ignored or _is_nothing(item, name, value):
                 continue
-            if name in within and type(value) in _DICTS:
+            if name in _PARTS and type(value) in _DICTS:
                 self._tokens[f"{start}{name}"] = ("the list", tuple(value))
                 for key, part in value.items():
                     self._note(f"{start}{key}", part)
             else:
                 self._note(f"{start}{name}", value)
         if isinstance(item, (Mapping, list, tuple, set)):
-            self._note_entries(path, item)
+            self._note_entries(path, item, ignored)
 
     def _note(self, path: str, value: Any) -> None:
         """Notes one value; an object's own attributes are looked at later."""
@@ -192,7 +196,7 @@ class Fingerprint:
         kind: Any = type(value)
         if isinstance(value, (*_PLAIN, torch.dtype, torch.device, torch.Size)):
             self._held.append(value)
-            self._tokens[path] = (kind, repr(value) if kind is float else value)
+            self._tokens[path] = _meaning(value)
         elif id(value) in self._elsewhere:
             self._tokens[path] = ("the object", name_of(value), id(self._canonical(value)))
         elif kind in _CONTAINERS:
@@ -205,9 +209,12 @@ class Fingerprint:
             token = _numbers(value)
             words = 0 if value.is_inference() else _words_in(value)
             self._tensors.append((ref(value), _address(value) if words else (), words, token, path))
-            self._tokens[path] = (kind, *token) if value.numel() <= SMALL else (
-                kind, *token, id(self._canonical(value)),
-            )  # fmt: skip
+            self._tokens[path] = kind, *token
+            if value.numel() > SMALL:  # not all of it is looked at
+                # a move to another device replaces buffers, and never parameters
+                is_buffer = kind is torch.Tensor and not value.is_meta
+                wide = _sampled(value, BROAD) if is_buffer else id(self._canonical(value))
+                self._tokens[path] = *self._tokens[path], wide
         elif isinstance(value, (numpy.ndarray, numpy.generic)):
             self._tokens[path] = (kind, _bytes(value))
             self._probes.append((_reference(value), _bytes, _bytes(value), path))
@@ -237,7 +244,8 @@ class Fingerprint:
             self._held.append(value)
             self._probes.append((_reference(value), _reads, how, path))
         elif hasattr(value, "__dict__") or hasattr(kind, "__slots__"):
-            self._tokens[path] = ("an object", f"{kind.__module__}.{kind.__qualname__}", id(kind))
+            if "" not in self._ignored(kind):
+                self._tokens[path] = ("an object", name_of(kind), id(kind))
             self._child(path, value)
         else:  # nothing can be seen of it but which it is
             self._held.append(value)
@@ -248,15 +256,22 @@ class Fingerprint:
         self._held.append(value)
         self._tokens[path] = ("the object", name_of(value))
 
-    def _note_entries(self, path: str, entries: Any) -> None:
+    def _note_entries(self, path: str, entries: Any, ignored: frozenset[str] = frozenset()) -> None:
         kind, size = type(entries).__name__, len(entries)
         if size > MANY:
             ends = [*_first(entries, 8), *_first(reversed(entries), 8)] if hasattr(
                 entries, "__reversed__") else sorted(map(repr, entries))[:8]  # fmt: skip
             self._tokens[f"{path}[]"] = (kind, size, repr(ends))
         elif isinstance(entries, Mapping):
-            self._tokens[f"{path}[]"] = (kind, tuple(map(repr, entries)))
-            for key, value in entries.items():
+            counted = {
+                key: value
+                for key, value in entries.items()
+                if key not in ignored
+                and not (isinstance(value, types.FunctionType) and self._harmless(value))
+            }
+            if counted or not entries:
+                self._tokens[f"{path}[]"] = (kind, tuple(map(repr, counted)))
+            for key, value in counted.items():
                 self._note(f"{path}[{key!r}]", value)
         elif isinstance(entries, (set, frozenset)):
             self._tokens[f"{path}[]"] = (kind, tuple(sorted(map(repr, entries))))
@@ -549,15 +564,28 @@ def _numbers(tensor: Any) -> tuple[Any, ...]:
     version = 0 if small or tensor.is_inference() else tensor._version
     how: tuple[Any, ...]
     how = version, tensor.dtype, tuple(tensor.shape), tensor.requires_grad
-    if tensor.layout != torch.strided:
+    if tensor.layout != torch.strided or tensor.is_meta:
         return how
-    how = *how, tensor.stride()
+    how = *how, not tensor.is_contiguous() and _is_channels_last(tensor)
     words = _words_in(tensor)
     if not words:
-        return how
+        return *how, _sampled(tensor)
     if tensor.device.type == "cpu":
-        return *how, _sampled(tensor.data_ptr(), words)
+        return *how, _places(tensor.data_ptr(), words).tobytes()
     return *how, _far_words(tensor, words).cpu().numpy().tobytes()
+
+
+def _sampled(tensor: Any, places: int = PLACES) -> bytes:
+    """Numbers from all over a tensor, however it lies in memory."""
+    import torch
+
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout != torch.strided:
+        return b""
+    with torch.no_grad():
+        flat = tensor.detach().reshape(-1)
+        if flat.numel() > SMALL:
+            flat = flat[:: max(1, flat.numel() // places)]
+        return flat.contiguous().view(torch.uint8).cpu().numpy().tobytes()
 
 
 def _words_in(tensor: Any) -> int:
@@ -586,11 +614,6 @@ def _address(tensor: Any) -> tuple[Any, ...]:
 
 def _step(words: int) -> int:
     return 1 if words <= SMALL else words // PLACES
-
-
-def _sampled(address: int, words: int) -> bytes:
-    """Numbers from all over a tensor in main memory: a tenth of the time that torch takes."""
-    return _places(address, words).tobytes()
 
 
 def _places(address: int, words: int) -> memoryview:
@@ -656,6 +679,38 @@ def _reads(tokenizer: Any) -> tuple[Any, ...]:
         repr(getattr(model, "dropout", None)),
         str(tokenizer.post_processor)[:2000],
     )
+
+
+def _is_nothing(item: Any, name: str, value: Any) -> bool:
+    """Whether an attribute says what its absence would.
+
+    Nothing is an empty list or None where the class has no such attribute, as switches leave that
+    were switched off again; and the class's own method, as hooks leave that were removed.
+    """
+    known = getattr(type(item), name, NOTHING)
+    if isinstance(value, types.MethodType):
+        return value.__self__ is item and value.__func__ is known
+    if known is not NOTHING or name in _PARTS:
+        return False
+    return value is None or (type(value) in _CONTAINERS and not value)
+
+
+def _meaning(value: Any) -> tuple[Any, ...]:
+    """A plain value as it is compared; a dtype's name, which libraries write in its place, is one.
+
+    A float by its digits, as NaN is not equal to itself.
+    """
+    if type(value) is str:
+        value = _dtypes().get(value.removeprefix("torch."), value)
+    return type(value), repr(value) if type(value) is float else value
+
+
+@functools.cache
+def _dtypes() -> dict[str, Any]:
+    """torch's dtypes by their names."""
+    import torch
+
+    return {name: each for name, each in vars(torch).items() if isinstance(each, torch.dtype)}
 
 
 def _first(entries: Iterable[Any], count: int) -> list[Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
-from sdnb import emoji, schedulers
+from sdnb import compat, emoji, schedulers
 from sdnb.log import notice
 from sdnb.models import library_code, torch_state
 from sdnb.models.denoiser import denoiser_of
@@ -75,7 +75,7 @@ _said: WeakKeyDictionary[DiffusionPipeline, set[str]] = WeakKeyDictionary()
 
 def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool, request: Any = None) -> None:
     """Notes where a pipeline came from, by what request of `load`, and how it is now."""
-    made = Fingerprint(pipe, _ignored)
+    made = Fingerprint(pipe, _ignored, harmless=compat.is_capturing)
     _records[pipe] = Record(origin, pickled, pipe.scheduler.config, made, request=request)
     library_code.differences(_classes(pipe, _records[pipe]))  # how they are from here on
 
@@ -84,7 +84,7 @@ def derive(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
     """Notes that a pipeline was made of another's parts, and how it is now."""
     inherit(view, pipe)
     if pipe in _records:
-        _records[view].made = Fingerprint(view, _ignored, _records[pipe].made)
+        _records[view].made = Fingerprint(view, _ignored, _records[pipe].made, compat.is_capturing)
 
 
 def inherit(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
@@ -185,7 +185,7 @@ def differences(pipe: DiffusionPipeline) -> Differences:
             if not name.startswith(_OF_SCHEDULER)  # which is looked at by itself
         }
         # with model offloading (hooks), modules that are not in use are on the CPU
-        if not found and not getattr(pipe, "_all_hooks", None):
+        if not found and not compat.offload_hooks(pipe):
             now, then = next(denoiser_of(pipe).parameters()).device.type, record.origin.device
             if now != then.partition(":")[0]:
                 found["the device"] = then, now
@@ -262,20 +262,33 @@ def _classes(pipe: DiffusionPipeline, record: Record) -> frozenset[type]:
 
 @functools.cache
 def _ignored(kind: type) -> frozenset[str]:
-    """Attributes that a run sets and that do not influence the next picture, by class."""
+    """Attributes that no picture hangs on, by class: a run sets them, or whoever looks does."""
     from diffusers import DiffusionPipeline
-    from transformers import PreTrainedTokenizerBase
-
-    from sdnb.models import projections
+    from diffusers.hooks import HookRegistry
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     if issubclass(kind, DiffusionPipeline):
         # what each call sets anew; the scheduler is looked at by itself
         call = inspect.unwrap(kind.__call__)
         return frozenset({"scheduler", "_progress_bar_config", *_stored_by(call)})
-    if issubclass(kind, projections.Kept):
-        return frozenset({"_last"})
     if issubclass(kind, PreTrainedTokenizerBase):
         return frozenset({"deprecation_warnings"})  # that were given
+    if issubclass(kind, PreTrainedModel):
+        return frozenset({"_output_capturing_hooks_installed"})  # see compat.is_capturing
+    if issubclass(kind, HookRegistry):  # which an empty one is as good as none of
+        return frozenset({"", "_module_ref", "_child_registries_cache"})
+    return _written_when_shown(kind)
+
+
+def _written_when_shown(kind: type) -> frozenset[str]:
+    """What the libraries write into a config when it is shown or saved: names and versions."""
+    from diffusers.configuration_utils import FrozenDict
+    from transformers import PreTrainedConfig
+
+    if issubclass(kind, FrozenDict):
+        return frozenset({"_class_name", "_diffusers_version"})
+    if issubclass(kind, PreTrainedConfig):
+        return frozenset({"architectures", "transformers_version"})
     return frozenset()
 
 
@@ -317,7 +330,7 @@ def _beside_config(scheduler: Any) -> Differences:
 
 @functools.cache
 def _scheduler_state(kind: type) -> frozenset[str]:
-    """The attributes that a scheduler sets as it goes from step to step."""
+    """The attributes that a scheduler sets as it goes from step to step, or that looking sets."""
     methods = [
         inspect.unwrap(method)
         for made in kind.__mro__
@@ -325,4 +338,4 @@ def _scheduler_state(kind: type) -> frozenset[str]:
         for name, method in vars(made).items()
         if inspect.isfunction(method) and name != "__init__"
     ]
-    return frozenset().union(*map(_stored_by, methods))
+    return frozenset().union(_written_when_shown(kind), *map(_stored_by, methods))

@@ -160,8 +160,8 @@ class SingleFile:
         Arguments:
             dtype: of its weights.
             given: parts that are taken in place of its own.
-            quantize: left to `quantization.cast`: diffusers 0.42 does not quantise by torchao what it
-                reads from a single file, and does not say so.
+            quantize: left to `quantization.cast`: what diffusers 0.42 reads from a single file it
+                does not quantise by torchao, and does not say so.
 
         Raises:
             OSError: the file is damaged, or does not fit its settings.

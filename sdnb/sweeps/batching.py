@@ -18,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from sdnb import compat
 from sdnb.generation import sampling
 from sdnb.models import denoiser, device, provenance
 from sdnb.records.sample import Sample
@@ -140,7 +141,7 @@ class Batcher:
                 run.stop()
             self._texts.clear()
             self._joined.clear()
-            if getattr(self.pipe, "_all_hooks", []):
+            if compat.offload_hooks(self.pipe):
                 self.pipe.maybe_free_model_hooks()
 
     def _prepare(self, jobs: list[Settings]) -> int:
@@ -174,7 +175,7 @@ class Batcher:
             elif name == "vae" and hasattr(module, "decoder"):
                 view.vae = _twin(module, module.forward)
                 view.vae.decoder = _twin(module.decoder, self._waiting(DECODER, module.decoder))
-        view._all_hooks = []  # offloading: the modules go back when all runs have ended, not each
+        compat.forget_offload_hooks(view)  # modules go back when all runs have ended, not each
         provenance.inherit(view, self.pipe)
         return view
 

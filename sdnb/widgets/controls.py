@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from PIL import Image
 
-from sdnb import emoji, image_input, schedulers
+from sdnb import compat, emoji, image_input, schedulers
 from sdnb.generation import init_image, prompt_encoding
 from sdnb.generation.init_image import Start
 from sdnb.models import capabilities, provenance
@@ -328,8 +328,7 @@ def uploads(field: Any) -> list[tuple[str, bytes]]:
         return []
     if isinstance(value, dict):
         files = [(name, bytes(file["content"])) for name, file in value.items()]
-        field.metadata, field.data = [], []
-        field._counter = 0  # this makes its value of them
+        compat.empty_upload(field)
     else:
         files = [(file["name"], bytes(file["content"])) for file in value]
         field.value = ()
