@@ -140,14 +140,14 @@ def _freed(
     """Whether so many bytes are free there, if need be after some pipelines have gone."""
     stay: set[Key] = set()  # those that went and left their memory taken
     while (lacks := need - device.free_memory(where)) > 0:
-        held = {
+        taken = {
             key: size
             for key, pipe in pipelines.items()
             if key not in stay and (size := held(pipe, where))
         }
-        if sum(held.values()) < lacks:
+        if sum(taken.values()) < lacks:
             return False
-        first = next(iter(held))
+        first = next(iter(taken))
         if not forget(first):
             stay.add(first)
     return True
