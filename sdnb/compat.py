@@ -110,6 +110,19 @@ def repository_of_kind(kind: str) -> str:
     return str(known[kind]["pretrained_model_name_or_path"])
 
 
+def active_adapters(layer: Any) -> Any:
+    """Which of a peft layer's adapters count, as it holds them: a name, or a list of names."""
+    return layer._active_adapter
+
+
+def set_active_adapters(layer: Any, names: Any) -> None:
+    """Chooses them; the public `set_adapter` also turns gradients on for all their weights.
+
+    https://github.com/huggingface/peft/blob/v0.21.0/src/peft/tuners/tuners_utils.py
+    """
+    layer._active_adapter = names
+
+
 def cache_folder(model: str) -> str:
     """The name of a repository's folder in the hub's cache; no public function says it.
 

@@ -43,12 +43,38 @@ def examine() -> Iterator[Finding]:
     """
     yield Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}")
     yield from _packages()
+    yield from _together()
     yield from _device()
     yield from _disk()
     yield from _hub()
     if not _without_torch():
         default = cache.default_model()
         yield Finding("default model", default + (" (embedded)" if default == emoji.NAME else ""))
+
+
+def _together() -> Iterator[Finding]:
+    """The three that have to move together: an old transformers does not import beside a new hub.
+
+    `pip install -U diffusers` brings huggingface_hub 2, which transformers 5.15 (Colab's) refuses
+    as it is imported.
+    """
+    try:
+        import transformers  # noqa: F401
+    except ImportError as error:
+        three = "diffusers", "transformers", "huggingface_hub"
+        found = ", ".join(f"{name} {_version(name)}" for name in three)
+        why = str(error).strip().splitlines()[0] if str(error).strip() else "it does not say why"
+        yield Finding(
+            "together", f"transformers cannot be imported ({found}): {why}",
+            f"these three move together: pip install -U {' '.join(three)}; restart the kernel",
+        )  # fmt: skip
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def _packages() -> Iterator[Finding]:
@@ -91,6 +117,8 @@ def _device() -> Iterator[Finding]:
     where = device.best()
     name = torch.cuda.get_device_name() if where == "cuda" else platform.processor() or "CPU"
     yield Finding("device", f"{where} ({name}, {os.cpu_count()} CPU cores)")
+    if torch.cuda.is_available() and (why := device.too_old()):
+        yield Finding("GPU", "there, and not used", why)
     free = device.free_memory(where) / 1e6
     small = "close other notebooks: Stable Diffusion v1-4 takes about 3,000 MB in half precision"
     yield Finding("free memory", f"{free:,.0f} MB", small if free < 3000 else "")

@@ -7,6 +7,7 @@ name made from the config of a Karras one would else be Karras too.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,10 @@ def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
 def _distinct(scheduler: SchedulerMixin, steps: int) -> bool:
     """Whether all the steps are different, and all within the noise schedule."""
     trial = copy_of(scheduler)
-    trial.set_timesteps(steps)
+    only_two = "intermediate_timesteps" in inspect.signature(trial.set_timesteps).parameters
+    trial.set_timesteps(
+        steps, **({"intermediate_timesteps": None} if only_two and steps != 2 else {})
+    )
     # timesteps may be rounded where the sigmas that count are not
     course = trial.sigmas[:-1] if hasattr(trial, "sigmas") else trial.timesteps
     within = trial.timesteps.max() < trial.config.num_train_timesteps

@@ -155,3 +155,44 @@ def test_diffusers_still_tells_a_checkpoints_family_by_names_and_shapes():
     assert compat.kind_of_single_file(shapes) == "inpainting"
     assert compat.kind_of_single_file({"x": (1,)}) == "v1", "what it does not know"
     assert "stable-diffusion-xl-base" in compat.repository_of_kind("xl_base")
+
+
+def test_which_adapters_of_a_peft_layer_count():
+    from peft import LoraConfig, inject_adapter_in_model
+
+    plain = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    given = torch.ones(1, 2)
+    expected = plain(given)
+    config = LoraConfig(r=1, target_modules=["0"], init_lora_weights=False)
+    [layer] = inject_adapter_in_model(config, plain, "ink")
+    assert layer.active_adapters == ["ink"]
+    assert not torch.equal(layer(given), expected)
+    gradients = [p.requires_grad for p in layer.parameters()]
+    before = compat.active_adapters(layer)
+    compat.set_active_adapters(layer, [])
+    assert torch.equal(layer(given), expected)
+    compat.set_active_adapters(layer, before)
+    assert layer.active_adapters == ["ink"]
+    assert [p.requires_grad for p in layer.parameters()] == gradients
+
+
+def test_a_peft_layer_multiplies_by_its_scaling_as_it_stands():
+    """So it can be a number for each row: see `sdnb.models.lora`."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    from sdnb.models.lora import PerRow
+
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Conv2d(2, 2, 1))
+    config = LoraConfig(r=1, target_modules=["0", "1"], init_lora_weights=False)
+    linear, conv = inject_adapter_in_model(config, model, "ink")
+    for layer, given in ((linear, torch.randn(3, 2)), (linear, torch.randn(3, 4, 2)),
+                         (conv, torch.randn(3, 2, 4, 4))):  # fmt: skip
+        alone = []
+        for scale in (0.0, 0.5, 2.0):
+            layer.scaling["ink"] = scale
+            alone.append(layer(given))
+        layer.scaling["ink"] = PerRow([0.0, 0.5, 2.0], [1, 1, 1], "cpu")
+        rows = torch.stack([each[i] for i, each in enumerate(alone)])
+        assert torch.allclose(layer(given), rows, atol=1e-6)
+        with pytest.raises(ValueError, match="3 rows went in"):
+            layer(given[:2])

@@ -6,10 +6,13 @@ import sys
 
 import huggingface_hub
 import pytest
+import torch
 from huggingface_hub import constants
 
+import sdnb
 from sdnb import __main__, doctor
 from sdnb.hub import errors as hub_errors
+from sdnb.models import device
 from tests.support.hub_server import Hub
 
 TOKEN = "hf_" + "planted" * 5
@@ -98,6 +101,19 @@ def test_a_torch_that_cannot_be_imported_is_a_line_with_its_fix(server, tmp_path
     assert "can be reached" in done.stdout  # and the rest is still looked at
 
 
+def test_a_transformers_too_old_for_the_hub_names_the_three_that_move_together(server, tmp_path):
+    """What transformers 5.15 raises as it is imported beside huggingface_hub 2."""
+    (tmp_path / "transformers").mkdir()
+    (tmp_path / "transformers" / "__init__.py").write_text(
+        "raise ImportError('huggingface-hub>=1.3.0,<2.0 is required, found huggingface-hub==2.4.0')"
+    )
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    done = in_a_process(server, tmp_path, PYTHONPATH=paths)
+    assert "Traceback" not in done.stderr
+    assert "huggingface-hub>=1.3.0,<2.0 is required" in done.stdout
+    assert "move together: pip install -U diffusers transformers huggingface_hub" in done.stdout
+
+
 def test_without_a_network_it_says_what_still_works(server, report):
     server.stop()
     code, said = report()
@@ -116,3 +132,21 @@ def test_a_version_out_of_range_is_found(monkeypatch):
 
 def test_the_librarys_errors_cover_the_http_client():
     assert any(k.__name__ == "HTTPError" for k in hub_errors.library_errors())
+
+
+def test_a_gpu_for_which_torch_has_no_kernels_is_not_used_and_told(monkeypatch):
+    """Kaggle's P100: is_available() is true, and every kernel fails. There is none here to ask."""
+    cuda = torch.cuda
+    monkeypatch.setattr(cuda, "is_available", lambda: True)
+    monkeypatch.setattr(cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(cuda, "get_device_name", lambda *_: "Tesla P100-PCIE-16GB")
+    monkeypatch.setattr(cuda, "get_arch_list", lambda: ["sm_75", "sm_80", "sm_90", "compute_90"])
+    monkeypatch.setattr(cuda, "get_device_capability", lambda *_: (6, 0))
+    assert device.best() == "cpu"
+    with pytest.raises(ValueError, match=r"P100-PCIE-16GB \(sm_60\), is too old for this PyTorch"):
+        sdnb.load("emoji", device="cuda")
+    [found] = [each for each in doctor._device() if each.what == "GPU"]
+    assert "choose another GPU (on Kaggle the T4), or device='cpu'" in found.fix
+    for capability in [(7, 5), (8, 6), (9, 0), (12, 0)]:  # the last by PTX, compiled on the spot
+        monkeypatch.setattr(cuda, "get_device_capability", lambda *_, c=capability: c)
+        assert device.too_old() == ""

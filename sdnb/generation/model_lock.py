@@ -6,6 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from sdnb.models.denoiser import denoiser_of
+
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
@@ -26,6 +28,6 @@ def lock(pipe: DiffusionPipeline) -> Any:
         True
     """
     vae = getattr(pipe, "vae", None)  # img2img and inpainting share it; inpainting may copy a UNet
-    part = getattr(pipe, "unet", None) if vae is None else vae
+    part = denoiser_of(pipe) if vae is None else vae
     with _guard:
         return _locks.setdefault(part, threading.RLock())

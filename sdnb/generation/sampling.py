@@ -18,7 +18,7 @@ from PIL import Image
 from sdnb import emoji, schedulers
 from sdnb.generation import init_image, nan_guard, prompt_encoding, x0_preview
 from sdnb.log import notice
-from sdnb.models import denoiser, provenance, tasks
+from sdnb.models import denoiser, lora, provenance, tasks
 from sdnb.models.capabilities import STEPS, Capabilities
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings, check_multiple
@@ -36,7 +36,8 @@ def pipeline_for(pipe: DiffusionPipeline, start: init_image.Start | None) -> Dif
     Raises:
         ValueError: diffusers has none for this model.
     """
-    if start is None or not Capabilities.of(pipe).prompt:
+    can = Capabilities.of(pipe)
+    if start is None or not can.prompt or (can.edits and start.mask is None):
         return pipe
     return tasks.for_task(pipe, "Img2Img" if start.mask is None else "Inpaint")
 
@@ -52,11 +53,12 @@ def resolve(
     """
     can = Capabilities.of(pipe)
     steps = can.steps if settings.steps is None else settings.steps
-    guidance = can.guidance_scale if settings.guidance is None else settings.guidance
+    guidance = can.guidance_for(steps) if settings.guidance is None else settings.guidance
     scheduler = _scheduler(settings.scheduler, pipe)
     schedulers.check_steps(scheduler, steps)
     if settings.negative_prompt and not can.negative_prompt:
-        raise ValueError(f"{can.name} takes no negative prompt: leave it out.")
+        why = f", since {can.guide.why}" if can.guide.why else ""
+        raise ValueError(f"{can.name} takes no negative prompt{why}: leave it out.")
     if settings.keep and (start is None or start.mask is None):
         raise ValueError("keep is for inpainting: give the picture and its mask, image= and mask=.")
     strength = _strength(settings.strength, steps, pipe, start)
@@ -79,6 +81,7 @@ def resolve(
         width=settings.width or own[0],
         height=settings.height or own[1],
         strength=strength,
+        lora=lora.resolved(settings.lora, provenance.origin_of(pipe).lora),
     )
 
 
@@ -98,6 +101,13 @@ def _strength(
             )
         if can.starts_from_picture:
             raise ValueError(f"{can.name} starts from a picture: give image=.")
+        return None
+    if can.edits:
+        if given is not None:
+            raise ValueError(
+                f"{can.name} edits a picture by the words of the prompt, and takes no strength: "
+                "say in the prompt what is to change, and how much."
+            )
         return None
     own = 1.0 if can.strength is None else can.strength  # variations models redraw all
     strength = own if given is None else given
@@ -160,7 +170,9 @@ def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
     else:
         made = steps if settings.strength is None else int(steps * settings.strength)
     known = settings.scheduler in schedulers.SCHEDULERS
-    return schedulers.calls_from(settings.scheduler or "", steps, made) if known else made
+    calls = schedulers.calls_from(settings.scheduler or "", steps, made) if known else made
+    rule = Capabilities.of(pipe).guide if pipe is not None else None
+    return calls * (rule.calls_a_step(settings.guidance) if rule else 1)
 
 
 def run(
@@ -186,18 +198,25 @@ def run(
     Returns:
         The sample.
     """
-    origin, changed = provenance.origin_of(pipe), provenance.differences(pipe)
+    origin = provenance.origin_of(pipe)
     if origin.model == emoji.NAME:
         _name_unknown(settings)
     view = copy.copy(pipe)
     view.scheduler = _scheduler(settings.scheduler, pipe)
+    for name in ("guider", "ocr_guider"):  # they count steps
+        if getattr(pipe, name, None) is not None:
+            setattr(view, name, copy.deepcopy(getattr(pipe, name)))
     view.set_progress_bar_config(disable=True)
     in_pieces = settings.long_prompt == "chunk" and not settings.prompt_syntax
     pieces = prompt_encoding.pieces_of(pipe, settings) if in_pieces else None
     started, dtype = time.perf_counter(), origin.dtype
 
+    # in a batch each call has its weights
+    weights = None if provenance.is_runs_own(pipe) else settings.lora
+
     def called() -> _Called:
-        return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
+        with lora.applied(view, weights, origin.lora):
+            return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
 
     made = called()
     if made.seen.broken and dtype != "float32" and "quantize" not in origin.additions:
@@ -208,14 +227,22 @@ def run(
         dtype = "float32"
         with nan_guard.in_float32(view):
             made = called()
-    changed |= provenance.differences(pipe)  # somebody may have, in the meantime
-    facts = {
+    # now, as somebody may have changed it meanwhile
+    changed = provenance.differences(pipe, view.scheduler)
+    facts: dict[str, Any] = {
         "model": origin.model, "revision": origin.revision, "variant": origin.variant,
         "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
         "denoiser_calls": made.calls, "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip
     facts |= origin.additions
-    facts |= _facts(made, view, pipe) | _unusual(made, pipe, changed, start, pieces)
+    if settings.lora:
+        used = [each for each in origin.lora if each.name in settings.lora]
+        facts["lora"] = {each.name: each.facts() for each in used}
+    facts |= (
+        Capabilities.of(pipe).unlike(settings)
+        | _facts(made, view, pipe)
+        | _unusual(made, pipe, changed, start, pieces)
+    )
     image = made.result.images[0].convert("RGB")
     if settings.keep and start is not None and not (facts["flagged"] or facts.get("broken")):
         image = start.pasted(image)
@@ -243,7 +270,7 @@ def _called(
 ) -> _Called:
     before = denoiser.backend_of(view)
     with (
-        _counted(denoiser.denoiser_of(view), on_call) as calls,
+        _counted(denoiser.all_of(view), on_call) as calls,
         nan_guard.watched(view) as seen,
         x0_preview.watching(view, on_step) if on_step else nullcontext(),
     ):
@@ -299,22 +326,14 @@ def _arguments(
     import torch
 
     can = Capabilities.of(pipe)
-    arguments: dict[str, Any] = {
-        "prompt": settings.prompt,
-        "num_inference_steps": settings.steps,
-        "guidance_scale": settings.guidance,
-        "width": settings.width,
-        "height": settings.height,
-        "strength": settings.strength,
-        # on the CPU, so that a GPU starts from the same noise
-        "generator": torch.Generator("cpu").manual_seed(settings.seed or 0),
-    }
-    if settings.negative_prompt:  # some pipelines cannot take an empty one
-        arguments["negative_prompt"] = settings.negative_prompt
+    arguments = can.call(settings)
+    # on the CPU, so that a GPU starts from the same noise
+    arguments["generator"] = torch.Generator("cpu").manual_seed(settings.seed or 0)
     if start is not None:
         size = (settings.width or start.image.width, settings.height or start.image.height)
-        # variations models read the picture with a processor of their own
-        arguments["image"] = start.image.resize(size, LANCZOS) if can.prompt else start.image
+        # variations and editing models fit the picture by themselves
+        whole = can.edits or not can.prompt
+        arguments["image"] = start.image if whole else start.image.resize(size, LANCZOS)
         if start.mask is not None:
             arguments["mask_image"] = start.mask.resize(size, LANCZOS)
     if settings.prompt_syntax or pieces:
@@ -324,7 +343,7 @@ def _arguments(
             arguments |= prompt_encoding.weighted(pipe, settings.prompt, settings.negative_prompt)
         del arguments["prompt"]
         arguments.pop("negative_prompt", None)
-    return {k: v for k, v in arguments.items() if k in can.arguments and v is not None}
+    return {name: value for name, value in arguments.items() if name in can.arguments}
 
 
 def made_by(
@@ -336,14 +355,23 @@ def made_by(
         None where that is not known, which is said once: the pipeline is not as `load` made it (a
         LoRA was added, a hook, a switch of torch's), or it was not made by `load` at all.
     """
-    if changed := provenance.differences(pipe):
+    if changed := provenance.differences(pipe, _scheduler(settings.scheduler, pipe)):
         why = provenance.in_words(changed)
         provenance.say_once(pipe, f"Pictures are made anew and not kept in the store: {why}.")
         return None
+    return made_by_as_loaded(settings, pipe, start)
+
+
+def made_by_as_loaded(
+    settings: Settings, pipe: DiffusionPipeline, start: init_image.Start | None = None
+) -> dict[str, Any]:
+    """The same of a pipeline that is as `load` made it; `run` asks that at its end, and says so."""
     origin = asdict(provenance.origin_of(pipe))
     if not origin["backend"]:
         del origin["backend"]  # torch itself
     origin |= origin.pop("additions")
+    if loras := origin.pop("lora"):
+        origin["lora"] = {each["name"]: each["sha256"] for each in loras}
     config = _scheduler(settings.scheduler, pipe).config
     used = ["diffusers", "transformers", "torch"] + ["compel"] * bool(settings.prompt_syntax)
     return origin | {
@@ -380,19 +408,20 @@ def version_of(package: str) -> str:
 
 
 @contextmanager
-def _counted(denoiser: Any, on_call: Callable[[], object]) -> Iterator[list[None]]:
-    """Counts the denoiser's calls, and tells of each, while the block runs."""
+def _counted(denoisers: list[Any], on_call: Callable[[], object]) -> Iterator[list[None]]:
+    """Counts the denoisers' calls, and tells of each, while the block runs."""
     calls: list[None] = []
 
     def after(*_: Any) -> None:
         calls.append(None)
         on_call()
 
-    hook = denoiser.register_forward_hook(after)
+    hooks = [each.register_forward_hook(after) for each in denoisers]
     try:
         yield calls
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def _name_unknown(settings: Settings) -> None:

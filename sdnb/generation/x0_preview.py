@@ -133,7 +133,8 @@ def decoded(
 
 def check(pipe: DiffusionPipeline) -> None:
     """Raises ValueError where `decoded` does not know how the pipeline scales its latents."""
-    if pipe.vae.config.get("scaling_factor") is None:
+    vae = getattr(pipe, "vae", None)
+    if vae is None or vae.config.get("scaling_factor") is None:
         raise ValueError(
             f"A run of {type(pipe).__name__} cannot be looked at on its way: its latents are "
             "scaled in a way of its own. sdnb.generate makes its pictures."

@@ -224,7 +224,9 @@ _WEIGHTS = re.compile(
 # A part's settings and its tokenizer's words. Repositories hold much else beside the weights:
 # SDXL's has 10 GB for OpenVINO.
 _TEXTS = (".json", ".txt", ".model", ".jinja")
-_WEIGHTLESS = re.compile(r"scheduler|tokenizer|processor|feature_?extractor|Backend", re.IGNORECASE)
+_WEIGHTLESS = re.compile(
+    r"scheduler|tokenizer|processor|feature_?extractor|Backend|guider", re.IGNORECASE
+)
 
 
 class MissingError(ValueError):

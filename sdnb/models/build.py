@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,9 +12,10 @@ from sdnb import emoji
 from sdnb.hub import names
 from sdnb.hub.headers import Tensor
 from sdnb.log import notice, quiet
-from sdnb.models import embeddings, memory, quantization, weights
+from sdnb.models import device, embeddings, lora, memory, quantization, weights
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.embeddings import Embedding
+from sdnb.models.lora_files import Wanted
 from sdnb.models.pretrained import Pretrained
 from sdnb.models.provenance import Origin
 from sdnb.models.single_file import SingleFile
@@ -40,6 +41,8 @@ class Request:
     device: str
     use_safetensors: bool
     backend: str
+    lora: tuple[Wanted, ...] = ()
+    chosen: bool = False  # whether sdnb chose the dtype
     config: str | None = None  # a folder or a hub id: the settings of a single file's parts
     vae: str | None = None  # a folder, a hub id, or a file
     embeddings: tuple[Embedding, ...] = ()
@@ -119,6 +122,7 @@ def load(
             source = SingleFile.find(request)
         else:
             source = Pretrained.find(request)
+    request = replace(request, dtype=_dtype(source, request))
     vae = Vae.find(request.vae, request.dtype != "float32") if request.vae else None
     there = memory.make(_need(request, source, vae), request.device, loaded, forget)
     if not there.whole:
@@ -154,6 +158,7 @@ def load(
     # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
     if request.dtype != "float32" and hasattr(pipe, "unet"):
         weights.to_channels_last(pipe.unet)
+    loras = lora.load(pipe, request.lora) if request.lora else ()
     backend = ""
     if request.backend == "openvino":
         from sdnb.models import openvino
@@ -161,9 +166,18 @@ def load(
         backend = openvino.take_over(denoiser_of(pipe))
     origin = Origin(
         emoji.NAME if embedded else source.model, source.commit, request.dtype, request.device,
-        source.variant, backend, source.additions() | additions,
+        source.variant, backend, loras, source.additions() | additions,
     )  # fmt: skip
     return pipe, origin
+
+
+def _dtype(source: Source, request: Request) -> str:
+    """The dtype: bfloat16 where it was left open, the denoiser is a transformer and the GPU has it.
+
+    They are trained in it, and the large ones (Flux, Z-Image) overflow in float16.
+    """
+    half = request.chosen and request.dtype == "float16" and "transformer" in source.index
+    return "bfloat16" if half and device.has_bfloat16(request.device) else request.dtype
 
 
 def _need(request: Request, source: Source, vae: Vae | None) -> memory.Need:

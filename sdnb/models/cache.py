@@ -16,9 +16,10 @@ from weakref import ref
 from sdnb import emoji
 from sdnb.hub import names, repository
 from sdnb.log import notice
-from sdnb.models import build, device, provenance, quantization
+from sdnb.models import build, device, lora_files, provenance, quantization
 from sdnb.models import embeddings as embedded
 from sdnb.models.build import Request
+from sdnb.models.lora_files import Loras
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,7 @@ def load(
     device: str | torch.device = "auto",
     use_safetensors: bool = True,
     backend: str = "torch",
+    lora: Loras = None,
     config: str | os.PathLike[str] | None = None,
     vae: str | os.PathLike[str] | None = None,
     embeddings: embedded.Given | Iterable[embedded.Given] | None = None,
@@ -71,6 +73,10 @@ def load(
         backend: what makes the denoiser's calls. "openvino" is Intel's runtime, for CPUs (`pip
             install 'sdnb[openvino]'`): large models are faster with it, and take 2.5 times the
             memory; a model is converted once, with its first picture.
+        lora: LoRAs to put on the model (`pip install 'sdnb[lora]'`): a file, a hub id, "owner/name/
+            file.safetensors", "sepia" or "cyanotype" for the embedded model's; or a pair of one and
+            the weight that it has where `generate` names none; or a list of these, or a dict of
+            them by the names that settings use, which else are the files'.
         config: of a single file: a folder in diffusers' layout, or a hub id, whose parts have the
             same settings. None takes those of the family that the file is of.
         vae: in place of the model's own: a hub id, a folder, or a file.
@@ -88,17 +94,19 @@ def load(
 
     Raises:
         ValueError: the folder, repository or file holds no text-to-image pipeline, or model, dtype
-            or device make no sense.
+            or device make no sense, or a LoRA does not fit the model.
         OSError: the hub cannot be reached, or does not give the model, or the disk is full.
         MemoryError: the model is larger than what is free.
-        ModuleNotFoundError: the backend is not installed.
+        ModuleNotFoundError: the backend is not installed, or peft for LoRAs.
 
     Example:
         >>> pipe = load("emoji", device="cpu")
         >>> pipe is load("emoji", device="cpu")
         True
     """
-    request, why = _request(model, revision, variant, dtype, str(device), use_safetensors, backend)
+    request, why = _request(
+        model, revision, variant, dtype, str(device), use_safetensors, backend, lora
+    )
     if config is not None:
         request = replace(request, config=_config(request.source, config))
     if vae is not None:
@@ -160,7 +168,8 @@ def variant_of(
                 "quantised: give model=, its folder or hub id."
             )
     if dtype is not None:
-        request = replace(request, dtype=_dtype(request.source, dtype, request.device))
+        name = _dtype(request.source, dtype, request.device)
+        request = replace(request, dtype=name, chosen=str(dtype) == "auto")
     return replace(request, quantize=_quantized(quantize, request))
 
 
@@ -184,14 +193,22 @@ def _kept(request: Request, why: str = "") -> DiffusionPipeline:
 def _request(
     model: str | os.PathLike[str] | None, revision: str | None, variant: str | None,
     dtype: str | torch.dtype, where: str, use_safetensors: bool, backend: str,
+    lora: Loras,
 ) -> tuple[Request, str]:  # fmt: skip
     """The cache's key, and a sentence on what was chosen where the user left it open."""
+    loras = lora_files.wanted(lora)
+    if loras and backend != "torch":
+        raise ValueError("OpenVINO converts a model without LoRAs: leave backend= or lora= out.")
     where = _check_backend(backend, where)
     where = device.best() if where == "auto" else device.check(where)
     why = _why() if model is None else ""
     source = locate(default_model() if model is None else model)
     name = _dtype(source, dtype, where)
-    return Request(source, revision, variant, name, where, use_safetensors, backend), why
+    chosen = str(dtype) == "auto"
+    request = Request(
+        source, revision, variant, name, where, use_safetensors, backend, loras, chosen
+    )
+    return request, why
 
 
 def _config(source: str, config: str | os.PathLike[str]) -> str:
@@ -213,7 +230,9 @@ def _config(source: str, config: str | os.PathLike[str]) -> str:
 def _usual(source: str) -> Request:
     """The request of `load` with nothing but a model."""
     where = device.best()
-    return Request(source, None, "auto", _dtype(source, "auto", where), where, True, "torch")
+    return Request(
+        source, None, "auto", _dtype(source, "auto", where), where, True, "torch", chosen=True
+    )
 
 
 def _dtype(source: str, dtype: str | torch.dtype, where: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,16 +13,25 @@ from weakref import WeakKeyDictionary, ref
 
 from sdnb import emoji, schedulers
 from sdnb.models import denoiser
+from sdnb.models.guidance import Guidance
+from sdnb.models.pipeline_class import arguments_of, refusal, task_class
+from sdnb.settings import figure
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, SchedulerMixin
+
+    from sdnb.settings import Settings
 
 SIDES = (0.5, 0.75, 1, 1.25, 1.5, 2)  # of the model's own side: farther away it draws badly
 USUAL = 1024  # pixels: where only the pipeline knows its model's own side
 STEPS = 50  # where a pipeline's signature names no number of its own
 # classes that take prompts as embeddings of any length
 READS_PIECES = "StableDiffusion(XL|(Img2Img|Inpaint)?Pipeline)"
-TASKS = {"Img2Img": "image to image", "Inpaint": "inpainting"}  # as diffusers names its classes
+# whose call has a default that fits one number of steps: with any other it wants None
+FITS_STEPS = {"intermediate_timesteps": 2}
+IN_PIXELS = "PRX"  # classes whose default_sample_size is in pixels, not in latents
+CHANGES_DENOISER = "perturbed-attention guidance changes the denoiser itself while it runs"
+EDITS_ONLY = r"Edit|Pix2Pix"  # their signatures take no picture for an answer
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,12 @@ class Capabilities:
     Attributes:
         name: of its class.
         arguments: that its call takes.
-        prompt, negative_prompt, guidance: whether it takes these. Where guidance is distilled into
-            the model, a negative prompt has nothing to push against.
+        prompt: whether it takes one.
+        guide: how it takes guidance.
         starts_from_picture: whether a call needs a picture to start from.
+        edits: whether a picture is edited by the words of the prompt, without a strength.
         picture, mask: whether diffusers has image to image, and inpainting, for this model.
-        steps, guidance_scale, strength: its own defaults; None where it takes no such argument.
-        guided_above: the guidance scale above which guidance is on.
-        calls_a_step: denoiser calls with guidance on: 1 (both branches batched), or 2.
+        steps, strength: its own defaults; None where it takes no such argument.
         size: the model's own (width, height) in pixels; None twice where only its pipeline knows.
         multiple: width and height must be multiples of so many pixels.
         sizes: widths and heights to choose from, in pixels; none where it takes neither.
@@ -47,7 +54,10 @@ class Capabilities:
             long prompt in pieces, and compel's weights.
         pooled: whether such embeddings have pooled ones beside them (SDXL).
         text_tokens: the pipeline's max_sequence_length (T5 and the like); None if it has none.
+        alone: why its denoiser calls cannot be merged with other runs'; empty where they can.
         own_scheduler: the pipeline's own.
+        unless: arguments that are None but for their own number of steps.
+        first: the argument that its call takes first, mostly "prompt".
 
     Example:
         >>> import sdnb
@@ -59,23 +69,23 @@ class Capabilities:
     name: str
     arguments: frozenset[str]
     prompt: bool
-    negative_prompt: bool
-    guidance: bool
+    guide: Guidance
     starts_from_picture: bool
+    edits: bool
     picture: bool
     mask: bool
     steps: int
-    guidance_scale: float | None
     strength: float | None
-    guided_above: float
-    calls_a_step: int
     size: tuple[int, int] | tuple[None, None]
     multiple: int
     sizes: tuple[int, ...]
     pieces: bool
     pooled: bool
     text_tokens: int | None
+    alone: str
     own_scheduler: SchedulerMixin
+    unless: tuple[tuple[str, int], ...]
+    first: str
 
     @classmethod
     def of(cls, pipe: DiffusionPipeline) -> Capabilities:
@@ -90,37 +100,135 @@ class Capabilities:
     @classmethod
     def _asked(cls, pipe: DiffusionPipeline) -> Capabilities:
         made: Any = type(pipe)
+        if why := refusal(made):
+            raise ValueError(f"This is a {made.__name__}, which {why}.")
         defaults = arguments_of(made)
-        # "true" guidance is beside the one that is distilled into the model, which some lack
-        distilled = "true_cfg_scale" in defaults
-        config = denoiser.denoiser_of(pipe).config
-        # a UNet with the guidance embedded (LCM) runs no unconditional branch: one call a step
-        taught = config.get("time_cond_proj_dim") is not None
-        embeds = config.get("guidance_embeds", True)
-        guidance = "guidance_scale" in defaults and (embeds or not distilled)
-        multiple, size = _multiple(pipe), _size(pipe)
+        multiple, size = _multiple(pipe), _size(pipe, defaults)
+        takes_picture, strength = "image" in defaults, "strength" in defaults
+        edits = takes_picture and "prompt" in defaults and not strength
         return cls(
             name=made.__name__,
             arguments=frozenset(defaults),
             prompt="prompt" in defaults,
-            negative_prompt="negative_prompt" in defaults and not distilled and not taught,
-            guidance=guidance,
-            starts_from_picture="image" in defaults,
-            picture="image" in defaults or task_class(made, "Img2Img") is not None,
+            guide=Guidance.of(pipe, defaults),
+            starts_from_picture=takes_picture
+            and (not edits or re.search(EDITS_ONLY, made.__name__) is not None),
+            edits=edits,
+            picture=takes_picture or task_class(made, "Img2Img") is not None,
             mask=task_class(made, "Inpaint") is not None,
             steps=defaults.get("num_inference_steps") or STEPS,
-            guidance_scale=defaults.get("guidance_scale") if guidance else None,
             strength=defaults.get("strength"),
-            guided_above=1.0,
-            calls_a_step=1 if distilled or taught else _calls_a_step(made),
             size=size,
             multiple=multiple,
             sizes=_sizes(size, multiple) if "width" in defaults else (),
             pieces=re.match(READS_PIECES, made.__name__) is not None,
             pooled="pooled_prompt_embeds" in defaults,
             text_tokens=defaults.get("max_sequence_length"),
+            alone=CHANGES_DENOISER if hasattr(made, "_set_pag_attn_processor") else "",
             own_scheduler=pipe.scheduler,
+            unless=tuple((n, steps) for n, steps in FITS_STEPS.items() if n in defaults),
+            first=next(iter(defaults)),
         )
+
+    @property
+    def guidance(self) -> bool:
+        """Whether an argument of its call sets the guidance scale."""
+        return self.guide.argument is not None
+
+    @property
+    def negative_prompt(self) -> bool:
+        """Whether it takes one. Where guidance is distilled into the model, a negative prompt has
+        nothing to push against."""
+        return "negative_prompt" in self.arguments and self.guide.branches
+
+    @property
+    def guidance_scale(self) -> float | None:
+        """Its own; None where it takes none, or changes it on the way (Ideogram 4)."""
+        return self.guide.default
+
+    def guidance_for(self, steps: int) -> float | None:
+        """The guidance scale where none is given.
+
+        Arguments:
+            steps: of the run. Ideogram 4's own scale is a schedule for its own number of steps;
+                with any other it is the schedule's first.
+        """
+        schedule = self.guide.schedule
+        if schedule and len(schedule) != steps:
+            return schedule[0]
+        return self.guide.default
+
+    def call(self, settings: Settings) -> dict[str, Any]:
+        """The arguments of its call that settings come to, but for generator and pictures.
+
+        Arguments:
+            settings: resolved.
+
+        Example:
+            >>> import sdnb
+            >>> can = Capabilities.of(sdnb.load("emoji"))
+            >>> can.call(sdnb.Settings("a fox", steps=12, guidance=4.0))
+            {'prompt': 'a fox', 'num_inference_steps': 12, 'guidance_scale': 4.0}
+        """
+        given = {
+            "prompt": settings.prompt, "num_inference_steps": settings.steps,
+            "width": settings.width, "height": settings.height, "strength": settings.strength,
+        }  # fmt: skip
+        given = {k: v for k, v in given.items() if v is not None}
+        given |= self.guide.arguments(settings.guidance, settings.negative_prompt)
+        given |= {name: None for name, steps in self.unless if settings.steps != steps}
+        if "max_area" in self.arguments and settings.width and settings.height:
+            given["max_area"] = settings.width * settings.height  # Kontext fits the size to it
+        return {name: value for name, value in given.items() if name in self.arguments}
+
+    def unlike(self, settings: Settings) -> dict[str, Any]:
+        """Facts that say how `call` is unlike Stable Diffusion's; empty where it is not.
+
+        Arguments:
+            settings: resolved.
+        """
+        given = self.call(settings)
+        usual = {"prompt", "num_inference_steps", "width", "height", "strength"}
+        usual |= {"guidance_scale", self.guide.argument or ""}
+        usual |= {"negative_prompt"} if settings.negative_prompt else set()
+        beside = {name: value for name, value in given.items() if name not in usual}
+        found: dict[str, Any] = {"beside": beside} if beside else {}
+        if self.guide.argument not in (None, "guidance_scale"):
+            found["guidance_argument"] = self.guide.argument
+        if self.prompt and self.first != "prompt":
+            found["prompt_by_name"] = True
+        return found
+
+    def effect(self, settings: Settings) -> tuple[Any, ...]:
+        """What of settings makes a difference to the picture: equal ones give equal pictures.
+
+        Arguments:
+            settings: resolved.
+        """
+        given = self.call(settings)
+        if not self.guide.on(settings.guidance) and self.guide.unasked == 1:
+            given.pop("negative_prompt", None)
+            given.pop(self.guide.argument or "", None)
+        return settings.scheduler, settings.seed, *sorted(map(repr, given.items()))
+
+    def why_same(self, name: str) -> str:
+        """Why a setting changes nothing here, and what would.
+
+        Arguments:
+            name: of the setting.
+        """
+        same = "so all pictures would be the same"
+        if name == "guidance" and not self.guidance:
+            return f"{self.name} takes no guidance, {same}: {self.guide.why}."
+        least = figure(self.guide.above)
+        if name == "guidance":
+            return f"Guidance is off at {least} and below, {same}: give values above {least}."
+        if name == "negative_prompt":
+            return (
+                f"A negative prompt counts only with guidance above {least}, {same}: "
+                "give guidance= too."
+            )
+        return f"{self.name} takes no {name}, {same}."
 
     @functools.cached_property
     def schedulers(self) -> tuple[str, ...]:
@@ -140,7 +248,7 @@ class Capabilities:
             >>> [Capabilities.of(sdnb.load("emoji")).guided(scale) for scale in (1, 7.5)]
             [False, True]
         """
-        return guidance is not None and guidance > self.guided_above
+        return self.guide.on(guidance)
 
     def check_syntax(self) -> None:
         """Raises ValueError where it reads no weights, or where compel is not installed."""
@@ -155,91 +263,6 @@ _records: WeakKeyDictionary[
     DiffusionPipeline, tuple[tuple[Callable[[], Any], ...], Capabilities]
 ]  # fmt: skip
 _records = WeakKeyDictionary()
-
-
-# ---------------------------------------------------------------- what a class can be asked
-
-
-@functools.cache
-def arguments_of(made: Any) -> dict[str, Any]:
-    """The arguments of a pipeline class's call, with their defaults; None for those without.
-
-    Example:
-        >>> import diffusers
-        >>> arguments_of(diffusers.StableDiffusionXLPipeline)["guidance_scale"]
-        5.0
-    """
-    return {name: None if p.default is p.empty else p.default for name, p in _taken(made).items()}
-
-
-def _taken(made: type[DiffusionPipeline]) -> dict[str, inspect.Parameter]:
-    taken = inspect.signature(made.__call__).parameters
-    return {name: parameter for name, parameter in taken.items() if name != "self"}
-
-
-def parts_of(made: type[DiffusionPipeline]) -> list[str]:
-    """The parts and options that a pipeline class is made of."""
-    return list(inspect.signature(made.__init__).parameters)[1:]
-
-
-def task_class(made: Any, task: str) -> Any:
-    """The class of diffusers that does a task with the same model; None where there is none.
-
-    Arguments:
-        made: a pipeline class; one that does the task itself is given back.
-        task: "Img2Img" or "Inpaint".
-
-    Example:
-        >>> import diffusers
-        >>> task_class(diffusers.FluxPipeline, "Inpaint").__name__
-        'FluxInpaintPipeline'
-    """
-    import diffusers
-
-    if task in made.__name__ or (task == "Inpaint" and "mask_image" in arguments_of(made)):
-        return made
-    name = re.sub(r"(Img2Img|Inpaint)?Pipeline$", f"{task}Pipeline", made.__name__)
-    return getattr(diffusers, name, None)
-
-
-def makes_pictures(made: type[DiffusionPipeline]) -> bool:
-    """Whether `generate` can use pipelines of that class: for text, a picture, or variations.
-
-    Example:
-        >>> import diffusers
-        >>> makes_pictures(diffusers.FluxPipeline), makes_pictures(diffusers.ShapEPipeline)
-        (True, False)
-    """
-    parts, takes = set(parts_of(made)), _taken(made)
-    asked = {
-        n for n, p in takes.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
-    }
-    other = ("num_frames", "frames", "video", "audio", "control_", "reference_image")
-    return (
-        {"num_inference_steps", "generator"} <= set(takes)
-        and "scheduler" in parts
-        and bool(parts & {"unet", "transformer"})
-        and "vae" in parts
-        and not parts & {"controlnet", "adapter", "depth_estimator", "vocoder"}
-        and asked <= {"prompt", "image", "mask_image"}  # it would have to be given more
-        and not any(name.startswith(other) for name in takes)
-        and not re.search("Audio|Video|3D|Edit|Pix2Pix|Cosmos|Kandinsky", made.__name__)
-        and ("prompt" in takes or "ImageVariation" in made.__name__)
-        and ("image" not in takes or "strength" in takes or "prompt" not in takes)
-    )
-
-
-@functools.cache
-def _calls_a_step(made: Any) -> int:
-    """2 where the class makes a separate denoiser call for the unconditional branch; else 1.
-
-    Only its source says so: CogView4, Chroma, Lumina 2 and Qwen-Image do.
-    """
-    try:
-        source = inspect.getsource(made.__call__)
-    except (OSError, TypeError):  # a class that was typed into a cell
-        return 1
-    return 2 if re.search(r"(neg|uncond)\w* = self\.transformer\(", source) else 1
 
 
 # ---------------------------------------------------------------- what a model can be asked
@@ -265,7 +288,7 @@ def _sizes(size: tuple[int | None, int | None], multiple: int) -> tuple[int, ...
 
 
 def _multiple(pipe: DiffusionPipeline) -> int:
-    scale = pipe.vae_scale_factor
+    scale = getattr(pipe, "vae_scale_factor", 1)  # where there is no VAE
     blocks = denoiser.denoiser_of(pipe).config.get("up_block_types") or ()
     if any("SimpleCrossAttn" in block for block in blocks):
         # these blocks only double: what is halved at each level must come out even
@@ -275,13 +298,17 @@ def _multiple(pipe: DiffusionPipeline) -> int:
     return max(8, scale * getattr(pipe, "patch_size", 1), processor.get("vae_scale_factor", 1))
 
 
-def _size(pipe: DiffusionPipeline) -> tuple[int, int] | tuple[None, None]:
+def _size(pipe: DiffusionPipeline, defaults: dict[str, Any]) -> tuple[int, int] | tuple[None, None]:
+    width, height = defaults.get("width"), defaults.get("height")
+    if isinstance(width, int) and isinstance(height, int):
+        return width, height
     own = denoiser.denoiser_of(pipe).config.get("sample_size")
     size = getattr(pipe, "default_sample_size", None) or own
     if size is None:
         return None, None
     height, width = size if isinstance(size, (list, tuple)) else (size, size)
-    return width * pipe.vae_scale_factor, height * pipe.vae_scale_factor
+    scale = 1 if type(pipe).__name__.startswith(IN_PIXELS) else getattr(pipe, "vae_scale_factor", 1)
+    return width * scale, height * scale
 
 
 def models() -> list[str]:

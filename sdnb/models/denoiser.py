@@ -17,6 +17,12 @@ def denoiser_of(pipe: DiffusionPipeline) -> Any:
     return pipe.transformer if unet is None else unet
 
 
+def all_of(pipe: DiffusionPipeline) -> list[Any]:
+    """The denoiser, and the one of the unconditional branch where that is another (Ideogram 4)."""
+    other = getattr(pipe, "unconditional_transformer", None)
+    return [denoiser_of(pipe)] if other is None else [denoiser_of(pipe), other]
+
+
 def backend_of(pipe: DiffusionPipeline) -> tuple[str, int]:
     """The backend that runs the denoiser instead of torch, and its calls so far; else "" and 0."""
     backend = getattr(denoiser_of(pipe), "backend", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 import time
 from functools import cache
@@ -18,9 +19,38 @@ def best() -> str:
     """ "cuda", "mps" or "cpu": the first that is there."""
     import torch
 
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and not too_old():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def too_old(number: int = 0) -> str:
+    """Why PyTorch cannot use a GPU although it is there; empty where it can.
+
+    Kaggle's P100 is such a one: `torch.cuda.is_available()` is true, and every kernel fails, since
+    this PyTorch was built for newer GPUs only.
+
+    Arguments:
+        number: of the GPU.
+    """
+    import torch
+
+    built = torch.cuda.get_arch_list()
+    made = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name) for name in built]
+    major, minor = torch.cuda.get_device_capability(number)
+    for each in filter(None, made):
+        other = int(each[2]), int(each[3])
+        # machine code runs on the same generation, from its own version on; PTX on all later ones
+        near = other[0] == major if each[1] == "sm" else True
+        if near and other <= (major, minor):
+            return ""
+    if not built:  # a build that does not say
+        return ""
+    name = torch.cuda.get_device_name(number)
+    return (
+        f"The GPU here, a {name} (sm_{major}{minor}), is too old for this PyTorch, which has "
+        f"kernels for {', '.join(built)}: choose another GPU (on Kaggle the T4), or device='cpu'."
+    )
 
 
 def check(device: str) -> str:
@@ -44,6 +74,8 @@ def check(device: str) -> str:
         raise ValueError(f"There is no {kind} device on this machine: give 'cpu' or 'auto'.")
     if kind == "cuda" and number and number >= (count := torch.cuda.device_count()):
         raise ValueError(f"There is no {device}: the last GPU of this machine is cuda:{count - 1}.")
+    if kind == "cuda" and (why := too_old(number or 0)):
+        raise ValueError(why)
     return device
 
 
@@ -81,6 +113,21 @@ def why_dtype(device: str) -> tuple[str, str]:
     if device.startswith("cuda") and breaks_float16(device):
         return "float32", "GTX 16 GPUs give black pictures in float16"
     return "float16", "GPUs are twice as fast in half precision"
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a GPU computes in bfloat16 itself (from Ampere on); elsewhere it is imitated.
+
+    Example:
+        >>> has_bfloat16("cpu")
+        False
+    """
+    if not device.startswith("cuda"):
+        return False
+    import torch
+
+    with torch.cuda.device(device):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def breaks_float16(device: str) -> bool:

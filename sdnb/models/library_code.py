@@ -10,12 +10,13 @@ from __future__ import annotations
 import builtins
 import sys
 import types
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from operator import attrgetter, is_
 from pathlib import Path
 from typing import Any
 
-from sdnb.models.fingerprint import name_of
+from sdnb.models.value_tokens import name_of
 
 # the packages that pictures are made by, whose modules may share functions
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "huggingface_hub", "numpy", "PIL",
@@ -25,6 +26,8 @@ LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "huggingface_hu
 _HARMLESS = {
     "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl",
     "__annotate__", "__annotate_func__", "__annotations_cache__", "__dict__", "__weakref__",
+    "_can_set_attn_implementation_cached_value",  # transformers' answer to itself
+    "__warningregistry__",  # what a module has warned of
     "__builtins__",  # where terminals and notebooks put the last value, and input() anew each cell
 }  # fmt: skip
 _code_of = attrgetter("__code__", "__defaults__")
@@ -38,17 +41,18 @@ class _Namespace:
         self.owner = owner
         self.name = owner.__name__ if isinstance(owner, types.ModuleType) else name_of(owner)
         names = vars(owner)
-        self.held = list(names.values())
+        self.held, self.names = list(names.values()), set(names)
         self.values = {
             name: value
             for name, value in names.items()
             if name not in _HARMLESS
-            and not isinstance(value, types.ModuleType)
+            # by its type: torch has values that warn when they are asked for their class
+            and not issubclass(type(value), types.ModuleType)
             and (callable(value) or not callables_only)
         }
         self.lists = [v for v in self.values.values() if type(v) in (dict, list) and v]
         self.entries = self._entries()
-        self.functions = [f for v in self.values.values() if (f := _function(v))]
+        self.functions = [f for v in self.values.values() for f in _functions(v)]
         self.codes = list(map(_code_of, self.functions))
         self.foreign = self._foreign()
 
@@ -62,9 +66,9 @@ class _Namespace:
         """Functions whose code stands in no file of the libraries."""
         found = {}
         for name, value in self.values.items():
-            function = _function(value)
-            if function and not _is_known(function.__code__.co_filename):
-                found[f"{self.name}.{name}"] = "the library's own", name_of(function)
+            for function in _functions(value):
+                if not _is_known(function.__code__.co_filename):
+                    found[f"{self.name}.{name}"] = "the library's own", name_of(function)
         return found
 
     def is_untouched(self) -> bool:
@@ -83,7 +87,7 @@ class _Namespace:
             }
             changed |= {
                 f"{self.name}.{name}": ("nothing", _shown(names[name]))
-                for name in names.keys() - self.values.keys() - _HARMLESS
+                for name in names.keys() - self.names - _HARMLESS
                 if self._counts(name)
             }
             if changed:
@@ -126,7 +130,7 @@ def differences(classes: Iterable[type]) -> dict[str, tuple[str, str]]:
         {}
     """
     whole = frozenset(classes)
-    if whole not in _libraries:
+    if whole not in _libraries or _libraries[whole].is_foreign:  # it may have been put back since
         _libraries[whole] = _Library(whole)
     return _libraries[whole].differences()
 
@@ -137,20 +141,27 @@ class _Library:
     def __init__(self, classes: frozenset[type]) -> None:
         self.spaces = []
         for owner, callables_only in _owners(classes):
-            if id(owner) not in _spaces:
+            if id(owner) not in _spaces or _spaces[id(owner)].foreign:
                 _spaces[id(owner)] = _Namespace(owner, callables_only)
             self.spaces.append(_spaces[id(owner)])
         self.functions = [function for space in self.spaces for function in space.functions]
         self.codes = [code for space in self.spaces for code in space.codes]
         self.is_foreign = any(space.foreign for space in self.spaces)
+        self.known: tuple[list[Any], list[Any]] | None = None
+
+    def _now(self) -> tuple[list[Any], list[Any]]:
+        """All values of all names, and what is in their lists: to be compared as one."""
+        names = chain.from_iterable([space.owner.__dict__.values() for space in self.spaces])
+        return list(names), list(chain.from_iterable([space._entries() for space in self.spaces]))
 
     def differences(self) -> dict[str, tuple[str, str]]:
-        if (
-            not self.is_foreign
-            and all(space.is_untouched() for space in self.spaces)
-            and list(map(_code_of, self.functions)) == self.codes
-        ):
-            return {}
+        if not self.is_foreign and list(map(_code_of, self.functions)) == self.codes:
+            now = self._now()
+            if self.known is not None and _are_one(now, self.known):
+                return {}
+            if all(space.is_untouched() for space in self.spaces):
+                self.known = now
+                return {}
         found: dict[str, tuple[str, str]] = {}
         for space in self.spaces:
             found |= space.differences()
@@ -171,7 +182,7 @@ def _owners(classes: frozenset[type]) -> list[tuple[Any, bool]]:
         value.__name__: value
         for name, module in modules.items()
         for value in vars(module).values()
-        if isinstance(value, types.ModuleType)
+        if issubclass(type(value), types.ModuleType)
         and _package(value.__name__)
         # torch's own modules know all of torch
         and (name.partition(".")[0] != "torch" or value.__name__ == "torch.nn.functional")
@@ -189,6 +200,14 @@ def _are_same(values: Collection[Any], known: list[Any]) -> bool:
     return len(values) == len(known) and all(map(is_, values, known))
 
 
+def _are_one(values: object, known: object) -> bool:
+    """Whether these are equal, most of them by being the very same: a tenth of the time."""
+    try:
+        return bool(values == known)
+    except Exception:  # an array or another that cannot be compared has taken a value's place
+        return False
+
+
 def _package(module: str) -> bool:
     return module.partition(".")[0] in LIBRARIES
 
@@ -197,6 +216,14 @@ def _function(value: Any) -> Any:
     """The function within a method of any kind; None where there is none."""
     value = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
     return value if isinstance(value, types.FunctionType) else None
+
+
+def _functions(value: Any) -> Iterator[Any]:
+    """The function within a method of any kind, and those that it wraps."""
+    function = _function(value)
+    while isinstance(function, types.FunctionType):
+        yield function
+        function = getattr(function, "__wrapped__", None)
 
 
 def _is_known(file: str) -> bool:

@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import headers, repository
-from sdnb.models import capabilities, quantization, weights
+from sdnb.models import pipeline_class, quantization, weights
 
 if TYPE_CHECKING:
     import torch
@@ -147,15 +146,15 @@ def check_class(model: str, index: Mapping[str, Any]) -> Any:
             f"{model} is a {named}, which diffusers {diffusers.__version__} does not have: "
             "a newer one may."
         )
-    if lacking := [name for name in getattr(made, "_backends", []) if not find_spec(name)]:
+    if lacking := pipeline_class.lacking(made):
         raise ValueError(
             f"{model} is a {named}, which needs {' and '.join(lacking)}: "
             f"pip install {' '.join(lacking)}, then start Python anew."
         )
     if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
         raise ValueError(f"{model} is a {named}, which is no pipeline of diffusers.")
-    if not capabilities.makes_pictures(made):
-        raise ValueError(f"{model} is a {named}, which does not make pictures from text.")
+    if why := pipeline_class.refusal(made):
+        raise ValueError(f"{model} is a {named}, which {why}.")
     return made
 
 

@@ -14,7 +14,9 @@ from sdnb import compat, emoji, schedulers
 from sdnb.log import notice
 from sdnb.models import library_code, torch_state
 from sdnb.models.denoiser import denoiser_of
-from sdnb.models.fingerprint import Differences, Fingerprint
+from sdnb.models.fingerprint import Fingerprint
+from sdnb.models.lora_files import Lora
+from sdnb.models.value_tokens import Differences
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -39,6 +41,7 @@ class Origin:
     device: str
     variant: str | None
     backend: str = ""
+    lora: tuple[Lora, ...] = ()
     additions: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -83,7 +86,7 @@ def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool, request: An
 def derive(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
     """Notes that a pipeline was made of another's parts, and how it is now."""
     inherit(view, pipe)
-    if pipe in _records:
+    if pipe in _records and not is_runs_own(pipe):
         _records[view].made = Fingerprint(view, _ignored, _records[pipe].made, compat.is_capturing)
 
 
@@ -130,8 +133,16 @@ def scheduler_flags(pipe: DiffusionPipeline, own: DiffusionPipeline) -> dict[str
 
 
 def has_adapters(pipe: DiffusionPipeline) -> bool:
-    """Whether LoRAs or other adapters are loaded into a part of it."""
-    return any(getattr(part, "peft_config", None) for part in pipe.components.values())
+    """Whether LoRAs or other adapters are in a part of it that `load` did not put there."""
+    known = {lora.adapter for lora in origin_of(pipe).lora}
+    there = (getattr(part, "peft_config", None) or () for part in pipe.components.values())
+    return any(name not in known for names in there for name in names)
+
+
+def is_runs_own(pipe: DiffusionPipeline) -> bool:
+    """Whether it is one run's copy of another pipeline, for a batch: see `inherit`."""
+    record = _records.get(pipe)
+    return record is not None and record.made is None
 
 
 def is_channels_last(pipe: DiffusionPipeline) -> bool:
@@ -156,8 +167,12 @@ def is_as_loaded(pipe: DiffusionPipeline) -> bool:
     return not differences(pipe)
 
 
-def differences(pipe: DiffusionPipeline) -> Differences:
+def differences(pipe: DiffusionPipeline, scheduler: Any = None) -> Differences:
     """What has changed in the pipeline since `load` returned it; empty if nothing has.
+
+    Arguments:
+        pipe: the pipeline.
+        scheduler: the one that it runs with, if not its own, whose code counts too.
 
     Example:
         >>> import sdnb
@@ -177,7 +192,7 @@ def differences(pipe: DiffusionPipeline) -> Differences:
         base = record.base()
         if base is None:
             return {"the pipeline": ("there", "gone")}
-        found |= differences(base)
+        found |= differences(base, scheduler)
     if record.made is not None:
         found |= {
             name: both
@@ -189,7 +204,7 @@ def differences(pipe: DiffusionPipeline) -> Differences:
             now, then = next(denoiser_of(pipe).parameters()).device.type, record.origin.device
             if now != then.partition(":")[0]:
                 found["the device"] = then, now
-        found |= library_code.differences(_classes(pipe, record))
+        found |= library_code.differences(_classes(pipe, record, scheduler))
         found |= _scheduler_differences(pipe, record)
         found |= torch_state.unusual()
     return found
@@ -219,6 +234,7 @@ def in_words(changed: Differences) -> str:
         return "its tokenizer reads otherwise, as after load_textual_inversion"
     where = min(changed, key=lambda name: (name.count("."), name))
     was, now = changed[where]
+    where = where or "the pipeline's class"
     more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
     if {was, now} == {"other numbers"}:
         return f"{where} has other numbers{more}"
@@ -252,12 +268,12 @@ def switches(pipe: DiffusionPipeline, changed: Differences) -> tuple[dict[str, A
     return found, rest
 
 
-def _classes(pipe: DiffusionPipeline, record: Record) -> frozenset[type]:
+def _classes(pipe: DiffusionPipeline, record: Record, other: Any = None) -> frozenset[type]:
     kind = type(pipe.scheduler)
     if record.classes is None or kind not in record.classes:
         made = record.made.classes if record.made else set()
         record.classes = frozenset({*made, kind})
-    return record.classes
+    return record.classes if other is None else record.classes | {type(other)}
 
 
 @functools.cache
@@ -277,6 +293,8 @@ def _ignored(kind: type) -> frozenset[str]:
         return frozenset({"_output_capturing_hooks_installed"})  # see compat.is_capturing
     if issubclass(kind, HookRegistry):  # which an empty one is as good as none of
         return frozenset({"", "_module_ref", "_child_registries_cache"})
+    if f"{kind.__module__}.{kind.__name__}" == "sdnb.models.openvino.Forward":
+        return frozenset({"alike", "calls", "compiled"})
     return _written_when_shown(kind)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from sdnb import log
-from sdnb.models import capabilities, provenance
+from sdnb.models import pipeline_class, provenance
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -34,18 +34,18 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
         >>> type(for_task(load("emoji", device="cpu"), "Img2Img")).__name__
         'StableDiffusionImg2ImgPipeline'
     """
-    made = capabilities.task_class(type(pipe), task)
+    made = pipeline_class.task_class(type(pipe), task)
     if made is type(pipe):
         return pipe
     if made is None:
-        kind, name = capabilities.TASKS[task], type(pipe).__name__
+        kind, name = pipeline_class.TASKS[task], type(pipe).__name__
         raise ValueError(f"diffusers has no {kind} for this model (a {name}).")
     views = _views.setdefault(pipe, {})
     now = dict(pipe.components)
     view, then = views.get(task, (None, {}))
     if view is not None and all(then.get(k) is now.get(k) for k in then | now):
         return view
-    takes = capabilities.parts_of(made)
+    takes = pipeline_class.parts_of(made)
     parts: dict[str, Any] = {k: v for k, v in now.items() if k in takes}
     parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
     parts |= {k: pipe.config[k] for k in takes if k not in parts and k in pipe.config}  # options

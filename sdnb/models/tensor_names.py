@@ -26,13 +26,12 @@ def check_model(model: str, tensors: Mapping[str, Tensor]) -> None:
         >>> check_model("a.safetensors", {"lora_unet_x.lora_down.weight": Tensor((4, 32), "F16")})
         Traceback (most recent call last):
             ...
-        ValueError: a.safetensors is a LoRA, which goes into a model: load the model, then \
-pipe.load_lora_weights('a.safetensors').
+        ValueError: a.safetensors is a LoRA, which goes into a model: \
+sdnb.load(model, lora=['a.safetensors']).
     """
     if is_lora(tensors):
         raise ValueError(
-            f"{model} is a LoRA, which goes into a model: load the model, then "
-            f"pipe.load_lora_weights({model!r})."
+            f"{model} is a LoRA, which goes into a model: sdnb.load(model, lora=[{model!r}])."
         )
     if is_embedding(tensors):
         raise ValueError(

@@ -29,7 +29,8 @@ def unusual() -> dict[str, tuple[str, str]]:
             now = read()
         except RuntimeError:  # torch refuses to name one where old and new names were mixed
             now = "mixed"
-        if now != usual:
+        # "highest", set by name, is what a CPU does where nothing is set
+        if now != usual and (usual, now) != ("none", "ieee"):
             found[name] = str(usual), str(now)
     return found
 

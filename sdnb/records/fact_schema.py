@@ -126,9 +126,25 @@ def _embeddings(value: object) -> bool:
     )
 
 
+def _loras(value: object) -> bool:
+    """Of each LoRA by its name texts: its source, file, revision, hashes."""
+    return isinstance(value, Mapping) and all(
+        isinstance(each, Mapping) and _text(each.get("source")) and all(map(_text, each.values()))
+        for each in value.values()
+    )
+
+
 def _line(value: object) -> bool:
     """One that stays a comment where it is written into code."""
     return isinstance(value, str) and value.isprintable()
+
+
+def _beside(value: object) -> bool:
+    """Arguments of a call: names, and values that mean the same when they are written as code."""
+    return isinstance(value, Mapping) and all(
+        _name(k) and (v is None or isinstance(v, (bool, str)) or _number(v))
+        for k, v in value.items()
+    )
 
 
 def _four(value: object) -> bool:
@@ -173,10 +189,14 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "pickled": _SWITCH,
     "adapters": _SWITCH,
     "changed": ("a line of text", _line),
+    "guidance_argument": ("the name of an argument", _name),
+    "prompt_by_name": _SWITCH,
+    "beside": ("a list of a call's arguments", _beside),
     "freeu": ("the four numbers of FreeU", _four),
     "vae_tiling": _SWITCH,
     "vae_slicing": _SWITCH,
     "scheduler_flags": ("a list of a scheduler's flags", _flags),
+    "lora": ("a list of LoRAs, each with its source", _loras),
     "versions": ("a list of versions", _versions),
     "start": ("a list of texts", _start),
     "pieces": ("two lists of texts", _pieces),

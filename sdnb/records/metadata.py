@@ -253,6 +253,10 @@ def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
         facts["vae"] = _without_folders(vae)
     if isinstance(each := facts.get("embeddings"), list):
         facts["embeddings"] = [_without_folders(e) if isinstance(e, Mapping) else e for e in each]
+    if isinstance(loras := facts.get("lora"), Mapping):
+        facts["lora"] = {
+            name: {**lora, "source": without_folder(lora["source"])} for name, lora in loras.items()
+        }
     if isinstance(start := facts.get("start"), Mapping):
         facts["start"] = {
             k: re.split(r"[/\\]", v)[-1] if k.endswith("file") and isinstance(v, str) else v

@@ -155,6 +155,9 @@ def read(path: str | os.PathLike[str]) -> Sample:
     settings, facts = records[0]
     if "dtype" not in facts and (lost := not_applied(settings, facts)):
         notice(f"{path} was made with what sdnb does not apply: {'; '.join(lost)}.")
+    if "dtype" not in facts and settings.lora:
+        names = " and ".join(settings.lora)
+        notice(f"{path} was made with the LoRA {names}: sdnb.load(..., lora=[...]) loads LoRAs.")
     return Sample(image, settings, facts)
 
 
@@ -165,7 +168,9 @@ def numbers(settings: Settings) -> str:
         >>> numbers(Settings("a fox", "", 24, 7.5, "DDIM", 510))
         '24 steps, guidance 7.5, DDIM, seed 510'
     """
-    shown = ["steps", "guidance", "scheduler", "seed", "strength", "keep", "negative_prompt"]
+    shown = [
+        "steps", "guidance", "scheduler", "seed", "strength", "keep", "lora", "negative_prompt",
+    ]  # fmt: skip
     values = settings.to_dict()
     texts = [label(name, values[name]) for name in shown if values[name] not in (None, "")]
     if settings.width and settings.height:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
 from sdnb.generation import sampling
-from sdnb.models import denoiser, device, provenance
+from sdnb.models import denoiser, device, lora, provenance
+from sdnb.models.capabilities import Capabilities
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings
 from sdnb.sweeps import batched_calls
@@ -43,6 +44,7 @@ PLAIN = {
     "sample": "size",
     "hidden_states": "size",
     "encoder_hidden_states": "the length of their prompts",
+    "lora": "the weights of a LoRA that cannot be merged (a DoRA, or one that is fused)",
 }
 
 
@@ -119,7 +121,7 @@ class Batcher:
                 while todo or live:
                     while todo and len(live) < at_once:
                         index, job = todo.popleft()
-                        run = Run(index, make, job, self._view(), on_call)
+                        run = Run(index, make, job, self._view(job), on_call)
                         live.append(run)
                         run.start()
                     ended = [run for run in live if run.ended]
@@ -155,23 +157,30 @@ class Batcher:
             for part, numbers in NUMBERS.items()
         }
         self._rows = {DENOISER: math.inf, DECODER: room[DECODER]}
+        why = Capabilities.of(self.pipe).alone
         if getattr(denoiser.denoiser_of(self.pipe), "is_cache_enabled", False):
-            self._why = dict.fromkeys(range(len(jobs)), "the denoiser keeps a cache between steps")
+            why = "the denoiser keeps a cache between steps"
+        if why:
+            self._why = dict.fromkeys(range(len(jobs)), why)
             return 1
         return self.most or room[DENOISER]
 
     # ---------------------------------------------------------------- what a run works on
 
-    def _view(self) -> DiffusionPipeline:
+    def _view(self, job: Settings) -> DiffusionPipeline:
         """The pipeline once more, with twins in the place of its modules."""
         view = copy.copy(self.pipe)
+        loras = provenance.origin_of(self.pipe).lora
         for name, module in self.pipe.components.items():
             if module is None:
                 continue
+            part, own = lora.part_of(name), None
+            if part and job.lora is not None:
+                own = lora.OfPart.of(module, part, job.lora, loras)
             if name in ("unet", "transformer"):
-                setattr(view, name, _twin(module, self._waiting(DENOISER, module)))
+                setattr(view, name, _twin(module, self._waiting(DENOISER, module, own)))
             elif name.startswith("text_encoder"):
-                setattr(view, name, _twin(module, self._remembering(module)))
+                setattr(view, name, _twin(module, self._remembering(module, own)))
             elif name == "vae" and hasattr(module, "decoder"):
                 view.vae = _twin(module, module.forward)
                 view.vae.decoder = _twin(module.decoder, self._waiting(DECODER, module.decoder))
@@ -179,12 +188,14 @@ class Batcher:
         provenance.inherit(view, self.pipe)
         return view
 
-    def _waiting(self, part: str, module: Any) -> Callable[..., Any]:
+    def _waiting(
+        self, part: str, module: Any, own: lora.OfPart | None = None
+    ) -> Callable[..., Any]:
         """A twin's forward that waits until the real module was called."""
         dtype = _dtype(module)
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            call = Call.of(module, args, kwargs)
+            call = Call.of(module, args, kwargs, own)
             # Where the run has changed the weights for a while (to decode in float32), no other
             # may go on before it has put them back.
             if _dtype(module) == dtype:
@@ -193,12 +204,12 @@ class Batcher:
 
         return forward
 
-    def _remembering(self, module: Any) -> Callable[..., Any]:
+    def _remembering(self, module: Any, own: lora.OfPart | None) -> Callable[..., Any]:
         """A text encoder's forward that encodes the same text once for all runs."""
         dtype = _dtype(module)
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            call = Call.of(module, args, kwargs)
+            call = Call.of(module, args, kwargs, own)
             changed = _dtype(module) != dtype
             for known, output in self._texts:
                 if not changed and batched_calls.same(known, call):

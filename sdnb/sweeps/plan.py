@@ -47,6 +47,7 @@ class Plan:
             precision is not compared.
         known: what decides the pictures of named models besides their settings, as it was when
             they were checked: (model, scheduler) -> what `sampling.made_by` gives.
+        effects: of each picture: equal ones give equal pictures of the same model.
     """
 
     settings: Sequence[Settings]
@@ -63,6 +64,7 @@ class Plan:
     known: Mapping[tuple[Model, str | None], dict[str, Any] | None] = field(
         default_factory=dict, repr=False
     )
+    effects: Sequence[tuple[Any, ...]] = field(default=(), repr=False)
 
     @classmethod
     def of(
@@ -85,10 +87,11 @@ class Plan:
             ]
         settings: dict[int, Settings] = {}
         counts: dict[int, int] = {}
+        effects: dict[int, tuple[Any, ...]] = {}
         known: dict[tuple[Model, str | None], dict[str, Any] | None] = {}
         for model in dict.fromkeys(models):
             mine = {i: drafts[i].settings for i, each in enumerate(models) if each == model}
-            settings |= _resolved(model, mine, start, shared, counts, known)
+            settings |= _resolved(model, mine, start, shared, counts, known, effects)
         places = range(len(drafts))
         return cls(
             [settings[i] for i in places],
@@ -96,6 +99,7 @@ class Plan:
             [counts[i] for i in places],
             start,
             known=known,
+            effects=[effects[i] for i in places],
             full=_full(drafts, models) if precise else (),
         )
 
@@ -109,6 +113,29 @@ class Plan:
         values = [settings.to_dict() for settings in self.settings]
         columns = {name: [each[name] for each in values] for name in values[0]}
         return {name: column for name, column in columns.items() if len(set(column)) > 1}
+
+    def check_axes(self, drafts: Sequence[Cell], axes: Mapping[str, list[Any]]) -> None:
+        """Raises ValueError for a setting whose values all give the same picture.
+
+        Arguments:
+            drafts: of each picture, as they were asked for.
+            axes: settings that differ, each with its values.
+        """
+        for name in axes:
+            if name not in ("guidance", "negative_prompt", "width", "height"):
+                continue  # the others always reach the pipeline, or were refused
+            seen: dict[Any, set[Any]] = {}
+            asked: dict[Any, set[Any]] = {}
+            for draft, effect in zip(drafts, self.effects):
+                others = draft.settings.to_dict()
+                value = others.pop(name)
+                key = draft.model, *others.values()
+                asked.setdefault(key, set()).add(value)
+                seen.setdefault(key, set()).add(effect)
+            if all(len(values) > 1 for values in asked.values()) and all(
+                len(effects) == 1 for effects in seen.values()
+            ):
+                raise ValueError(Capabilities.of(self.pipeline(self.models[0])).why_same(name))
 
     @property
     def calls(self) -> int:
@@ -270,6 +297,7 @@ def _resolved(
     seed: int,
     counts: dict[int, int],
     known: dict[tuple[Model, str | None], dict[str, Any] | None],
+    effects: dict[int, tuple[Any, ...]],
 ) -> dict[int, Settings]:
     """One model's settings; when this has returned, nothing here holds the model in memory."""
     pipe, resolved = _pipeline(model, start), {}
@@ -277,6 +305,7 @@ def _resolved(
         draft = draft if draft.seed is not None else draft.but(seed=seed)
         settings = resolved[i] = sampling.resolve(draft, pipe, start)
         counts[i] = sampling.calls_of(settings, pipe)
+        effects[i] = Capabilities.of(pipe).effect(settings)
         if isinstance(model, (str, Request)) and (model, settings.scheduler) not in known:
             known[model, settings.scheduler] = sampling.made_by(settings, pipe, start)
     return resolved

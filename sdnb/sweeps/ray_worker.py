@@ -16,6 +16,7 @@ from sdnb import schedulers
 from sdnb.generation import init_image, sampling
 from sdnb.log import log
 from sdnb.models import cache, provenance
+from sdnb.models.lora_files import Wanted
 from sdnb.records.sample import Sample
 from sdnb.records.store import Store
 from sdnb.settings import Settings
@@ -37,6 +38,7 @@ class Recipe:
     use_safetensors: bool
     backend: str
     scheduler: Any  # the pipeline's own, which a person may have configured
+    lora: tuple[Wanted, ...] = ()
     extras: dict[str, Any] = field(default_factory=dict)  # what else `load` was given
 
     @classmethod
@@ -46,7 +48,8 @@ class Recipe:
         return cls(
             known.model, known.revision, known.variant, known.dtype, device,
             provenance.takes_safetensors_only(pipe), known.backend.partition(" ")[0] or "torch",
-            schedulers.copy_of(pipe.scheduler), provenance.request_of(pipe).extras,
+            schedulers.copy_of(pipe.scheduler), tuple(each.wanted() for each in known.lora),
+            provenance.request_of(pipe).extras,
         )  # fmt: skip
 
     def pipeline(self, start: init_image.Start | None) -> DiffusionPipeline:
@@ -54,6 +57,7 @@ class Recipe:
         whole = cache.load(
             self.model, revision=self.revision, variant=self.variant, dtype=self.dtype,
             device=self.device, use_safetensors=self.use_safetensors, backend=self.backend,
+            lora=self.lora,
             **self.extras,
         )  # fmt: skip
         pipe = sampling.pipeline_for(whole, start)

@@ -12,10 +12,11 @@ from PIL import Image
 
 from sdnb.display import slider
 from sdnb.generation.init_image import Start
+from sdnb.models.provenance import Origin
 from sdnb.records import sample
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.settings import Settings
+from sdnb.settings import LORA, Settings
 from sdnb.widgets import parsing
 
 QUIET = "tex2jax_ignore mathjax_ignore"  # keeps MathJax away from a prompt with $ in it
@@ -131,7 +132,7 @@ def comparison(
     settings: Settings,
     axis: str,
     among: Sequence[Any],
-    model: str,
+    origin: Origin,
     start: Start | None = None,
     extras: Mapping[str, Any] | None = None,
 ) -> str:
@@ -140,12 +141,13 @@ def comparison(
     Arguments:
         settings: what the pictures share.
         axis, among: the setting that differs, and its values.
-        model: what `load` takes.
+        origin: of the pipeline.
         start: the picture that they start from.
         extras: other arguments of `load`.
 
     Example:
-        >>> print(comparison(Settings("a fox", guidance=7.5, seed=1), "steps", [12, 24], "emoji"))
+        >>> emoji = Origin("emoji", None, "float32", "cpu", None)
+        >>> print(comparison(Settings("a fox", guidance=7.5, seed=1), "steps", [12, 24], emoji))
         import sdnb
         <BLANKLINE>
         pipe = sdnb.load('emoji')
@@ -156,14 +158,38 @@ def comparison(
     for name, value in settings.to_dict().items():
         if name == axis:
             given[name] = parsing.written(among)
+        elif name == "lora" and axis.startswith(LORA):
+            weights = {**(value or {}), axis.removeprefix(LORA): among}
+            given[name] = _dict(weights)
+        elif name == "lora" and value is not None:
+            given[name] = _dict(value)
         elif value != usual[name]:
             given[name] = parsing.written([value])[1:-1]
     words = [given.pop("prompt"), *(f"{name}={value}" for name, value in given.items())]
     if start is not None:
         words.append("image='start.png'")
         words += ["mask='mask.png'"] * (start.mask is not None)
-    loads = ", ".join([repr(model), *(f"{k}={v!r}" for k, v in (extras or {}).items())])
-    return f"import sdnb\n\npipe = sdnb.load({loads})\nsdnb.compare({', '.join(words)}, pipe=pipe)"
+    named = [each for each in origin.lora if not each.is_named_by_file()]
+    asked = (each.asked() for each in origin.lora)
+    loras = f", lora=[{', '.join(asked)}]" if origin.lora else ""
+    if named:
+        pairs = (f"{each.name!r}: {each.asked()}" for each in origin.lora)
+        loras = f", lora={{{', '.join(pairs)}}}"
+    others = "".join(f", {k}={v!r}" for k, v in (extras or {}).items())
+    return (
+        f"import sdnb\n\npipe = sdnb.load({origin.model!r}{loras}{others})\n"
+        f"sdnb.compare({', '.join(words)}, pipe=pipe)"
+    )
+
+
+def _dict(weights: Mapping[str, Any]) -> str:
+    """LoRA weights as code, numbers as short as they can be."""
+    texts = {
+        name: parsing.written(value) if isinstance(value, list) else repr(value)
+        if isinstance(value, Mapping) else parsing.written([value])[1:-1]
+        for name, value in weights.items()
+    }  # fmt: skip
+    return "{" + ", ".join(f"{name!r}: {text}" for name, text in texts.items()) + "}"
 
 
 def scrubbed(sheet: Sheet) -> str:

@@ -641,7 +641,7 @@ def test_pickled_weights_are_refused_unless_asked_for(server, small, tmp_path):
     ("index", "sentence"),
     [
         (None, "is no diffusers pipeline: .* The hub calls it 'text-generation'. Text-to-image"),
-        ({"_class_name": "StableVideoDiffusionPipeline"}, "does not make pictures from text"),
+        ({"_class_name": "StableVideoDiffusionPipeline"}, "makes videos"),
         ({"_class_name": "FuturePipeline"}, "which diffusers .* does not have: a newer one may"),
         ({"_class_name": "UNet2DConditionModel"}, "UNet2DConditionModel, which is no pipeline of"),
         ({"_class_name": "OnnxStableDiffusionPipeline"}, "needs onnx: pip install onnx, then"),

@@ -2,15 +2,19 @@
 
 import builtins
 import random
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 
+import diffusers
 import numpy as np
 import pytest
 import torch
+from tokenizers import normalizers
 from torch.autograd import grad_mode
 
 import sdnb
-from sdnb.models import provenance
+from sdnb.models import provenance, torch_state
+from sdnb.models.fingerprint import Fingerprint
+from sdnb.sweeps import execution
 from tests.support import toys
 
 FAMILIES = ["emoji", "SDXL", "SD3", "Flux"]
@@ -203,5 +207,109 @@ def test_what_a_notebook_puts_among_the_builtins_is_no_change(monkeypatch):
     pipe = sdnb.load("emoji", device="cpu")
     for name in ("input", "_", "get_ipython"):
         monkeypatch.setattr(builtins, name, lambda *_: "", raising=False)
+    assert provenance.differences(pipe) == {}
+    sdnb.clear()
+
+
+@pytest.mark.parametrize("when", ["before it is made", "while it is made"])
+def test_a_change_after_the_plan_was_checked_keeps_the_picture_out_of_the_store(when, tmp_path):
+    sdnb.clear()
+    pipe, store = sdnb.load("emoji", device="cpu"), sdnb.Store(tmp_path)
+    making = execution.Making(sdnb.plan("a fox", seed=1, steps=2, pipe=pipe), store)
+
+    def change():
+        pipe.unet.conv_in.padding_mode = "circular"
+
+    if when == "before it is made":
+        change()
+        list(making.go_on())
+    else:
+        list(making.go_on(on_call=change))
+    [made] = making.finished()
+    assert made.facts["changed"] == "unet.conv_in.padding_mode was 'zeros' and is 'circular'"
+    assert len(store) == 0
+    sdnb.clear()
+
+
+def test_a_picture_asks_twice_and_one_from_the_store_once(tmp_path, monkeypatch):
+    """Each time takes milliseconds: before, whether it is there, and after it was made."""
+    sdnb.clear()
+    pipe, store = sdnb.load("emoji", device="cpu"), sdnb.Store(tmp_path)
+    real, asked = torch_state.unusual, []
+    monkeypatch.setattr(torch_state, "unusual", lambda: asked.append(1) or real())
+    for times in (2, 1):
+        asked.clear()
+        sdnb.generate("a fox", seed=1, steps=1, pipe=pipe, store=store)
+        assert len(asked) == times
+    sdnb.clear()
+
+
+def another_class(module):
+    """As tomesd patches blocks."""
+    module.__class__ = type("Mine", (type(module),), {})
+
+
+def another_meaning_of_a_word(pipe):
+    """As scripts for textual inversion wrote it, past torch's count of changes."""
+    pipe.text_encoder.get_input_embeddings().weight.data[5] = 1
+
+
+def a_tokenizer_that_tells_capitals(pipe):
+    pipe.tokenizer._tokenizer.normalizer = normalizers.NFC()
+
+
+def entries_of_a_dict_of_its_own(pipe):
+    pipe.unet.mine["scale"] = 2
+
+
+CHANGES = {
+    "the pipeline's class": another_class,
+    "a block's class": lambda pipe: another_class(pipe.unet.mid_block),
+    "a row of an embedding": another_meaning_of_a_word,
+    "a tokenizer's normalizer": a_tokenizer_that_tells_capitals,
+    "a defaultdict's entries": entries_of_a_dict_of_its_own,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_that_leaves_every_attribute_alone_is_noticed(change):
+    sdnb.clear()
+    pipe = sdnb.load("emoji", device="cpu")
+    pipe.unet.mine = defaultdict(int)
+    made = Fingerprint(pipe, provenance._ignored)
+    assert made.differences(pipe) == {}
+    CHANGES[change](pipe)
+    assert made.differences(pipe)
+    assert made.differences(pipe), "the second time, too"
+    sdnb.clear()
+
+
+def test_the_code_of_the_scheduler_that_a_picture_is_made_with_counts(tmp_path, monkeypatch):
+    """Also of one that is not the pipeline's own, and was patched before anybody looked at it."""
+    sdnb.clear()
+    pipe, store = sdnb.load("emoji", device="cpu"), sdnb.Store(tmp_path)
+    plain = diffusers.DEISMultistepScheduler.step
+    fox = {"prompt": "a fox", "steps": 1, "seed": 1, "pipe": pipe, "store": store}
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            diffusers.DEISMultistepScheduler, "step", lambda *given, **named: plain(*given, **named)
+        )
+        made = sdnb.generate(**fox, scheduler="DEIS")
+        assert "DEISMultistepScheduler.step" in made.facts["changed"]
+        assert len(store) == 0
+        sdnb.generate(**fox, scheduler="Euler")
+        assert len(store) == 1
+    sdnb.generate(**fox, scheduler="DEIS")
+    assert len(store) == 2
+    sdnb.clear()
+
+
+def test_what_torch_adds_to_its_own_names_is_no_change(monkeypatch):
+    """As importing torch._dynamo or torch.onnx does; and what is set to its default by name."""
+    sdnb.clear()
+    pipe = sdnb.load("emoji", device="cpu")
+    assert provenance.differences(pipe) == {}
+    monkeypatch.setattr(torch, "a_part_that_is_imported_late", object(), raising=False)
+    torch.set_float32_matmul_precision("highest")
     assert provenance.differences(pipe) == {}
     sdnb.clear()

@@ -186,7 +186,7 @@ def test_distilled_guidance_is_flux_s_guidance_both_ways():
         ("a ((fox))", "", "emphasis such as ((fox))"),
         ("on a [blue:red:0.5] field", "", "changes on the way such as [blue:red:0.5]"),
         ("a [fox|cat]", "", "changes on the way such as [fox|cat]"),
-        ("a fox <lora:style:0.8>", "", "<lora:style:0.8>"),
+        ("a fox <hypernet:style:0.8>", "", "<hypernet:style:0.8>"),
         ("a fox BREAK a cat", "", "BREAK"),
         ("a fox", "Clip skip: 2", "clip skip 2"),
         ("a fox", "Hires upscale: 1.5", "hires upscale 1.5"),
@@ -202,6 +202,20 @@ def test_what_sdnb_does_not_apply_is_said_once_by_its_name(tmp_path, caplog, pro
     assert caplog.messages == [
         f"{tmp_path / 'a.png'} was made with what sdnb does not apply: {told}."
     ]
+
+
+def test_loras_are_read_as_settings_and_where_they_are_missing_is_said(tmp_path, caplog, pipe):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", f"a fox <lora:style:0.8>\n{LAST}")
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png", pnginfo=info)
+    caplog.set_level("INFO", logger="sdnb")
+    settings = read(tmp_path / "a.png").settings
+    assert (settings.prompt, settings.lora) == ("a fox", {"style": 0.8})
+    [said] = caplog.messages
+    assert said.endswith("was made with the LoRA style: sdnb.load(..., lora=[...]) loads LoRAs.")
+    with pytest.raises(ValueError, match="no LoRA 'style' in this pipeline"):
+        sdnb.plan(settings, pipe=pipe)
+    assert sdnb.plan(settings, lora={}, width=64, height=64, pipe=pipe).settings[0].lora is None
 
 
 def test_plain_prompts_and_our_own_pictures_are_said_nothing_of(tmp_path, caplog):

@@ -521,3 +521,15 @@ def test_what_goes_wrong_in_a_worker_beside_the_pipeline_is_its_rows_result(
     failed = {i for i, result in made.items() if isinstance(result, TypeError)}
     assert set(made) == {0, 1, 2}
     assert failed == ({1} if where == "a row" else {0, 1, 2})
+
+
+def test_lora_weights_go_to_the_workers(ray):
+    """They load the LoRAs themselves, from what the pipeline was loaded with."""
+    pytest.importorskip("peft", reason="peft is not installed: pip install 'sdnb[lora]'")
+    pipe = sdnb.load("emoji", lora={"ink": ("sepia", 0.5)}, device="cpu")
+    given = {"lora": {"ink": [0, 0.5, 1]}, "steps": 3, "seed": 1, "pipe": pipe, "store": False}
+    here, there = sdnb.compare(PROMPT, **given), sdnb.compare(PROMPT, engine=TWO, **given)
+    for a, b in zip(here, there):
+        assert a.settings == b.settings
+        assert a.facts.get("lora") == b.facts.get("lora")
+        assert difference(a, b) <= 2

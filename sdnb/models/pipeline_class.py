@@ -1,0 +1,131 @@
+"""What a class of diffusers can be asked: arguments, parts, tasks, and why it is refused."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+TASKS = {"Img2Img": "image to image", "Inpaint": "inpainting"}  # as diffusers names its classes
+# packages that diffusers' own code takes for granted: the first letters of a class -> its package
+NEEDS = {"PRX": "ftfy", "OmniGen": "torchvision"}
+# what a class's name says, and its signature does not: pattern -> why it is refused
+REFUSED = {
+    "Video|Kandinsky5(T2V|I2V)|SanaWM|Helios|Wan|LTX|Cosmos": "makes videos",
+    "Audio|AceStep": "makes sound",
+    "Upscale|SuperRes|Kandinsky6SR|Refiner": "enlarges or refines pictures",
+    "Combined|Cascade|Wuerstchen|UnCLIP|Prior": "is several models in a row (a prior and a "
+    "decoder) or one of them, which sdnb does not run",
+    "LLaDA|DiffusionGemma|UniDiffuser": "writes text",
+    "DiffEdit|Pix2PixZero": "starts from latents that another run has inverted",
+    "Layered": "gives a picture in layers",
+    "Onnx|Flax": "runs in another library than torch",
+    "3D|ShapE": "makes 3D shapes",
+}
+
+
+@functools.cache
+def arguments_of(made: Any) -> dict[str, Any]:
+    """The arguments of a pipeline class's call, with their defaults; None for those without.
+
+    Example:
+        >>> import diffusers
+        >>> arguments_of(diffusers.StableDiffusionXLPipeline)["guidance_scale"]
+        5.0
+    """
+    return {name: None if p.default is p.empty else p.default for name, p in _taken(made).items()}
+
+
+def _taken(made: type[DiffusionPipeline]) -> dict[str, inspect.Parameter]:
+    taken = inspect.signature(made.__call__).parameters
+    return {name: parameter for name, parameter in taken.items() if name != "self"}
+
+
+def parts_of(made: type[DiffusionPipeline]) -> list[str]:
+    """The parts and options that a pipeline class is made of."""
+    return list(inspect.signature(made.__init__).parameters)[1:]
+
+
+def task_class(made: Any, task: str) -> Any:
+    """The class of diffusers that does a task with the same model; None where there is none.
+
+    Arguments:
+        made: a pipeline class; one that does the task itself is given back.
+        task: "Img2Img" or "Inpaint".
+
+    Example:
+        >>> import diffusers
+        >>> task_class(diffusers.FluxPipeline, "Inpaint").__name__
+        'FluxInpaintPipeline'
+    """
+    import diffusers
+
+    if task in made.__name__ or (task == "Inpaint" and "mask_image" in arguments_of(made)):
+        return made
+    name = re.sub(r"(Img2Img|Inpaint)?Pipeline$", f"{task}Pipeline", made.__name__)
+    return getattr(diffusers, name, None)
+
+
+def lacking(made: Any) -> list[str]:
+    """Packages that pipelines of that class need, and that are not installed.
+
+    Example:
+        >>> import diffusers
+        >>> lacking(diffusers.FluxPipeline)
+        []
+    """
+    needed = [*getattr(made, "_backends", [])]
+    needed += [package for name, package in NEEDS.items() if made.__name__.startswith(name)]
+    return [package for package in needed if not find_spec(package)]
+
+
+def makes_pictures(made: type[DiffusionPipeline]) -> bool:
+    """Whether `generate` can use pipelines of that class: for text, a picture, or variations.
+
+    Example:
+        >>> import diffusers
+        >>> makes_pictures(diffusers.FluxPipeline), makes_pictures(diffusers.ShapEPipeline)
+        (True, False)
+    """
+    return refusal(made) is None
+
+
+def refusal(made: type[DiffusionPipeline]) -> str | None:
+    """Why `generate` cannot use pipelines of that class, to follow "which"; None where it can.
+
+    Example:
+        >>> import diffusers
+        >>> refusal(diffusers.StableDiffusionControlNetPipeline)
+        'needs a control picture beside the prompt'
+    """
+    name, parts, takes = made.__name__, set(parts_of(made)), _taken(made)
+    for pattern, why in REFUSED.items():
+        if re.search(pattern, name):
+            return why
+    if any(argument.startswith(("num_frames", "frames", "video")) for argument in takes):
+        return "makes videos"
+    if parts & {"controlnet", "adapter", "depth_estimator"} or any(
+        argument.startswith(("control_", "reference_image")) for argument in takes
+    ):
+        return "needs a control picture beside the prompt"
+    if "vocoder" in parts or any(argument.startswith("audio") for argument in takes):
+        return "makes sound"
+    if "prompt" not in takes and "ImageVariation" not in name:
+        return "does not make pictures from text"
+    asked = [
+        n for n, p in takes.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    if more := [n for n in asked if n not in ("prompt", "image", "mask_image")]:
+        return f"needs {' and '.join(more)} beside the prompt"
+    if not {"num_inference_steps", "generator"} <= set(takes) or "scheduler" not in parts:
+        return "does not make pictures from text in denoising steps"
+    if not parts & {"unet", "transformer"}:
+        return "has neither a UNet nor a transformer that sdnb knows"
+    if "vqvae" in parts:
+        return "keeps its pictures as tokens, which sdnb does not follow"
+    return None

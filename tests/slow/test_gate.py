@@ -1,0 +1,152 @@
+"""The gate: every class of diffusers that makes pictures from text is held to its own call.
+
+Each is built at toy size with random weights (tests/support/families.py). What is compared comes
+from outside: a plain call of diffusers' own pipeline, and a count by PyTorch's own hooks.
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+
+import sdnb
+from sdnb.models import pipeline_class
+from sdnb.models.capabilities import Capabilities
+from tests.support import families, gate
+
+# (width, height) of the pictures; else 32 x 32
+SIZES = {"FluxKontextPipeline": (64, 64)}
+# what the plain call is given beside prompt, steps, size and generator
+BESIDE = {
+    "FluxKontextPipeline": {"max_area": 64 * 64},
+    "QwenImagePipeline": {"negative_prompt": " "},
+    "SanaSprintPipeline": {"intermediate_timesteps": None},
+    "Ideogram4Pipeline": {"guidance_scale": 7.0, "guidance_schedule": None},
+}
+# its encoder writes the prompt anew before it reads it: a toy writes always the same
+REWRITTEN = {"LongCatImagePipeline"}
+
+
+class Toy:
+    """A toy pipeline, saved and loaded, so that its pictures have a history."""
+
+    def __init__(self, name, folder):
+        families.made(name).save_pretrained(folder)
+        self.name, self.folder = name, folder
+        self.pipe = sdnb.load(folder, device="cpu", dtype="float32")
+        self.can = Capabilities.of(self.pipe)
+        width, height = SIZES.get(name, (32, 32))
+        self.settings = {"width": width, "height": height, "steps": 3, "seed": 1}
+
+    def generate(self, prompt="a fox", **settings):
+        return sdnb.generate(prompt, pipe=self.pipe, store=False, **(self.settings | settings))
+
+    def compare(self, prompt="a fox", **settings):
+        return sdnb.compare(prompt, pipe=self.pipe, store=False, **(self.settings | settings))
+
+    def differ(self, name, values):
+        """Whether the pictures of an axis differ; a sentence where the axis is refused."""
+        try:
+            samples = self.compare(**{name: values}).samples
+        except ValueError as error:
+            return str(error)
+        first = np.asarray(samples[0].image)
+        return all(np.asarray(s.image).shape != first.shape or (np.asarray(s.image) != first).any()
+                   for s in samples[1:])  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=sorted(families.TOYS))
+def toy(request, tmp_path_factory):
+    return Toy(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def pixels(sample):
+    return np.asarray(getattr(sample, "image", sample)).astype(int)
+
+
+@contextmanager
+def counted(pipe):
+    """A list that grows with each call of the denoisers."""
+    calls = []
+    parts = ("unet", "transformer", "unconditional_transformer")
+    there = [part for name in parts if (part := getattr(pipe, name, None)) is not None]
+    hooks = [part.register_forward_hook(lambda *_: calls.append(1)) for part in there]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def test_its_pixels_are_those_of_its_own_call_and_of_its_code(toy):
+    sample = toy.generate()
+    own = DiffusionPipeline.from_pretrained(toy.folder)
+    own.set_progress_bar_config(disable=True)
+    made = own(
+        prompt="a fox", num_inference_steps=3, width=toy.settings["width"],
+        height=toy.settings["height"], generator=torch.Generator("cpu").manual_seed(1),
+        **BESIDE.get(toy.name, {}),
+    ).images[0]  # fmt: skip
+    assert (pixels(sample) == pixels(made)).all()
+    assert pixels(sample).std() > 0
+    scope = {}
+    exec(sample.code(), scope)
+    assert (pixels(sample) == pixels(scope["image"])).all()
+
+
+def test_every_value_of_an_axis_reaches_it_or_the_axis_is_refused(toy):
+    assert toy.differ("steps", [2, 3]) is True
+    assert toy.differ("seed", [1, 2]) is True
+    told = sdnb.compare(["a fox", "two blue cats"], pipe=toy.pipe, store=False, **toy.settings)
+    assert toy.name in REWRITTEN or (pixels(told[0]) != pixels(told[1])).any()
+    guidance = toy.differ("guidance", [2, 9])
+    assert guidance is True if toy.can.guidance else "takes no guidance" in guidance
+    negative = toy.differ("negative_prompt", ["two blue cats", "a red horse on a hill"])
+    if toy.can.negative_prompt:
+        assert negative is True
+    else:
+        assert "takes no negative prompt" in negative
+    for name in [n for n in toy.can.schedulers if n != toy.can.schedulers[0]][:3]:
+        assert toy.differ("scheduler", [toy.can.schedulers[0], name]) is True
+
+
+def test_the_calls_that_are_counted_are_those_that_are_made(toy):
+    for guidance in [None, 0, 1, 5] if toy.can.guidance else [None]:
+        if guidance == 0 and toy.name.startswith("PRX"):
+            continue  # raises below 1
+        plan = sdnb.plan("a fox", guidance=guidance, pipe=toy.pipe, **toy.settings)
+        with counted(toy.pipe) as calls:
+            sample = plan.run(store=False)[0]
+        assert plan.calls == len(calls) == sample.facts["denoiser_calls"], guidance
+
+
+def test_a_batch_is_what_its_pictures_are_alone_or_says_why_not(toy):
+    sheet = toy.compare(seed=[1, 2, 3])
+    for seed, sample in zip([1, 2, 3], sheet.samples):
+        alone = toy.generate(seed=seed)
+        assert np.abs(pixels(sample) - pixels(alone)).max() <= 2
+    assert sheet.note == "" or "one by one" in sheet.note
+
+
+def test_what_made_it_comes_back_from_its_file(toy, tmp_path):
+    sample = toy.generate()
+    sample.save(tmp_path / "picture.png")
+    back = sdnb.read(tmp_path / "picture.png")
+    assert back.settings == sample.settings
+    folder = {"model"}  # no file names a folder of the machine that made it
+    for name in sample.facts.keys() - folder:
+        assert back.facts[name] == sample.facts[name], name
+
+
+def test_the_table_in_the_docs_is_what_the_classes_say():
+    assert gate.committed() == gate.table()
+
+
+def test_every_class_is_built_or_refused_or_listed_with_its_reason():
+    for name, kind in gate.classes().items():
+        if not gate.is_there(kind):
+            continue  # a package is not installed
+        known = [pipeline_class.refusal(kind), name in families.TOYS, gate.not_built(name, kind)]
+        assert sum(map(bool, known)) == 1, name
