@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from sdnb import image_input
 from sdnb.generation import init_image, model_lock, sampling, x0_preview
@@ -27,9 +27,11 @@ from sdnb.sweeps.ray_engine import Ray
 if TYPE_CHECKING:
     import os
 
+    import torch
     from diffusers import DiffusionPipeline
     from typing_extensions import Unpack
 
+Dtype = Union[str, "torch.dtype"]
 RESEMBLING = 0.6  # strength of variations
 
 
@@ -103,6 +105,8 @@ def compare(
     *,
     calls: int | None = None,
     model: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    dtype: Dtype | Iterable[Dtype] | None = None,
+    quantize: str | Iterable[str | None] | None = None,
     pipe: DiffusionPipeline | None = None,
     image: image_input.Source | None = None,
     mask: image_input.Source | None = None,
@@ -133,6 +137,9 @@ def compare(
         calls: instead of `steps`: each scheduler makes about so many denoiser calls, so that they
             are compared at equal cost.
         model: instead of `pipe`: what `load` takes; a list compares models.
+        dtype, quantize: as for `load`, of the model, or of the pipeline, which is loaded once
+            more; a list compares them, and under each picture stands how far it is from the one in
+            full precision.
         pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
         image, mask, store: as for `generate`; the same for all pictures.
         batch: pictures at once; 1 makes them one by one. None takes what fits into the memory.
@@ -154,7 +161,8 @@ def compare(
         (1, 2, ['2 steps', '4 steps'])
     """
     planned = plan(
-        prompt, calls=calls, model=model, pipe=pipe, image=image, mask=mask, **options
+        prompt, calls=calls, model=model, dtype=dtype, quantize=quantize, pipe=pipe, image=image,
+        mask=mask, **options,
     )  # fmt: skip
     return planned.run(store, batch, engine)
 
@@ -165,6 +173,8 @@ def plan(
     *,
     calls: int | None = None,
     model: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+    dtype: Dtype | Iterable[Dtype] | None = None,
+    quantize: str | Iterable[str | None] | None = None,
     pipe: DiffusionPipeline | None = None,
     image: image_input.Source | None = None,
     mask: image_input.Source | None = None,
@@ -187,7 +197,8 @@ def plan(
     """
     if model is not None and pipe is not None:
         raise ValueError("Give pipe or model, not both.")
-    fixed, lists = axes.split(**_given(prompt, options, calls), model=model)
+    given = _given(prompt, options, calls)
+    fixed, lists = axes.split(**given, model=model, dtype=dtype, quantize=quantize)
     drafts = axes.cells(fixed, lists, calls)
     made = Plan.of(drafts, pipe, init_image.start(image, mask))
     made.check_axes(drafts, lists)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -75,6 +75,39 @@ def http_library() -> Any:
 
     base = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
     return importlib.import_module(base.__module__.partition(".")[0])
+
+
+def kind_of_single_file(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """The family that diffusers' loader takes a checkpoint for; "v1" where it knows none.
+
+    The loader wants the tensors themselves; here it gets ones without memory, so that the question
+    can be asked before a download.
+    https://github.com/huggingface/diffusers/blob/main/src/diffusers/loaders/single_file_utils.py
+
+    Arguments:
+        shapes: of the file's tensors, by their names.
+    """
+    import torch
+    from diffusers.loaders import single_file_utils
+
+    empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    try:
+        return str(single_file_utils.infer_diffusers_model_type(empty))
+    except (KeyError, IndexError, NameError, RuntimeError, ValueError):  # of no shape that it knows
+        return ""
+
+
+def repository_of_kind(kind: str) -> str:
+    """The hub id from which diffusers takes the settings of a family.
+
+    Example:
+        >>> repository_of_kind("v1")
+        'stable-diffusion-v1-5/stable-diffusion-v1-5'
+    """
+    from diffusers.loaders import single_file_utils
+
+    known = single_file_utils.DIFFUSERS_DEFAULT_PIPELINE_PATHS
+    return str(known[kind]["pretrained_model_name_or_path"])
 
 
 def active_adapters(layer: Any) -> Any:

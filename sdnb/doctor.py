@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from sdnb import emoji
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import token as hub_token
-from sdnb.models import cache, device
+from sdnb.models import cache, device, quantization
 
 HOME = "set HF_HOME to a folder of yours on another disk and restart the kernel"
 LATER = "ask again in a few minutes: python -m sdnb doctor"
@@ -124,6 +124,7 @@ def _device() -> Iterator[Finding]:
     yield Finding("free memory", f"{free:,.0f} MB", small if free < 3000 else "")
     dtype, why = device.why_dtype(where)
     yield Finding("dtype", f"{dtype}: {why}")
+    yield Finding("quantize", ", ".join(quantization.usable(where)))
 
 
 def _disk() -> Iterator[Finding]:

@@ -150,6 +150,13 @@ def test_a_repositorys_folder_is_where_the_hub_looks(tmp_path):
     assert try_to_load_from_cache("CompVis/a", "x.json", cache_dir=tmp_path) == str(file)
 
 
+def test_diffusers_still_tells_a_checkpoints_family_by_names_and_shapes():
+    shapes = {"model.diffusion_model.input_blocks.0.0.weight": (320, 9, 3, 3)}
+    assert compat.kind_of_single_file(shapes) == "inpainting"
+    assert compat.kind_of_single_file({"x": (1,)}) == "v1", "what it does not know"
+    assert "stable-diffusion-xl-base" in compat.repository_of_kind("xl_base")
+
+
 def test_which_adapters_of_a_peft_layer_count():
     from peft import LoraConfig, inject_adapter_in_model
 

@@ -24,6 +24,12 @@ def limit(pipe: DiffusionPipeline) -> tuple[Any, int] | tuple[None, None]:
         >>> limit(sdnb.load("emoji"))[1]
         75
     """
+    readers = _readers(pipe)
+    return readers[0] if readers else (None, None)
+
+
+def _readers(pipe: DiffusionPipeline) -> list[tuple[Any, int]]:
+    """The tokenizers that read farthest, each with how many tokens it reads; SDXL has two."""
     most = Capabilities.of(pipe).text_tokens
     readers = []
     for name in ("tokenizer", "tokenizer_2", "tokenizer_3"):
@@ -34,11 +40,9 @@ def limit(pipe: DiffusionPipeline) -> tuple[Any, int] | tuple[None, None]:
         if most is not None and "CLIP" not in type(tokenizer).__name__:
             length = most
         if length < 10**6:  # transformers writes 10**30 where there is none
-            readers.append((length - tokenizer.num_special_tokens_to_add(), tokenizer))
-    if not readers:
-        return None, None
-    length, tokenizer = max(readers, key=lambda r: r[0])
-    return tokenizer, length
+            readers.append((tokenizer, length - tokenizer.num_special_tokens_to_add()))
+    farthest = max((length for _, length in readers), default=0)
+    return [reader for reader in readers if reader[1] == farthest]
 
 
 def count(pipe: DiffusionPipeline, text: str) -> int:
@@ -49,8 +53,9 @@ def count(pipe: DiffusionPipeline, text: str) -> int:
         >>> count(sdnb.load("emoji"), "an owl on a blue background")
         6
     """
-    tokenizer, _ = limit(pipe)
-    return len(_ids(tokenizer, expanded(pipe, text, tokenizer))) if tokenizer else 0
+    # an embedding may have more vectors for one of SDXL's two encoders than for the other
+    counts = [len(_ids(t, expanded(pipe, text, t))) for t, _ in _readers(pipe)]
+    return max(counts, default=0)
 
 
 def expanded(pipe: DiffusionPipeline, text: str, tokenizer: Any) -> str:
@@ -70,9 +75,11 @@ def lost(pipe: DiffusionPipeline, text: str) -> str:
         >>> lost(sdnb.load("emoji"), "a fox " * 37 + "a cat and a dog")
         'cat and a dog'
     """
-    tokenizer, most = limit(pipe)
-    if tokenizer is None or most is None:
-        return ""
+    ends = [_lost(pipe, text, tokenizer, most) for tokenizer, most in _readers(pipe)]
+    return max(ends, key=len, default="")
+
+
+def _lost(pipe: DiffusionPipeline, text: str, tokenizer: Any, most: int) -> str:
     whole = expanded(pipe, text, tokenizer)
     if len(ids := _ids(tokenizer, whole)) <= most:
         return ""

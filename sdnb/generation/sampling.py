@@ -7,7 +7,7 @@ import functools
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -219,7 +219,7 @@ def run(
             return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
 
     made = called()
-    if made.seen.broken and dtype != "float32":
+    if made.seen.broken and dtype != "float32" and "quantize" not in origin.additions:
         notice(
             f"The denoiser returned NaN in {dtype}, so the picture is made again "
             "in float32. sdnb.load(..., dtype='float32') does so from the start."
@@ -234,6 +234,7 @@ def run(
         "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
         "denoiser_calls": made.calls, "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip
+    facts |= origin.additions
     if settings.lora:
         used = [each for each in origin.lora if each.name in settings.lora]
         facts["lora"] = {each.name: each.facts() for each in used}
@@ -368,6 +369,7 @@ def made_by_as_loaded(
     origin = asdict(provenance.origin_of(pipe))
     if not origin["backend"]:
         del origin["backend"]  # torch itself
+    origin |= origin.pop("additions")
     if loras := origin.pop("lora"):
         origin["lora"] = {each["name"]: each["sha256"] for each in loras}
     config = _scheduler(settings.scheduler, pipe).config
@@ -382,14 +384,17 @@ def made_by_as_loaded(
     }
 
 
-def placed(sample: Sample, model: str, start: init_image.Start | None = None) -> Sample:
+def placed(
+    sample: Sample, made_by: Mapping[str, Any], start: init_image.Start | None = None
+) -> Sample:
     """A sample from the store with this machine's paths in its facts: files hold none.
 
     Arguments:
         sample: from the store.
-        model, start: what it was asked for with, the model as facts name it.
+        made_by: what it was asked for with, from `made_by` or `provenance.places`.
+        start: the picture that it was asked for with.
     """
-    facts = sample.facts | {"model": model}
+    facts = sample.facts | {name: made_by[name] for name in provenance.PLACES if name in made_by}
     return replace(sample, facts=facts | ({"start": start.facts()} if start else {}))
 
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Listing:
         commit: of the repository; None for a folder.
         folder: where they are, if they are here already.
         hashes: name -> SHA-256, as far as the hub tells.
+        hub_id: of the repository, where the model is called otherwise: a file in it.
     """
 
     model: str
@@ -54,6 +55,12 @@ class Listing:
     commit: str | None = None
     folder: Path | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
+    hub_id: str = ""
+
+    @property
+    def source(self) -> str:
+        """The hub id."""
+        return self.hub_id or self.model
 
 
 def listing(
@@ -307,46 +314,6 @@ def _is_whole(files: list[str]) -> bool:
     return 0 < len(shards) == max(shards.values()) and len(found) > len(weights)
 
 
-def parameters(found: Listing) -> dict[str, int]:
-    """How many numbers each part's weights hold: by the headers of their files, here or there.
-
-    Where a header cannot be had, they are told by the file's size.
-    """
-    import huggingface_hub
-
-    api = huggingface_hub.HfApi()
-    counted: dict[str, int] = {}
-    for name, size in found.files.items():
-        numbers = size // (2 if found.variant in ("fp16", "bf16") else 4)
-        if name.endswith(".safetensors"):
-            if at := _at(found, name):
-                numbers = _numbers(at)
-            else:
-                with suppress(
-                    *hub_errors.library_errors(), huggingface_hub.errors.SafetensorsParsingError
-                ):
-                    header = api.parse_safetensors_file_metadata(
-                        found.model, name, revision=found.commit
-                    )  # a request for the file's first 100 kB
-                    numbers = sum(header.parameter_count.values())
-        elif not name.endswith(".bin"):
-            continue
-        part = name.partition("/")[0]
-        counted[part] = counted.get(part, 0) + numbers
-    return counted
-
-
-def _numbers(file: Path) -> int:
-    """The elements of a safetensors file's tensors, by its header; 0 where that is damaged."""
-    with file.open("rb") as f:
-        length = int.from_bytes(f.read(8), "little")
-        try:
-            header = json.loads(f.read(min(length, 100_000_000)))
-        except ValueError:
-            return 0
-    return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
-
-
 def _lacks(model: str, part: str, what: str) -> str:
     return f"{model} has no {what} for its part {part}, so it cannot be loaded."
 
@@ -389,7 +356,7 @@ def download(found: Listing, revision: str | None, memory: object = "") -> Path:
 
     cache = Path(constants.HF_HUB_CACHE)
     try:
-        missing = [name for name in found.files if not _at(found, name)]
+        missing = [name for name in found.files if not at(found, name)]
         size = sum(found.files[name] for name in missing)
         free = _free_disk(cache)
     except OSError as error:
@@ -407,7 +374,7 @@ def download(found: Listing, revision: str | None, memory: object = "") -> Path:
         if not broken:
             folder = Path(
                 huggingface_hub.snapshot_download(
-                    found.model, revision=revision, allow_patterns=list(found.files)
+                    found.source, revision=revision, allow_patterns=list(found.files)
                 )
             )
     except hub_errors.library_errors() as error:
@@ -427,17 +394,17 @@ def download(found: Listing, revision: str | None, memory: object = "") -> Path:
 
 def _fetch(found: Listing, name: str) -> bool:
     return resumable_download.fetch(
-        found.model, name, found.commit or "main", found.files[name], found.hashes[name]
+        found.source, name, found.commit or "main", found.files[name], found.hashes[name]
     )
 
 
-def _at(found: Listing, name: str) -> Path | None:
+def at(found: Listing, name: str) -> Path | None:
     """Where a file is, if it is here."""
     import huggingface_hub
 
     if found.folder:
         return found.folder / name
-    at = huggingface_hub.try_to_load_from_cache(found.model, name, revision=found.commit)
+    at = huggingface_hub.try_to_load_from_cache(found.source, name, revision=found.commit)
     return Path(at) if isinstance(at, str) else None
 
 

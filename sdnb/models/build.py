@@ -1,22 +1,29 @@
-"""A model's files, in a folder or on the hub, made into a pipeline."""
+"""A request of `load`, made into a pipeline: found, room made, downloaded, put on its device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sdnb import compat, emoji
-from sdnb.hub import errors as hub_errors
-from sdnb.hub import repository
+from sdnb import emoji
+from sdnb.hub import names
+from sdnb.hub.headers import Tensor
 from sdnb.log import notice, quiet
-from sdnb.models import device, lora, memory, pipeline_class, weights
+from sdnb.models import device, embeddings, lora, memory, quantization, weights
 from sdnb.models.denoiser import denoiser_of
+from sdnb.models.embeddings import Embedding
 from sdnb.models.lora_files import Wanted
+from sdnb.models.pretrained import Pretrained
 from sdnb.models.provenance import Origin
+from sdnb.models.single_file import SingleFile
+from sdnb.models.vae import PART as VAE
+from sdnb.models.vae import Vae
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import DiffusionPipeline
 
 # The backends, and how many times its weights a model takes with each: OpenVINO has its own.
@@ -27,7 +34,7 @@ TIMES = {"torch": 1, "openvino": 2.5}
 class Request:
     """What was asked of `load`, worked out as far as that goes without the hub: the cache's key."""
 
-    source: str  # a folder or a hub id
+    source: str  # a folder, a hub id, a file, or a file in a repository
     revision: str | None
     variant: str | None
     dtype: str
@@ -36,6 +43,58 @@ class Request:
     backend: str
     lora: tuple[Wanted, ...] = ()
     chosen: bool = False  # whether sdnb chose the dtype
+    config: str | None = None  # a folder or a hub id: the settings of a single file's parts
+    vae: str | None = None  # a folder, a hub id, or a file
+    embeddings: tuple[Embedding, ...] = ()
+    quantize: str | None = None
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """Those of the arguments of `load` that few models have, as far as they are given."""
+        given = {
+            "config": self.config,
+            "vae": self.vae,
+            "embeddings": [each.given for each in self.embeddings],
+            "quantize": self.quantize,
+        }
+        return {name: value for name, value in given.items() if value}
+
+
+class Source(Protocol):
+    """Where a model's weights are, in one of the layouts."""
+
+    @property
+    def model(self) -> str:
+        """As sentences and facts name it."""
+
+    @property
+    def commit(self) -> str | None:
+        """Of the repository; None for what lies on this machine."""
+
+    @property
+    def variant(self) -> str | None:
+        """Of the weight files."""
+
+    @property
+    def index(self) -> Mapping[str, Any]:
+        """What the model_index.json says."""
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors of each part's weights."""
+
+    def download(self, memory: object) -> None:
+        """Fetches what is not here yet."""
+
+    def additions(self) -> dict[str, Any]:
+        """What facts say of it beside these."""
+
+    def settings(self) -> AbstractContextManager[Path]:
+        """A folder in diffusers' layout with the settings of its parts."""
+
+    def pipeline(
+        self, dtype: torch.dtype, given: Mapping[str, Any], quantize: str | None
+    ) -> DiffusionPipeline:
+        """Makes the pipeline, in main memory."""
 
 
 def load(
@@ -50,56 +109,54 @@ def load(
         forget: lets one of them go, and returns whether its memory was really given back.
 
     Raises:
-        ValueError: there is no text-to-image pipeline in the folder or repository.
+        ValueError: there is no text-to-image pipeline in the folder, repository or file.
         OSError: the hub does not give the model, or a file is damaged.
         MemoryError: the model is larger than what is free.
     """
-    import diffusers
     import torch
 
-    half = request.dtype != "float32"
-    found = repository.listing(
-        request.source, request.revision, request.variant, half, request.use_safetensors
-    )
+    source: Source
     with quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
-        _check_class(found)
-    times = TIMES[request.backend]
-    name = _dtype(found, request)
-    there = memory.make(found, name, request.device, loaded, forget, times)
-    folder = repository.download(found, request.revision, there)
+        if names.is_file(request.source):
+            quantization.check_file(request.source, request.quantize)
+            source = SingleFile.find(request)
+        else:
+            source = Pretrained.find(request)
+    request = replace(request, dtype=_dtype(source, request))
+    vae = Vae.find(request.vae, request.dtype != "float32") if request.vae else None
+    there = memory.make(_need(request, source, vae), request.device, loaded, forget)
+    if not there.whole:
+        notice(
+            f"{source.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
+            "are free on the GPU: its parts are kept in main memory and take turns on the GPU."
+            f"{there.instead}"
+        )
+    source.download(there)
     embedded = request.source == str(emoji.FOLDER)
-    try:
-        dtype = getattr(torch, name)
-        with (
-            quiet(warnings=embedded),
-            weights.read_as(dtype, _classes(found)),
-            repository.without_marks(folder, found.files) as readable,
-        ):
-            pipe = diffusers.DiffusionPipeline.from_pretrained(
-                readable,
-                variant=found.variant,
-                use_safetensors=request.use_safetensors or None,  # None takes either
-                **{compat.dtype_keyword(diffusers.__version__): dtype},
-            )
-    except Exception as error:  # a damaged file gives any: tokenizers raise a bare Exception
-        raise _failed(folder, found, error) from error
+    dtype = getattr(torch, request.dtype)
+    with quiet(warnings=embedded or isinstance(source, SingleFile)):
+        given, additions = _vae(vae, source, dtype) if vae else ({}, {})
+        pipe = source.pipeline(dtype, given, request.quantize)
+        if quantized := quantization.parts(source.index, request.quantize):
+            if not quantization.is_read(request.quantize, isinstance(source, SingleFile)):
+                quantization.cast(pipe, quantized, request.quantize, dtype)
+            additions |= {"quantize": request.quantize, "quantized": quantized}
+            additions["weight_bytes"] = memory.held(pipe)
+        if request.embeddings:
+            additions["embeddings"] = embeddings.put_in(pipe, request.embeddings)
     try:
         if there.whole:
             pipe.to(request.device)
         else:
-            notice(
-                f"{found.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
-                "are free on the GPU: its parts are kept in main memory and take turns on the GPU."
-            )
             pipe.enable_model_cpu_offload(device=request.device)
     except torch.OutOfMemoryError as error:
         del pipe
         raise MemoryError(
-            f"{found.model} needs {there.need / 1e6:,.0f} MB of memory in {name}, and the "
-            f"GPU had too little left: end other programs that use it, or take a smaller model."
+            f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and "
+            "the GPU had too little left: end other programs that use it, or take a smaller model."
         ) from error
     # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
-    if half and hasattr(pipe, "unet"):
+    if request.dtype != "float32" and hasattr(pipe, "unet"):
         weights.to_channels_last(pipe.unet)
     loras = lora.load(pipe, request.lora) if request.lora else ()
     backend = ""
@@ -107,75 +164,48 @@ def load(
         from sdnb.models import openvino
 
         backend = openvino.take_over(denoiser_of(pipe))
-    model = emoji.NAME if embedded else found.model
-    made = Origin(model, found.commit, name, request.device, found.variant, backend, loras)
-    return pipe, made
+    origin = Origin(
+        emoji.NAME if embedded else source.model, source.commit, request.dtype, request.device,
+        source.variant, backend, loras, source.additions() | additions,
+    )  # fmt: skip
+    return pipe, origin
 
 
-def _dtype(found: repository.Listing, request: Request) -> str:
+def _dtype(source: Source, request: Request) -> str:
     """The dtype: bfloat16 where it was left open, the denoiser is a transformer and the GPU has it.
 
     They are trained in it, and the large ones (Flux, Z-Image) overflow in float16.
     """
-    half = request.chosen and request.dtype == "float16" and "transformer" in found.index
+    half = request.chosen and request.dtype == "float16" and "transformer" in source.index
     return "bfloat16" if half and device.has_bfloat16(request.device) else request.dtype
 
 
-def _check_class(found: repository.Listing) -> None:
-    """Raises ValueError unless the repository's pipeline makes pictures from text or a picture."""
-    import diffusers
+def _need(request: Request, source: Source, vae: Vae | None) -> memory.Need:
+    """What the model takes, as asked for and in the ways in which less would do."""
+    tensors = source.weights() | ({VAE: vae.weights()} if vae else {})
 
-    named = found.index.get("_class_name")
-    if isinstance(named, list) and named:
-        raise ValueError(
-            f"{found.model} needs program code of its own ({named[0]}), which sdnb does not run."
-        )
-    if not isinstance(named, str):
-        raise ValueError(
-            f"{found.model} is no diffusers pipeline: its model_index.json names no class."
-        )
-    made = getattr(diffusers, named, None)
-    if made is None:
-        raise ValueError(
-            f"{found.model} is a {named}, which diffusers {diffusers.__version__} does not have: "
-            "a newer one may."
-        )
-    if lacking := pipeline_class.lacking(made):
-        raise ValueError(
-            f"{found.model} is a {named}, which needs {' and '.join(lacking)}: "
-            f"pip install {' '.join(lacking)}, then start Python anew."
-        )
-    if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
-        raise ValueError(f"{found.model} is a {named}, which is no pipeline of diffusers.")
-    if why := pipeline_class.refusal(made):
-        raise ValueError(f"{found.model} is a {named}, which {why}.")
+    def sizes(kind: str | None) -> dict[str, int]:
+        smaller = quantization.parts(source.index, kind)
+        return {
+            part: quantization.nbytes(its, request.dtype, kind if part in smaller else None)
+            for part, its in tensors.items()
+        }
+
+    parts = sizes(request.quantize)
+    # layers are cast when all is read; the others are quantised one by one
+    at_once = quantization.is_read(request.quantize, isinstance(source, SingleFile))
+    reading = parts if at_once else sizes(None)
+    own = request.quantize or request.backend != "torch"
+    less = {kind: sum(sizes(kind).values()) for kind in quantization.usable(request.device)}
+    return memory.Need(
+        source.model, parts, sum(reading.values()), request.dtype, TIMES[request.backend],
+        {} if own else less,
+    )  # fmt: skip
 
 
-def _classes(found: repository.Listing) -> list[type]:
-    """The classes of the pipeline's parts, as far as they are diffusers'."""
-    import diffusers
-
-    named = (made for made in found.index.values() if isinstance(made, list) and len(made) == 2)
-    ours = (str(name) for library, name in named if library == "diffusers")
-    there = (getattr(diffusers, name, None) for name in ours)
-    return [made for made in there if made is not None]
-
-
-def _failed(folder: Path, found: repository.Listing, error: Exception) -> Exception:
-    """Names the file that cannot be read; a downloaded one is removed, so that it comes anew."""
-    from safetensors import SafetensorError, safe_open
-
-    downloaded = found.commit is not None
-    for name in found.files:
-        if name.endswith(".json"):
-            try:
-                repository.read_json(folder / name, found.model, downloaded)
-            except OSError as damaged:
-                return damaged
-        elif name.endswith(".safetensors"):
-            try:
-                with safe_open(folder / name, "pt"):
-                    pass
-            except (SafetensorError, OSError):
-                return repository.damaged(folder / name, found.model, downloaded)
-    return OSError(f"{found.model} could not be loaded: {hub_errors.reason(error)}")
+def _vae(vae: Vae, source: Source, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Another VAE than the model's own: as a part of the pipeline, and as a fact."""
+    vae.download()
+    with source.settings() as settings:
+        made = vae.made(dtype, settings)
+    return {VAE: made}, {VAE: vae.facts(source.additions().get("config", source.model), made)}

@@ -6,15 +6,18 @@ import gc
 import os
 import re
 import threading
+from collections.abc import Iterable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import ref
 
 from sdnb import emoji
-from sdnb.hub import repository
+from sdnb.hub import names, repository
 from sdnb.log import notice
-from sdnb.models import build, device, lora_files, provenance
+from sdnb.models import build, device, lora_files, provenance, quantization
+from sdnb.models import embeddings as embedded
 from sdnb.models.build import Request
 from sdnb.models.lora_files import Loras
 
@@ -46,13 +49,19 @@ def load(
     use_safetensors: bool = True,
     backend: str = "torch",
     lora: Loras = None,
+    config: str | os.PathLike[str] | None = None,
+    vae: str | os.PathLike[str] | None = None,
+    embeddings: embedded.Given | Iterable[embedded.Given] | None = None,
+    quantize: str | None = None,
 ) -> DiffusionPipeline:
     """Loads a pipeline, or gives back the one already loaded.
 
     Arguments:
         model: "emoji" for the embedded model, a folder in diffusers' layout, or a hub id such
-            as "CompVis/stable-diffusion-v1-4". None chooses: the embedded model on a machine
-            without a GPU, Stable Diffusion v1-4 with one, and says which and why.
+            as "CompVis/stable-diffusion-v1-4"; or a checkpoint, a model in a single file:
+            "dream.safetensors", on the hub "someone/dream/dream.safetensors". None chooses: the
+            embedded model on a machine without a GPU, Stable Diffusion v1-4 with one, and says
+            which and why.
         revision: a branch, tag or commit of a hub repository.
         variant: of the weight files, such as "fp16"; "auto" takes fp16 where the model has it and
             runs in half precision, which halves the download.
@@ -68,6 +77,14 @@ def load(
             file.safetensors", "sepia" or "cyanotype" for the embedded model's; or a pair of one and
             the weight that it has where `generate` names none; or a list of these, or a dict of
             them by the names that settings use, which else are the files'.
+        config: of a single file: a folder in diffusers' layout, or a hub id, whose parts have the
+            same settings. None takes those of the family that the file is of.
+        vae: in place of the model's own: a hub id, a folder, or a file.
+        embeddings: words that the text encoder was taught (textual inversion): files or hub ids;
+            {"word": file} gives one another word, {"word": tensor} takes the vectors themselves.
+        quantize: how weights are stored, for small GPUs: "fp8" (the denoiser's, on any device),
+            "int8" (torchao), "8bit" and "4bit" (bitsandbytes, on CUDA). dtype is then what they are
+            computed in.
 
     The environment variable `SDNB_MODEL` names the model that None stands for.
 
@@ -76,8 +93,8 @@ def load(
         until its memory is needed for another.
 
     Raises:
-        ValueError: the folder or repository holds no text-to-image pipeline, or model, dtype or
-            device make no sense, or a LoRA does not fit the model.
+        ValueError: the folder, repository or file holds no text-to-image pipeline, or model, dtype
+            or device make no sense, or a LoRA does not fit the model.
         OSError: the hub cannot be reached, or does not give the model, or the disk is full.
         MemoryError: the model is larger than what is free.
         ModuleNotFoundError: the backend is not installed, or peft for LoRAs.
@@ -90,28 +107,70 @@ def load(
     request, why = _request(
         model, revision, variant, dtype, str(device), use_safetensors, backend, lora
     )
+    if config is not None:
+        request = replace(request, config=_config(request.source, config))
+    if vae is not None:
+        request = replace(request, vae=names.place(vae))
+    request = replace(request, embeddings=embedded.asked(embeddings))
+    request = replace(request, quantize=_quantized(quantize, request))
     with _cache_lock:
         pipe = _kept(request, why)
         _current[:] = [request]
         return pipe
 
 
-def get(source: str) -> DiffusionPipeline:
+def _quantized(kind: str | None, request: Request) -> str | None:
+    """The kind of quantisation, checked against device and backend."""
+    quantization.check(kind, request.device)
+    if kind and request.backend != "torch":
+        raise ValueError(f"quantize={kind!r} is for torch, and backend is {request.backend!r}.")
+    return kind
+
+
+def get(source: str | Request) -> DiffusionPipeline:
     """The pipeline of a model, for a comparison or a panel: the current one stays what it is.
 
     Arguments:
-        source: from `locate`; all else is chosen as where `load` is given a model alone.
+        source: from `locate`, all else as where `load` is given a model alone; or all of it.
 
     Raises:
         as `load`.
     """
     with _cache_lock:
-        return _kept(_usual(source))
+        return _kept(_usual(source) if isinstance(source, str) else source)
 
 
-def is_loaded(source: str) -> bool:
+def is_loaded(source: str | Request) -> bool:
     """Whether `get` would give a pipeline that is in memory."""
-    return _usual(source) in _loaded
+    return (_usual(source) if isinstance(source, str) else source) in _loaded
+
+
+def variant_of(
+    source: str | DiffusionPipeline | None, dtype: str | None, quantize: str | None
+) -> Request:
+    """The request of a model in another dtype, or quantised otherwise: what `get` takes.
+
+    Arguments:
+        source: from `locate`; a pipeline that `load` made; or None for the current one.
+        dtype: None: as it is.
+        quantize: None: not quantised.
+
+    Raises:
+        ValueError: `load` did not make the pipeline, or there is no such dtype or quantisation.
+    """
+    if isinstance(source, str):
+        request = _usual(source)
+    else:
+        request = provenance.request_of(current(source))
+        if request is None:
+            raise ValueError(
+                "sdnb.load did not make this pipeline, so it cannot be loaded in another dtype or "
+                "quantised: give model=, its folder or hub id."
+            )
+    if dtype is not None:
+        name = _dtype(request.source, dtype, request.device)
+        request = replace(request, dtype=name, chosen=str(dtype) == "auto")
+    return replace(request, quantize=_quantized(quantize, request))
 
 
 def _kept(request: Request, why: str = "") -> DiffusionPipeline:
@@ -125,7 +184,8 @@ def _kept(request: Request, why: str = "") -> DiffusionPipeline:
 
         with torch.inference_mode(False):  # inference tensors do not work in autograd
             pipe, origin = build.load(request, _loaded, _forget)
-            provenance.remember(pipe, origin, pickled=not request.use_safetensors)
+            pickled = not request.use_safetensors
+            provenance.remember(pipe, origin, pickled, request)
         _loaded[request] = pipe
     return _loaded[request]
 
@@ -151,6 +211,22 @@ def _request(
     return request, why
 
 
+def _config(source: str, config: str | os.PathLike[str]) -> str:
+    """The folder or hub id that has a single file's settings.
+
+    Raises:
+        ValueError: the model is no single file, or the settings are one.
+    """
+    if not names.is_file(source):
+        raise ValueError(
+            f"config is for a model in a single file, and {source} is none: leave it out."
+        )
+    found = locate(config)
+    if names.is_file(found):
+        raise ValueError(f"config is {found}, a file without settings: give a folder or a hub id.")
+    return found
+
+
 def _usual(source: str) -> Request:
     """The request of `load` with nothing but a model."""
     where = device.best()
@@ -160,8 +236,8 @@ def _usual(source: str) -> Request:
 
 
 def _dtype(source: str, dtype: str | torch.dtype, where: str) -> str:
-    embedded = source == str(emoji.FOLDER)
-    return "float32" if embedded and str(dtype) == "auto" else device.dtype_name(dtype, where)
+    of_sdnb = source == str(emoji.FOLDER)
+    return "float32" if of_sdnb and str(dtype) == "auto" else device.dtype_name(dtype, where)
 
 
 def _check_backend(backend: str, where: str) -> str:
@@ -200,10 +276,11 @@ def _why() -> str:
 
 
 def locate(model: str | os.PathLike[str]) -> str:
-    """The folder or hub id that a model's name stands for; one that has moved, where it is now.
+    """The folder, file or hub id that a name stands for; one that has moved, where it is now.
 
     Raises:
-        ValueError: it is a folder without a pipeline, or neither a folder nor a hub id.
+        ValueError: it is a folder without a pipeline, or none of these.
+        FileNotFoundError: there is no such file.
 
     Example:
         >>> locate("CompVis/stable-diffusion-v1-4")
@@ -224,12 +301,8 @@ def locate(model: str | os.PathLike[str]) -> str:
             )
         return str(folder.resolve())
     name = str(model)
-    if name.lower().endswith((".safetensors", ".ckpt", ".gguf")):  # a hub id may look like one
-        raise ValueError(
-            f"{name!r} is a checkpoint, a model in a single file; sdnb loads folders in diffusers' "
-            "layout. StableDiffusionPipeline.from_single_file(file).save_pretrained(folder) of "
-            "diffusers makes one of it."
-        )
+    if name.lower().endswith((names.ENDING, *names.PICKLED)):  # as a hub id may, too
+        return names.file(name)
     if name in repository.MOVED:
         notice(f"{name} is no longer on the hub; the same weights are at {repository.MOVED[name]}.")
         return repository.MOVED[name]

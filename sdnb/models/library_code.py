@@ -20,7 +20,8 @@ from sdnb.models.value_tokens import name_of
 
 # the packages that pictures are made by, whose modules may share functions
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "huggingface_hub", "numpy", "PIL",
-             "tokenizers", "safetensors", "peft", "sdnb", "torchvision", "einops")  # fmt: skip
+             "tokenizers", "safetensors", "peft", "sdnb", "torchvision", "einops", "torchao",
+             "bitsandbytes")  # fmt: skip
 # what Python itself writes into a class as it goes
 _HARMLESS = {
     "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl",

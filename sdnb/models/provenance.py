@@ -5,7 +5,8 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -20,6 +21,7 @@ from sdnb.models.value_tokens import Differences
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+PLACES = ("model", "config", "vae", "embeddings")  # facts that may name what lies on this machine
 FREEU = ("s1", "s2", "b1", "b2")
 
 
@@ -29,7 +31,8 @@ class Origin:
 
     `model` is "emoji", a folder's full path or a hub id; `revision` is the commit where the hub
     gave one; `dtype` is torch's name without the prefix, such as "float16"; `backend` is empty for
-    torch itself, else a name and a version.
+    torch itself, else a name and a version. `additions` are facts that few pipelines have: of a
+    single file its hash, where its settings are from, and the parts that are from there too.
     """
 
     model: str
@@ -39,6 +42,7 @@ class Origin:
     variant: str | None
     backend: str = ""
     lora: tuple[Lora, ...] = ()
+    additions: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Record:
     Attributes:
         origin: where it came from.
         pickled: whether it was loaded with pickled weights allowed (use_safetensors=False).
+        request: what was asked of `load`; None where it was not.
         scheduler: the config of its scheduler, as the model has it.
         made: its fingerprint when it was made; None for a run's own copy, judged by `base` alone.
         base: the pipeline whose parts it shares; None for one that `load` made.
@@ -62,6 +67,7 @@ class Record:
     base: ref[DiffusionPipeline] | None = None
     classes: frozenset[type] | None = None
     own: tuple[ref[Any], Fingerprint] | None = None
+    request: Any = None
 
 
 # where a pipeline's config names its scheduler's class
@@ -70,14 +76,10 @@ _records: WeakKeyDictionary[DiffusionPipeline, Record] = WeakKeyDictionary()
 _said: WeakKeyDictionary[DiffusionPipeline, set[str]] = WeakKeyDictionary()
 
 
-def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool) -> None:
-    """Notes where a pipeline came from, whether pickled weights were allowed, and how it is now."""
-    _records[pipe] = Record(
-        origin,
-        pickled,
-        pipe.scheduler.config,
-        Fingerprint(pipe, _ignored, harmless=compat.is_capturing),
-    )
+def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool, request: Any = None) -> None:
+    """Notes where a pipeline came from, by what request of `load`, and how it is now."""
+    made = Fingerprint(pipe, _ignored, harmless=compat.is_capturing)
+    _records[pipe] = Record(origin, pickled, pipe.scheduler.config, made, request=request)
     library_code.differences(_classes(pipe, _records[pipe]))  # how they are from here on
 
 
@@ -93,8 +95,9 @@ def inherit(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
     known = _records.get(pipe)
     if known is None:
         return
-    config = known.scheduler
-    _records[view] = Record(origin_of(pipe), known.pickled, config, base=ref(pipe))
+    _records[view] = Record(
+        origin_of(pipe), known.pickled, known.scheduler, base=ref(pipe), request=known.request
+    )
 
 
 def origin_of(pipe: DiffusionPipeline) -> Origin:
@@ -104,6 +107,18 @@ def origin_of(pipe: DiffusionPipeline) -> Origin:
     known = _records[pipe].origin if pipe in _records else Origin(name, None, "", "", None)
     dtype, where = str(pipe.dtype).removeprefix("torch."), str(pipe._execution_device)
     return replace(known, dtype=dtype, device=where)
+
+
+def places(pipe: DiffusionPipeline) -> dict[str, Any]:
+    """The facts of a pipeline that may name folders and files of this machine."""
+    origin = origin_of(pipe)
+    known = {"model": origin.model, **origin.additions}
+    return {name: known[name] for name in PLACES if name in known}
+
+
+def request_of(pipe: DiffusionPipeline) -> Any:
+    """What was asked of `load` for it; None where `load` did not make it."""
+    return _records[pipe].request if pipe in _records else None
 
 
 def takes_safetensors_only(pipe: DiffusionPipeline) -> bool:

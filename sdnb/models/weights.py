@@ -50,7 +50,7 @@ def _read(filename: Any, dtype: torch.dtype) -> dict[str, torch.Tensor] | None:
     with safe_open(filename, "pt") as file:
         names = list(file.keys())
         stored = [file.get_tensor(name) for name in names]  # mapped, not read yet
-        if all(x.dtype == dtype or not x.is_floating_point() for x in stored):
+        if all(x.dtype == dtype or not _is_number(x) for x in stored):
             return None
         del stored
     tensors: dict[str, torch.Tensor] = {}
@@ -59,13 +59,18 @@ def _read(filename: Any, dtype: torch.dtype) -> dict[str, torch.Tensor] | None:
         with safe_open(filename, "pt") as file:  # closing it lets go of what was read
             for name in names[len(tensors) :]:
                 stored = file.get_tensor(name)
-                wanted = dtype if stored.is_floating_point() else stored.dtype
+                wanted = dtype if _is_number(stored) else stored.dtype
                 tensors[name] = stored.to(wanted, copy=True)
                 read += stored.nbytes
                 del stored
                 if read >= PART:
                     break
     return tensors
+
+
+def _is_number(stored: torch.Tensor) -> bool:
+    """Whether a tensor is converted: 8-bit floats may be half of a number, with a scale beside."""
+    return stored.is_floating_point() and stored.itemsize > 1
 
 
 def trace(*modules: torch.nn.Module) -> tuple[Any, ...]:

@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sdnb import compat, emoji, image_input, schedulers
+from sdnb import image_input, schedulers
 from sdnb.lora_weights import adapter_of
 from sdnb.records.fact_schema import check
+from sdnb.records.loading_code import literal as _text
+from sdnb.records.loading_code import loading
 from sdnb.settings import Settings, figure, printable
 
 
@@ -56,29 +58,8 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     if (start or in_parts) and "pipeline" not in facts:
         raise ValueError("The facts of this picture do not say which pipeline made it.")
     made = str(facts["pipeline"]) if start else "DiffusionPipeline"
-    classes, others = {made}, []
-    options = [f"{k}={_text(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
-    unsafe = bool(facts.get("pickled")) and facts["model"] != emoji.NAME
-    if not unsafe and facts["model"] != emoji.NAME:
-        options.append("use_safetensors=True")
-    keyword = compat.dtype_keyword(facts.get("versions", {}).get("diffusers", "0.40"))
-    options.append(f"{keyword}=torch.{facts['dtype']}")
-    place = _text(facts.get("device", "cpu"))
-    if facts["model"] == emoji.NAME:
-        others.append("from importlib.resources import files\n")
-        whole = ", ".join(['files("sdnb") / "emoji"', *options])
-        lines = [f"pipe = {made}.from_pretrained({whole}).to({place})"]
-    elif facts["model"] == facts.get("pipeline") and facts.get("changed"):
-        lines = [f"# pipe is your own {facts['model']}: sdnb does not know what it was made of"]
-    else:
-        whole = ", ".join([_text(facts["model"]), *options])
-        lines = [f"pipe = {made}.from_pretrained(", f"    {whole}", f").to({place})"]
-        if not re.search(r"[/\\]", facts["model"]):  # neither a hub id nor a path
-            lines.insert(0, "# a folder of that name; the picture's file does not say where it is")
-    if unsafe:
-        lines.insert(
-            0, "# pickled weights, if it has any, can run any program when they are opened"
-        )
+    start_of = loading(facts, made)
+    classes, others, lines = start_of.classes, start_of.imports, start_of.lines
     if facts.get("as_four_channels"):
         lines.append("pipe.unet.register_to_config(in_channels=4)  # the mask is not among them")
     if facts.get("channels_last"):
@@ -308,11 +289,3 @@ def _parameters(pipeline: str) -> set[str]:
     if not (isinstance(known, type) and issubclass(known, diffusers.DiffusionPipeline)):
         raise ValueError(f"diffusers {diffusers.__version__} has no pipeline {pipeline}.")
     return set(inspect.signature(known.__call__).parameters)
-
-
-def _text(value: object) -> str:
-    """A Python literal in double quotes where that needs no escapes, else as repr writes it."""
-    literal = repr(value)
-    if isinstance(value, str) and literal[0] == "'" and '"' not in literal:
-        return f'"{literal[1:-1]}"'
-    return literal

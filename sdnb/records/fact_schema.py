@@ -91,6 +91,41 @@ def _pieces(value: object) -> bool:
     )
 
 
+def _sha256(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value))
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, list) and all(map(_name, value))
+
+
+def _parts(value: object) -> bool:
+    return isinstance(value, Mapping) and all(map(_name, [*value, *value.values()]))
+
+
+def _kind(value: object) -> bool:
+    return value in ("fp8", "int8", "8bit", "4bit")
+
+
+def _vae(value: object) -> bool:
+    """Its class, and texts."""
+    texts = isinstance(value, Mapping) and all(map(_text, value.values()))
+    return texts and isinstance(value, Mapping) and _name(value.get("kind"))
+
+
+def _embeddings(value: object) -> bool:
+    """Of each its word, where it is from, and which of its vectors went into which part."""
+    return isinstance(value, list) and all(
+        isinstance(each, Mapping)
+        and _text(each.get("token"))
+        and all(_text(v) for k, v in each.items() if k != "parts")
+        and isinstance(each.get("parts"), Mapping)
+        and all(map(_text, each["parts"]))
+        and all(map(_name, each["parts"].values()))
+        for each in value
+    )
+
+
 def _loras(value: object) -> bool:
     """Of each LoRA by its name texts: its source, file, revision, hashes."""
     return isinstance(value, Mapping) and all(
@@ -126,6 +161,17 @@ _MAYBE = ("a text or nothing", _text_or_none)
 KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "model": ("a text", _text),
     "revision": _MAYBE,
+    "sha256": ("a SHA-256", _sha256),
+    "config": ("a text", _text),
+    "config_revision": _MAYBE,
+    "parts": ("a list of classes", _parts),
+    "without": ("a list of names of parts", _names),
+    "eval": ("a list of names of parts", _names),
+    "quantize": ("a kind of quantisation", _kind),
+    "quantized": ("a list of parts", _parts),
+    "weight_bytes": ("a count", _count),
+    "vae": ("a VAE's origin", _vae),
+    "embeddings": ("a list of embeddings", _embeddings),
     "variant": _MAYBE,
     "dtype": ("the name of a number type", _dtype),
     "device": ("a text", _text),

@@ -248,8 +248,11 @@ def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
         {'model': 'dream', 'start': {'image_file': 'a.png'}}
     """
     facts = dict(facts)
-    if isinstance(facts.get("model"), str):
-        facts["model"] = without_folder(facts["model"])
+    facts = _without_folders(facts)
+    if isinstance(vae := facts.get("vae"), Mapping):
+        facts["vae"] = _without_folders(vae)
+    if isinstance(each := facts.get("embeddings"), list):
+        facts["embeddings"] = [_without_folders(e) if isinstance(e, Mapping) else e for e in each]
     if isinstance(loras := facts.get("lora"), Mapping):
         facts["lora"] = {
             name: {**lora, "source": without_folder(lora["source"])} for name, lora in loras.items()
@@ -262,6 +265,11 @@ def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(facts.get("error"), str):
         facts["error"] = _PATH.sub(lambda path: without_folder(path[0]), facts["error"])
     return facts
+
+
+def _without_folders(facts: Mapping[str, Any]) -> dict[str, Any]:
+    named = {k: facts[k] for k in ("model", "config") if isinstance(facts.get(k), str)}
+    return {**facts, **{name: without_folder(value) for name, value in named.items()}}
 
 
 _PATH = re.compile(

@@ -39,6 +39,7 @@ class Sheet:
         title: what all samples share.
         page_labels: one text a page; none where there is one page.
         note: what else is to be said, below.
+        below: one text a sample, under its picture; or none.
 
     Raises:
         ValueError: pages x rows x cols is not the number of samples.
@@ -52,6 +53,7 @@ class Sheet:
     title: str = ""
     page_labels: Sequence[str] = ()
     note: str = ""
+    below: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         cells = self.pages * self.rows * self.cols
@@ -106,6 +108,8 @@ class Sheet:
             notes.append(self.note)
         images = _fitted([rgb(s.image) for s in self.samples], width)
         below = [*map(_cost, self.samples)]
+        if self.below:
+            below = ["\n".join(filter(None, both)) for both in zip(below, self.below)]
         size, titles = self.rows * self.cols, list(self.page_labels) or [self.title]
         row_labels, col_labels = self.row_labels, self.col_labels
         rows, cols = self._shape()
@@ -240,12 +244,16 @@ class Sheet:
         if len(given) != lines:
             raise ValueError(f"{len(given)} pictures for {lines} rows: give one picture per row.")
         samples: list[Sample] = []
+        below: list[str] = []
         for i, picture in enumerate(given):
+            below += [*self.below[i * self.cols : (i + 1) * self.cols], ""] if self.below else []
             line = list(self.samples[i * self.cols : (i + 1) * self.cols])
             fitted = ImageOps.pad(rgb(picture), line[-1].image.size, color="white")
             samples += [*line, Elsewhere(fitted, name)]
         labels = self.col_labels or [""] * self.cols
-        return replace(self, samples=samples, cols=self.cols + 1, col_labels=[*labels, name])
+        return replace(
+            self, samples=samples, cols=self.cols + 1, col_labels=[*labels, name], below=below
+        )
 
     def __repr__(self) -> str:
         title = printable(self.title.replace("\n", " · "))
@@ -273,6 +281,7 @@ class Sheet:
             self, samples=[self.samples[i] for i in places], rows=rows, cols=cols,
             row_labels=self.row_labels[:rows], col_labels=self.col_labels[:cols],
             page_labels=self.page_labels[:pages],
+            below=[self.below[i] for i in places] if self.below else (),
             note=" · ".join(filter(None, [
                 f"showing {len(places)} of {len(self)} pictures" * hidden, self.note,
             ])),

@@ -11,7 +11,8 @@ from sdnb import schedulers
 from sdnb.files import without_folder
 from sdnb.settings import LORA, NAMES, Settings, check_names, label
 
-MODEL = "model"  # an axis that is no setting: which pipeline
+MODEL, DTYPE, QUANTIZE = "model", "dtype", "quantize"
+LOADING = (MODEL, DTYPE, QUANTIZE)  # axes that are no settings: which pipeline
 
 
 def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -25,10 +26,10 @@ def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         >>> split(prompt="a fox", steps=range(12, 37, 12))
         ({'prompt': 'a fox'}, {'steps': [12, 24, 36]})
     """
-    check_names(name for name in arguments if name != MODEL)
+    check_names(name for name in arguments if name not in LOADING)
     fixed: dict[str, Any] = {}
     axes: dict[str, list[Any]] = {}
-    for name in (*NAMES, MODEL):
+    for name in (*NAMES, *LOADING):
         value = arguments.get(name)
         if value is None:
             continue
@@ -62,10 +63,17 @@ def _listed(name: str, values: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a table: its settings, and the model where models are compared."""
+    """One picture of a table: its settings, and how its model is loaded where that is compared."""
 
     settings: Settings
     model: str | None = None
+    dtype: str | None = None
+    quantize: str | None = None
+
+    @property
+    def loading(self) -> tuple[str | None, str | None, str | None]:
+        """Model, dtype and quantisation."""
+        return self.model, self.dtype, self.quantize
 
 
 def cells(
@@ -95,12 +103,14 @@ def cells(
     made = []
     for values in itertools.product(*(axes[name] for name in names)):
         given = {**fixed, **dict(zip(names, values))}
-        model = given.pop(MODEL, None)  # a name or a path
+        # a name or a path; a name or torch's own
+        model, dtype, quantize = (given.pop(name, None) for name in LOADING)
         if single := {n.removeprefix(LORA): given.pop(n) for n in axes if n.startswith(LORA)}:
             given["lora"] = given["lora"] | single
         if calls is not None:
             given["steps"] = schedulers.steps_for(given.get("scheduler"), calls)
-        made.append(Cell(Settings(**given), model and str(model)))
+        dtype = dtype and str(dtype).removeprefix("torch.")
+        made.append(Cell(Settings(**given), model and str(model), dtype, quantize))
     return made
 
 
@@ -111,16 +121,22 @@ def labels(axes: Mapping[str, list[Any]]) -> tuple[list[str], list[str], list[st
         >>> labels({"steps": [12, 24], "guidance": [1, 7.5], "scheduler": ["DDIM"]})
         (['12 steps', '24 steps'], ['guidance 1', 'guidance 7.5'], ['DDIM'])
     """
-    shown = {
-        name: [without_folder(str(value)) for value in values] if name == MODEL else values
-        for name, values in axes.items()
-    }  # labels are drawn into files
-    texts = [[label(name, value) for value in values] for name, values in shown.items()]
+    texts = [[_label(name, value) for value in values] for name, values in axes.items()]
     empty: list[list[str]] = [[]] * (2 - len(texts))
     cols, rows, *pages = texts + empty
     # more than three: the third runs faster, as everywhere
     combined = [", ".join(each[::-1]) for each in itertools.product(*pages[::-1])]
     return cols, rows, combined if pages else []
+
+
+def _label(name: str, value: Any) -> str:
+    if name == MODEL:  # labels are drawn into files
+        value = without_folder(str(value))
+    elif name == DTYPE:
+        return str(value).removeprefix("torch.")
+    elif name == QUANTIZE:
+        return value or "not quantised"
+    return label(name, value)
 
 
 def title(settings: Settings, axes: Mapping[str, list[Any]]) -> str:

@@ -6,11 +6,12 @@ import functools
 import os
 import traceback
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeGuard, Union
 
 from sdnb.generation import model_lock, sampling
 from sdnb.log import notice
 from sdnb.models import cache
+from sdnb.models.build import Request
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
 from sdnb.records.store import DRIVE, Store
@@ -66,7 +67,7 @@ class Making:
         ]
         for i, (key, by) in enumerate(zip(self._keys, self._made_by)):
             if by and (sample := _get(self._store, key)) is not None:
-                self.made[i] = sampling.placed(sample, by["model"], plan.start)
+                self.made[i] = sampling.placed(sample, by, plan.start)
         self.todo = _firsts(self._keys, self.made)
         if any(self._keys[i] for i in self.todo):
             tell_of_drive(store)
@@ -89,7 +90,7 @@ class Making:
         left = dict.fromkeys(self.plan.models[i] for i in self.todo)
         while left:
             # what is in memory comes first: loading another may cost it its place
-            here = (m for m in left if not isinstance(m, str) or cache.is_loaded(m))
+            here = (m for m in left if not _is_asked(m) or cache.is_loaded(m))
             model = next(here, next(iter(left)))
             del left[model]
             try:
@@ -127,7 +128,7 @@ class Making:
                     if mine[n] in same:
                         _put(self._store, self._keys[mine[n]], result)
                 else:
-                    if isinstance(model, str):
+                    if _is_asked(model):
                         traceback.clear_frames(result.__traceback__)  # they hold the model
                     self.errors[mine[n]] = result
                 yield mine[n]
@@ -190,6 +191,11 @@ class Making:
         for i, error in self.errors.items():
             notice(f"Picture {i + 1} failed: {error}")
         return self.sheet()
+
+
+def _is_asked(model: Model) -> TypeGuard[str | Request]:
+    """Whether a plan's model is one to be loaded, and no pipeline that somebody holds."""
+    return isinstance(model, (str, Request))
 
 
 def _firsts(keys: list[str | None], made: dict[int, Sample]) -> list[int]:

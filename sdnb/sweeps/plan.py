@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Union
 from PIL import Image
 
 from sdnb.display.live_sheet import Live
+from sdnb.display.plots import difference
 from sdnb.generation import init_image, model_lock, sampling
 from sdnb.models import cache
+from sdnb.models.build import Request
 from sdnb.models.capabilities import Capabilities
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
@@ -26,7 +28,8 @@ from sdnb.sweeps.execution import Kept, Making
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-Model = Union[str, "DiffusionPipeline"]  # a name for `cache.get`, or a pipeline that is held
+# what `cache.get` takes, a name or a whole request; or a pipeline that is held
+Model = Union[str, Request, "DiffusionPipeline"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Plan:
         counts: denoiser calls of each picture.
         start: the picture that all of them start from, if they do.
         rows, cols, row_labels, col_labels, page_labels, title: of the sheet.
+        full: for each picture the index of the one that is like it in full precision; none where
+            precision is not compared.
         known: what decides the pictures of named models besides their settings, as it was when
             they were checked: (model, scheduler) -> what `sampling.made_by` gives.
         effects: of each picture: equal ones give equal pictures of the same model.
@@ -55,6 +60,7 @@ class Plan:
     col_labels: Sequence[str] = ()
     page_labels: Sequence[str] = ()
     title: str = ""
+    full: Sequence[int] = field(default=(), repr=False)
     known: Mapping[tuple[Model, str | None], dict[str, Any] | None] = field(
         default_factory=dict, repr=False
     )
@@ -71,8 +77,14 @@ class Plan:
         """
         shared = secrets.randbelow(2**32)
         names = {name: cache.locate(name) for cell in drafts if (name := cell.model)}
-        own = None if len(names) == len({cell.model for cell in drafts}) else cache.current(pipe)
+        precise = any(cell.dtype or cell.quantize for cell in drafts)
+        own = None if all(cell.model for cell in drafts) else cache.current(pipe)
         models: list[Model] = [names[c.model] if c.model else own for c in drafts]
+        if precise:
+            models = [
+                cache.variant_of(model, cell.dtype, cell.quantize)
+                for model, cell in zip(models, drafts)
+            ]
         settings: dict[int, Settings] = {}
         counts: dict[int, int] = {}
         effects: dict[int, tuple[Any, ...]] = {}
@@ -82,9 +94,14 @@ class Plan:
             settings |= _resolved(model, mine, start, shared, counts, known, effects)
         places = range(len(drafts))
         return cls(
-            [settings[i] for i in places], models, [counts[i] for i in places], start, known=known,
+            [settings[i] for i in places],
+            models,
+            [counts[i] for i in places],
+            start,
+            known=known,
             effects=[effects[i] for i in places],
-        )  # fmt: skip
+            full=_full(drafts, models) if precise else (),
+        )
 
     def pipeline(self, model: Model) -> DiffusionPipeline:
         """The pipeline that makes a model's pictures; loaded where it is not in memory."""
@@ -210,7 +227,7 @@ class Plan:
             key = model, settings.scheduler
             if key in found:
                 continue
-            if isinstance(model, str) and not cache.is_loaded(model):
+            if isinstance(model, (str, Request)) and not cache.is_loaded(model):
                 found[key] = self.known[key]
             else:
                 found[key] = sampling.made_by(settings, self.pipeline(model), self.start)
@@ -227,8 +244,23 @@ class Plan:
         note = f"made one by one: {'; '.join(reasons)}" if reasons and len(self) > 1 else ""
         return Sheet(
             samples, self.rows, self.cols, self.row_labels, self.col_labels, self.title,
-            self.page_labels, note,
+            self.page_labels, note, self._distances(made),
         )  # fmt: skip
+
+    def _distances(self, made: Mapping[int, Sample]) -> list[str]:
+        """A text for each picture: how far it is from the one in full precision."""
+        texts = []
+        for i, full in enumerate(self.full):
+            dtype = getattr(self.models[full], "dtype", "")
+            name = "full precision" if dtype == "float32" else str(dtype)
+            if i == full:
+                texts.append(name)
+            elif i in made and full in made:
+                apart = difference(made[i].image, made[full].image)
+                texts.append(f"{apart:.2g} of 255 from {name}")
+            else:
+                texts.append("")
+        return texts
 
 
 def _placeholder(settings: Settings, error: Exception | None) -> Sample:
@@ -238,7 +270,24 @@ def _placeholder(settings: Settings, error: Exception | None) -> Sample:
 
 
 def _pipeline(model: Model, start: init_image.Start | None) -> DiffusionPipeline:
-    return sampling.pipeline_for(cache.get(model) if isinstance(model, str) else model, start)
+    there = cache.get(model) if isinstance(model, (str, Request)) else model
+    return sampling.pipeline_for(there, start)
+
+
+def _full(drafts: Sequence[Cell], models: Sequence[Any]) -> list[int]:
+    """For each picture the one of its settings and model that is the most exact.
+
+    Where the most exact is quantised, too, there is nothing to compare with.
+    """
+    exact = [(each.quantize is not None, each.dtype != "float32") for each in models]
+    best: dict[Any, int] = {}
+    for i, cell in enumerate(drafts):
+        like = cell.settings, cell.model
+        if like not in best or exact[i] < exact[best[like]]:
+            best[like] = i
+    found = [best[cell.settings, cell.model] for cell in drafts]
+    alike = len({cell.loading[1:] for cell in drafts}) == 1
+    return [] if alike or any(exact[i][0] for i in found) else found
 
 
 def _resolved(
@@ -257,6 +306,6 @@ def _resolved(
         settings = resolved[i] = sampling.resolve(draft, pipe, start)
         counts[i] = sampling.calls_of(settings, pipe)
         effects[i] = Capabilities.of(pipe).effect(settings)
-        if isinstance(model, str) and (model, settings.scheduler) not in known:
+        if isinstance(model, (str, Request)) and (model, settings.scheduler) not in known:
             known[model, settings.scheduler] = sampling.made_by(settings, pipe, start)
     return resolved

@@ -9,7 +9,7 @@ import pickle
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sdnb import schedulers
@@ -39,6 +39,7 @@ class Recipe:
     backend: str
     scheduler: Any  # the pipeline's own, which a person may have configured
     lora: tuple[Wanted, ...] = ()
+    extras: dict[str, Any] = field(default_factory=dict)  # what else `load` was given
 
     @classmethod
     def of(cls, pipe: DiffusionPipeline, device: str) -> Recipe:
@@ -48,6 +49,7 @@ class Recipe:
             known.model, known.revision, known.variant, known.dtype, device,
             provenance.takes_safetensors_only(pipe), known.backend.partition(" ")[0] or "torch",
             schedulers.copy_of(pipe.scheduler), tuple(each.wanted() for each in known.lora),
+            provenance.request_of(pipe).extras,
         )  # fmt: skip
 
     def pipeline(self, start: init_image.Start | None) -> DiffusionPipeline:
@@ -56,6 +58,7 @@ class Recipe:
             self.model, revision=self.revision, variant=self.variant, dtype=self.dtype,
             device=self.device, use_safetensors=self.use_safetensors, backend=self.backend,
             lora=self.lora,
+            **self.extras,
         )  # fmt: skip
         pipe = sampling.pipeline_for(whole, start)
         pipe.scheduler = self.scheduler
@@ -153,7 +156,7 @@ class Worker:
                 yield i, error
                 continue
             if kept:
-                yield i, sampling.placed(kept, provenance.origin_of(pipe).model, self.start)
+                yield i, sampling.placed(kept, provenance.places(pipe), self.start)
             else:
                 todo.append((i, key, settings))
         make = functools.partial(sampling.run, start=self.start)

@@ -250,7 +250,7 @@ class Controller:
         made_by = sampling.made_by(settings, sampling.pipeline_for(self.pipe, start), start)
         made = store.get(store.key(settings, made_by)) if made_by else None
         if made is not None:
-            made = sampling.placed(made, _model(self.pipe), start)
+            made = sampling.placed(made, provenance.places(self.pipe), start)
             self.output.show(made, html.code_of(made))
             self.output.say("")
 
@@ -289,7 +289,7 @@ class Controller:
         drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
         code = ""
         if count > 1:
-            code = html.comparison(settings, "seed", seeds, _origin(pipe), start)
+            code = html.comparison(settings, "seed", seeds, _origin(pipe), start, _extras(pipe))
         return _Draft(pipe, start, lambda: _tabled(Plan.of(drafts, pipe, start)), code)
 
     def _compare(self, check: Check) -> None:
@@ -304,7 +304,7 @@ class Controller:
             given["lora"] = {**(settings.lora or {}), axis.removeprefix(LORA): among}
         else:
             given[axis] = among
-        code = html.comparison(settings, axis, among, _origin(pipe), start)
+        code = html.comparison(settings, axis, among, _origin(pipe), start, _extras(pipe))
 
         def plan() -> Plan:
             image, mask = (start.image, start.mask) if start else (None, None)
@@ -473,6 +473,12 @@ def _origin(pipe: DiffusionPipeline) -> provenance.Origin:
 
 def _model(pipe: DiffusionPipeline) -> str:
     return provenance.origin_of(pipe).model
+
+
+def _extras(pipe: DiffusionPipeline) -> dict[str, Any]:
+    """The arguments of `load` that few models have."""
+    request = provenance.request_of(pipe)
+    return dict(request.extras) if request else {}
 
 
 def _words(error: Exception) -> str:

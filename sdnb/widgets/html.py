@@ -134,8 +134,16 @@ def comparison(
     among: Sequence[Any],
     origin: Origin,
     start: Start | None = None,
+    extras: Mapping[str, Any] | None = None,
 ) -> str:
     """A cell that makes a comparison again; one that starts from a picture asks for its file.
+
+    Arguments:
+        settings: what the pictures share.
+        axis, among: the setting that differs, and its values.
+        origin: of the pipeline.
+        start: the picture that they start from.
+        extras: other arguments of `load`.
 
     Example:
         >>> emoji = Origin("emoji", None, "float32", "cpu", None)
@@ -167,8 +175,9 @@ def comparison(
     if named:
         pairs = (f"{each.name!r}: {each.asked()}" for each in origin.lora)
         loras = f", lora={{{', '.join(pairs)}}}"
+    others = "".join(f", {k}={v!r}" for k, v in (extras or {}).items())
     return (
-        f"import sdnb\n\npipe = sdnb.load({origin.model!r}{loras})\n"
+        f"import sdnb\n\npipe = sdnb.load({origin.model!r}{loras}{others})\n"
         f"sdnb.compare({', '.join(words)}, pipe=pipe)"
     )
 

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 import sdnb
 from sdnb import emoji, login
 from sdnb.hub import errors as hub_errors
-from sdnb.hub import repository
+from sdnb.hub import headers, repository
 from sdnb.models import cache, provenance
 from tests.support import toys
 from tests.support.hub_server import COMMIT, Hub, Repository
@@ -96,6 +96,14 @@ def fetch(model=MODEL, revision=None, variant="auto", half=False, use_safetensor
     )  # fmt: skip
 
 
+def numbers(found):
+    """How many numbers each part's weights hold, by the headers of their files."""
+    return {
+        part: sum(tensor.numbers for tensor in tensors.values())
+        for part, tensors in headers.of_listing(found).items()
+    }
+
+
 # ---------------------------------------------------------------- what goes well
 
 
@@ -149,7 +157,7 @@ def test_what_a_model_needs_is_told_by_the_dtype_in_its_files(cached, server, sm
     server.repositories[MODEL] = Repository(folder)
     if cached:
         fetch()
-    counted = repository.parameters(repository.listing(MODEL, None, "auto", True, True))
+    counted = numbers(repository.listing(MODEL, None, "auto", True, True))
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder)
     for part in ("unet", "vae", "text_encoder"):
         assert counted[part] == sum(x.numel() for x in getattr(pipe, part).state_dict().values())
@@ -331,7 +339,7 @@ def test_of_sdxl_only_the_parts_weights_in_one_precision_and_their_texts_are_nee
     assert sorted(needed) == sorted(["model_index.json", *texts, *weights])
     found = repository.Listing("a/b", SDXL_INDEX, dict.fromkeys(needed, 4000), variant)
     parts = ("text_encoder", "text_encoder_2", "unet", "vae")  # OpenVINO's are not counted
-    assert repository.parameters(found) == dict.fromkeys(parts, 2000 if half else 1000)
+    assert numbers(found) == dict.fromkeys(parts, 2000 if half else 1000)
 
 
 @pytest.mark.parametrize("family", ["SDXL", "SD3", "Flux"])
@@ -512,7 +520,7 @@ def test_a_full_disk_is_said_before_the_download_and_during_it(
     code = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-from sdnb.hub import repository as hub
+from sdnb.hub import headers, repository as hub
 try:
     hub.download(hub.listing({MODEL!r}, None, 'auto', False, True), None)
 except OSError as error:
@@ -530,7 +538,7 @@ def test_a_disk_that_is_full_at_the_first_small_file_is_said_too(server, tmp_pat
     code = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-from sdnb.hub import repository as hub
+from sdnb.hub import headers, repository as hub
 try:
     hub.listing({MODEL!r}, None, 'auto', False, True)
 except OSError as error:

@@ -137,3 +137,15 @@ def test_channels_last_is_what_torch_makes_of_it():
     assert same(ours, theirs)
     strides = [p.stride() for p in ours.parameters()]
     assert strides == [p.stride() for p in theirs.parameters()]
+
+
+def test_numbers_of_8_bits_are_left_as_they_are(tmp_path):
+    """They may be quantised, with a scale beside them: in another dtype nobody would know."""
+    file = tmp_path / "a.safetensors"
+    tensors = {"x": torch.ones(4).to(torch.float8_e4m3fn), "y": torch.ones(4)}
+    safetensors.torch.save_file(tensors, file)
+    with weights.read_as(torch.bfloat16):
+        read = safetensors.torch.load_file(file)
+    assert {name: x.dtype for name, x in read.items()} == {
+        "x": torch.float8_e4m3fn, "y": torch.bfloat16
+    }  # fmt: skip
