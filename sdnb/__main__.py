@@ -52,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("--model", help="'emoji', a folder, or a hub id")
     p.add_argument(
+        "--lora", nargs="+", metavar="LORA", help="a file or hub id, with its own weight"
+    )
+    p.add_argument(
         "-o", "--output", metavar="FILE.png",
         help="where the picture or sheet goes (.png, .jpg or .webp), the sheet's pictures beside "
         "it as FILE-1.png, …; files of these names are replaced. Without it a free name is made "
@@ -73,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
         return report()
     p = parser()
     args = p.parse_args(words)
-    given = {name: getattr(args, name) for name in ("prompt", *Axes.__annotations__)}
+    names = [name for name in Axes.__annotations__ if name != "lora"]
+    given = {name: getattr(args, name) for name in ("prompt", *names)}
     settings: dict[str, Any] = {
         name: value[0] if isinstance(value, list) and len(value) == 1 else value
         for name, value in given.items()
@@ -82,7 +86,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         output = metadata.check_writable(args.output or free_name(args.prompt[0]))
         axes.cells(*axes.split(**settings))  # wrong values show before a model is loaded
-        pipe, store = cache.load(args.model), args.store or True
+        # importing torch and diffusers takes seconds, and shows nothing
+        print(f"Loading {args.model or 'the model'} ...", file=sys.stderr, flush=True)
+        pipe, store = cache.load(args.model, lora=args.lora), args.store or True
         sheet = api.compare(**settings, image=args.image, mask=args.mask, pipe=pipe, store=store)
         if len(sheet) == 1:
             print(sheet[0].save(output))

@@ -65,6 +65,9 @@ def generate(
             SD 2 and SDXL; `pip install sdnb[compel]`).
         keep: "pixels" puts the picture's own pixels back where the mask is black, and mixes them
             where it is grey, as along a smooth edge. None leaves them as they were decoded.
+        lora: the weights of LoRAs that `load` put into the pipeline, by their names, such as
+            {"style": 0.8}; those that are not named are off. Where not given each has the weight
+            that it was loaded with.
         pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
         image: a picture to start from (image to image): a PIL picture, a file, a `Sample`, an array
             or whatever else `sdnb.image_input.picture` takes. It is fitted to width and height;
@@ -123,8 +126,10 @@ def compare(
 
     Arguments:
         prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength,
-            long_prompt, prompt_syntax, keep: as for `generate`; each also as a list, range, tuple
-            or array of values. Instead of one prompt whole `Settings`, which the others change.
+            long_prompt, prompt_syntax, keep, lora: as for `generate`; each also as a list, range,
+            tuple or array of values. A list as one LoRA's weight is an axis of its own:
+            lora={"style": [0, 0.4, 0.8]}. Instead of one prompt whole `Settings`, which the others
+            change.
         calls: instead of `steps`: each scheduler makes about so many denoiser calls, so that they
             are compared at equal cost.
         model: instead of `pipe`: what `load` takes; a list compares models.
@@ -226,7 +231,7 @@ def variations(
         image: a PIL picture, a file, a `Sample`, or an array, as for `generate`.
         n: how many.
         negative_prompt, steps, guidance, scheduler, width, height, long_prompt, prompt_syntax,
-            keep: as for `generate`.
+            keep, lora: as for `generate`.
         seed: of the first; the others have the next numbers. Drawn where not given.
         strength: how much is redrawn, over 0 and up to 1; 0.6 where not given. Variations models
             redraw all.
@@ -296,7 +301,7 @@ def evolution(
         prompt: what the picture shows; or whole `Settings`, which the other arguments change.
         at: after how many steps to look.
         negative_prompt, guidance, scheduler, seed, width, height, strength, long_prompt,
-            prompt_syntax, keep: as for `generate`.
+            prompt_syntax, keep, lora: as for `generate`.
         steps: of the whole run; where not given the pipeline's own number, or the largest of `at`
             where that is more. Image to image makes as many of them as `strength` says, and `at`
             counts those.

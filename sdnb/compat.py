@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from packaging.version import Version
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+_load_file_lock = threading.RLock()  # guards safetensors.torch.load_file, one for all threads
 
 
 def dtype_keyword(diffusers: str) -> str:
@@ -43,6 +52,15 @@ def has_global_hooks() -> bool:
     return bool(module._has_any_global_hook())
 
 
+def is_capturing(function: Any) -> bool:
+    """Whether this is a hook by which transformers hands out the states of a model's layers.
+
+    The first call that asks for them puts these hooks there, for good; they change no number.
+    https://github.com/huggingface/transformers/blob/main/src/transformers/utils/output_capturing.py
+    """
+    return function.__globals__.get("__name__") == "transformers.utils.output_capturing"
+
+
 def http_library() -> Any:
     """The module whose errors huggingface_hub lets through: httpx, or httpx2 since its version 2.
 
@@ -57,3 +75,115 @@ def http_library() -> Any:
 
     base = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
     return importlib.import_module(base.__module__.partition(".")[0])
+
+
+def active_adapters(layer: Any) -> Any:
+    """Which of a peft layer's adapters count, as it holds them: a name, or a list of names."""
+    return layer._active_adapter
+
+
+def set_active_adapters(layer: Any, names: Any) -> None:
+    """Chooses them; the public `set_adapter` also turns gradients on for all their weights.
+
+    https://github.com/huggingface/peft/blob/v0.21.0/src/peft/tuners/tuners_utils.py
+    """
+    layer._active_adapter = names
+
+
+def cache_folder(model: str) -> str:
+    """The name of a repository's folder in the hub's cache; no public function says it.
+
+    https://github.com/huggingface/huggingface_hub/blob/main/src/huggingface_hub/file_download.py
+
+    Example:
+        >>> cache_folder("CompVis/stable-diffusion-v1-4")
+        'models--CompVis--stable-diffusion-v1-4'
+    """
+    from huggingface_hub.file_download import repo_folder_name
+
+    return repo_folder_name(repo_id=model, repo_type="model")
+
+
+def download(url: str, file: BinaryIO, size: int, name: str) -> None:
+    """Fetches what the file still lacks; the hub's public download begins anew after a failure.
+
+    Arguments:
+        url: of the hub.
+        file: opened for appending; what it holds already is not fetched again.
+        size: of the whole file, in bytes.
+        name: for the progress bar.
+    """
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    http_get(
+        url, file, resume_size=file.tell(), headers=build_hf_headers(), expected_size=size,
+        displayed_filename=name,
+    )  # fmt: skip
+
+
+@contextmanager
+def safetensors_read_by(read: Callable[[Any], dict[str, torch.Tensor] | None]) -> Iterator[None]:
+    """While the block runs, diffusers reads its models' files by that function.
+
+    It takes no reader as an argument, and looks `load_file` up in its module at each call
+    (https://github.com/huggingface/diffusers/blob/main/src/diffusers/models/model_loading_utils.py).
+
+    Arguments:
+        read: of a file's name; None leaves the file to safetensors.
+    """
+    import safetensors.torch
+
+    with _load_file_lock:
+        plain = safetensors.torch.load_file
+
+        def load_file(filename: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+            return read(filename) or plain(filename, *args, **kwargs)
+
+        safetensors.torch.load_file = load_file
+        try:
+            yield
+        finally:
+            safetensors.torch.load_file = plain
+
+
+def begin_at(scheduler: Any, timestep: Any) -> None:
+    """Sets the scheduler's `step_index` as its first `step` would, to read the sigma before it.
+
+    https://github.com/huggingface/diffusers/blob/main/src/diffusers/schedulers/scheduling_euler_discrete.py
+    """
+    scheduler._init_step_index(timestep)
+
+
+def unpacked(pipe: DiffusionPipeline, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Latents as the VAE takes them: Flux packs 2 x 2 of them into one token of its transformer.
+
+    Arguments:
+        pipe: whatever has no such packing gets its latents back.
+        latents: (B, tokens, channels) where they are packed.
+        size: (width, height) in pixels.
+    """
+    if not hasattr(pipe, "_unpack_latents"):
+        return latents
+    width, height = size
+    return pipe._unpack_latents(latents, height, width, pipe.vae_scale_factor)
+
+
+def offload_hooks(pipe: DiffusionPipeline) -> list[Any]:
+    """The hooks of `enable_model_cpu_offload`, which only the pipeline's private list tells."""
+    return getattr(pipe, "_all_hooks", [])
+
+
+def forget_offload_hooks(view: DiffusionPipeline) -> None:
+    """A shallow copy's call then ends without sending the shared modules back to the CPU."""
+    view._all_hooks = []
+
+
+def empty_upload(field: Any) -> None:
+    """Takes the files out of an ipywidgets 7 `FileUpload`, whose value cannot be set.
+
+    Its value is made of its counter, metadata and contents:
+    https://github.com/jupyter-widgets/ipywidgets/blob/7.x/ipywidgets/widgets/widget_upload.py
+    """
+    field.metadata, field.data = [], []
+    field._counter = 0

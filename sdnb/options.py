@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 if TYPE_CHECKING:
     from sdnb.image_input import Source as Source
+    from sdnb.lora_weights import Weight as Weight
     from sdnb.records.store import Store as Store
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -31,6 +32,7 @@ class Options(TypedDict, total=False):
     long_prompt: str | None
     prompt_syntax: str | None
     keep: str | None
+    lora: Mapping[str, Weight] | str | None
 
 
 class Axes(TypedDict, total=False):
@@ -47,6 +49,7 @@ class Axes(TypedDict, total=False):
     long_prompt: str | Iterable[str] | None
     prompt_syntax: str | Iterable[str | None] | None
     keep: str | Iterable[str | None] | None
+    lora: Mapping[str, Weight | Iterable[Weight]] | Iterable[Any] | str | None
 
 
 def spelled_out(options: Any) -> Callable[[Function], Function]:

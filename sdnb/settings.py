@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from sdnb.lora_weights import in_words, lora_weights
+
 MAX_STEPS = 1000  # the noise schedules of Stable Diffusion have 1000 timesteps
 MAX_SEED = 2**64 - 1  # what torch.Generator takes
 
@@ -34,6 +36,9 @@ class Settings:
             such as "fox++" or "(blue sky)1.3"; None for plain words.
         keep: for inpainting, "pixels" where the picture's own are put back in the end where the
             mask is black; None leaves them as the model's decoder gives them, which is nearly so.
+        lora: the weights of LoRAs that `load` was given, by their names: a number each, or one for
+            each part, as in {"style": {"denoiser": 0.8, "text_encoder": 0.5}}. Those that are not
+            named are off; None gives each the weight that it was loaded with.
 
     Raises:
         ValueError: a value is outside its range; the sentence says which and what fits.
@@ -60,6 +65,7 @@ class Settings:
     long_prompt: str = "error"
     prompt_syntax: str | None = None
     keep: str | None = None
+    lora: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):
@@ -106,6 +112,8 @@ class Settings:
             raise ValueError(f"prompt_syntax is {self.prompt_syntax!r}: give 'compel' or None.")
         if self.keep not in (None, "pixels"):
             raise ValueError(f"keep is {self.keep!r}: give 'pixels' or None.")
+        if self.lora is not None:
+            self._set("lora", lora_weights(self.lora))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
@@ -174,6 +182,7 @@ class Settings:
 
 NAMES = tuple(f.name for f in fields(Settings))
 _DEFAULTS = {f.name: f.default for f in fields(Settings)}
+LORA = "lora:"  # before a LoRA's name: the setting of its weight alone, as an axis
 
 # what diffusers, AUTOMATIC1111 and others call them, and how it is written here
 THEIRS = {
@@ -184,6 +193,7 @@ THEIRS = {
     "neg_prompt": 'negative_prompt="blurred"', "sampler": 'scheduler="DDIM"',
     "sampler_name": 'scheduler="DDIM"', "size": "width=512, height=512",
     "init_image": "image=", "mask_image": "mask=", "denoising_strength": "strength=0.6",
+    "loras": 'lora={"style": 0.8}', "adapter_weights": 'lora={"style": 0.8}',
     "num_images_per_prompt": "seed=[1, 2, 3] in sdnb.compare", "pipeline": "pipe=",
 }  # fmt: skip
 
@@ -237,6 +247,8 @@ def label(name: str, value: Any) -> str:
         >>> label("steps", 12), label("guidance", 7.5), label("scheduler", "DDIM")
         ('12 steps', 'guidance 7.5', 'DDIM')
     """
+    if name == "lora" or name.startswith(LORA):
+        return _lora_label(name, value)
     if value is None and name not in ("prompt_syntax", "keep"):
         return f"own {name}"
     if name == "steps":
@@ -247,6 +259,12 @@ def label(name: str, value: Any) -> str:
         return "pixels kept" if value else "as decoded"
     text = figure(value) if isinstance(value, float) else str(value)
     return f"{name.replace('_', ' ')} {text or 'none'}"
+
+
+def _lora_label(name: str, value: Any) -> str:
+    if name.startswith(LORA):
+        return in_words({name.removeprefix(LORA): value})
+    return "own LoRA" if value is None else in_words(lora_weights(value))
 
 
 def printable(text: str) -> str:

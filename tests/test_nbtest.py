@@ -445,6 +445,16 @@ def test_without_nbval_the_plugin_does_nothing(tmp_path):
     assert "nbtest:" not in done.stdout
 
 
+@pytest.mark.parametrize(("fresh", "agrees"), [("float16 on cuda:0", True), ("no picture", False)])
+def test_what_the_configuration_ignores_in_texts_is_not_compared(tmp_path, fresh, agrees):
+    stored = nbformat.v4.new_output("stream", name="stdout", text="a fox, float32 on cpu\n")
+    notebook(tmp_path / "a.ipynb", [cell(f"print('a fox, {fresh}')", [stored])])
+    lines = "nbtest_ignore =\n    float(16|32)\n    (?<= on )(cpu|cuda:0)\n"
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{lines}")
+    done = run_pytest(tmp_path, *NBVAL, "--nbtest-images")
+    assert (done.returncode == 0) == agrees, done.stdout
+
+
 def test_a_wrong_limit_in_the_configuration_is_told(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\nnbtest_mean = 300\n")
     done = run_pytest(tmp_path, *NBVAL, "--nbtest-images")

@@ -82,7 +82,10 @@ def test_whatever_number_of_steps_is_allowed_runs_to_the_end(name, spacing):
     own = OWN
     if spacing != "default":
         own = diffusers.PNDMScheduler.from_config(OWN.config, timestep_spacing=spacing)
-    allowed = next(n for n in (1000, 999, 998, 50) if allows(schedulers.make(name, own), n))
+    most = (
+        (50,) if name == "LMS" and spacing != "default" else (1000, 999, 998, 50)
+    )  # it integrates
+    allowed = next(n for n in most if allows(schedulers.make(name, own), n))
     made = schedulers.make(name, own)
     made.set_timesteps(allowed)
     sample = torch.ones(1, 1, 1, 1) * made.init_noise_sigma

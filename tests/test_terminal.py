@@ -36,6 +36,17 @@ def test_several_steps_make_a_sheet_and_its_pictures(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_the_first_line_comes_before_torch_is_imported(tmp_path):
+    """Which takes seconds, in which a person would wonder."""
+    at_load = "cache.load = lambda model: sys.exit('torch' in sys.modules)"
+    code = f"import sys; from sdnb import __main__; from sdnb.models import cache; {at_load}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; __main__.main(['a fox', '--model', 'emoji'])"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "Loading emoji ...\n")
+
+
 def test_one_picture_is_named_after_its_prompt_and_nothing_is_overwritten(tmp_path):
     for name in ("a-fox.png", "a-fox_2.png"):
         done = sdnb_in(tmp_path, "A fox!", "--steps", "1", "--model", "emoji")
@@ -112,7 +123,9 @@ def test_a_memory_that_is_too_small_is_a_sentence_and_no_traceback(tmp_path, mon
     copy = shutil.copytree(sdnb.emoji.FOLDER, tmp_path / "copy")
     assert __main__.main(["a fox", "--model", str(copy), "-o", str(tmp_path / "a.png")]) == 1
     said = capsys.readouterr().err
-    assert re.fullmatch(r"python -m sdnb: .*/copy needs \d+ MB of .* 1 MB are free: .*\n", said)
+    loading, sentence = said.splitlines()
+    assert loading == f"Loading {copy} ..."
+    assert re.fullmatch(r"python -m sdnb: .*/copy needs \d+ MB of .* 1 MB are free: .*", sentence)
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])

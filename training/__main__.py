@@ -26,7 +26,7 @@ STAGES = {
     "places": (), "autoencoder": ("steps",), "text": ("steps",), "denoiser": ("steps", "scenes"),
     "decoder": ("steps",), "export": (), "judge": ("steps",), "score": ("count", "prompts"),
 }  # fmt: skip
-MORE = ("adopt", "levers", "log", "pack", "sheet")
+MORE = ("adopt", "levers", "log", "lora", "pack", "sheet")
 AFTER = 4.0  # minutes that the stages after the denoiser take on a GPU
 AGAIN = 1.0  # minutes that a second call takes to import, compile and draw its first scenes
 

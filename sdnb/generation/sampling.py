@@ -18,7 +18,7 @@ from PIL import Image
 from sdnb import emoji, schedulers
 from sdnb.generation import init_image, nan_guard, prompt_encoding, x0_preview
 from sdnb.log import notice
-from sdnb.models import denoiser, provenance, tasks
+from sdnb.models import denoiser, lora, provenance, tasks
 from sdnb.models.capabilities import STEPS, Capabilities
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings, check_multiple
@@ -82,6 +82,7 @@ def resolve(
         width=settings.width or own[0],
         height=settings.height or own[1],
         strength=strength,
+        lora=lora.resolved(settings.lora, provenance.origin_of(pipe).lora),
     )
 
 
@@ -207,7 +208,7 @@ def run(
     Returns:
         The sample.
     """
-    origin, changed = provenance.origin_of(pipe), provenance.differences(pipe)
+    origin = provenance.origin_of(pipe)
     if origin.model == emoji.NAME:
         _name_unknown(settings)
     view = copy.copy(pipe)
@@ -220,8 +221,12 @@ def run(
     pieces = prompt_encoding.pieces_of(pipe, settings) if in_pieces else None
     started, dtype = time.perf_counter(), origin.dtype
 
+    # in a batch each call has its weights
+    weights = None if provenance.is_runs_own(pipe) else settings.lora
+
     def called() -> _Called:
-        return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
+        with lora.applied(view, weights, origin.lora):
+            return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
 
     made = called()
     if made.seen.broken and dtype != "float32":
@@ -232,12 +237,15 @@ def run(
         dtype = "float32"
         with nan_guard.in_float32(view):
             made = called()
-    changed |= provenance.differences(pipe)  # somebody may have, in the meantime
-    facts = {
+    changed = provenance.differences(pipe)  # now, as somebody may have changed it meanwhile
+    facts: dict[str, Any] = {
         "model": origin.model, "revision": origin.revision, "variant": origin.variant,
         "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
         "denoiser_calls": made.calls, "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip
+    if settings.lora:
+        used = [each for each in origin.lora if each.name in settings.lora]
+        facts["lora"] = {each.name: each.facts() for each in used}
     facts |= (
         Capabilities.of(pipe).unlike(settings)
         | _facts(made, view, pipe)
@@ -359,9 +367,18 @@ def made_by(
         why = provenance.in_words(changed)
         provenance.say_once(pipe, f"Pictures are made anew and not kept in the store: {why}.")
         return None
+    return made_by_as_loaded(settings, pipe, start)
+
+
+def made_by_as_loaded(
+    settings: Settings, pipe: DiffusionPipeline, start: init_image.Start | None = None
+) -> dict[str, Any]:
+    """The same of a pipeline that is as `load` made it; `run` asks that at its end, and says so."""
     origin = asdict(provenance.origin_of(pipe))
     if not origin["backend"]:
         del origin["backend"]  # torch itself
+    if loras := origin.pop("lora"):
+        origin["lora"] = {each["name"]: each["sha256"] for each in loras}
     config = _scheduler(settings.scheduler, pipe).config
     used = ["diffusers", "transformers", "torch"] + ["compel"] * bool(settings.prompt_syntax)
     return origin | {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from sdnb import schedulers
+from sdnb import compat, schedulers
 from sdnb.models import weights
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def predicted(
 
 def _sigma(scheduler: Any, time: Any) -> float:
     if scheduler.step_index is None:  # before its first step
-        scheduler._init_step_index(time)
+        compat.begin_at(scheduler, time)
     return float(scheduler.sigmas[scheduler.step_index])
 
 
@@ -120,9 +120,7 @@ def decoded(
     overflows = vae.dtype == torch.float16 and vae.config.get("force_upcast")
     widened = weights.as_float32(vae) if overflows and hasattr(pipe, "upcast_vae") else None
     with torch.no_grad(), widened or nullcontext():
-        final: Any = latents.to(vae.dtype)
-        if hasattr(pipe, "_unpack_latents"):
-            final = pipe._unpack_latents(final, size[1], size[0], pipe.vae_scale_factor)
+        final: Any = compat.unpacked(pipe, latents.to(vae.dtype), size)
         mean, spread = (vae.config.get(f"latents_{name}") for name in ("mean", "std"))
         if mean and spread:  # one number a channel
             mean, spread = (final.new_tensor(each).view(1, -1, 1, 1) for each in (mean, spread))

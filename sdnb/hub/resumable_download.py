@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from sdnb import compat
+
 
 def fetch(model: str, name: str, commit: str, size: int, digest: str) -> bool:
     """Fetches a file into the hub's cache, or the rest of it where an earlier call broke off.
@@ -27,11 +29,11 @@ def fetch(model: str, name: str, commit: str, size: int, digest: str) -> bool:
         OSError: the hub or the disk fails; so do the errors of huggingface_hub's HTTP library.
     """
     import huggingface_hub
-    from huggingface_hub import constants, file_download
-    from huggingface_hub.utils import WeakFileLock, build_hf_headers
+    from huggingface_hub import constants
+    from huggingface_hub.utils import WeakFileLock
 
     cache = Path(constants.HF_HUB_CACHE)
-    folder = file_download.repo_folder_name(repo_id=model, repo_type="model")
+    folder = compat.cache_folder(model)
     blob = cache / folder / "blobs" / digest
     part = blob.with_name(f"{digest}.incomplete")
     lock = cache / ".locks" / folder / f"{digest}.lock"
@@ -43,11 +45,9 @@ def fetch(model: str, name: str, commit: str, size: int, digest: str) -> bool:
         with part.open("ab") as file:
             if file.tell() > size:
                 file.truncate(file.seek(0))
-            file_download.http_get(
-                huggingface_hub.hf_hub_url(model, name, revision=commit), file,
-                resume_size=file.tell(), headers=build_hf_headers(), expected_size=size,
-                displayed_filename=name,
-            )  # fmt: skip
+            compat.download(
+                huggingface_hub.hf_hub_url(model, name, revision=commit), file, size, name
+            )
         if sha256(part) != digest:
             part.unlink()
             return False

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sdnb import compat, emoji
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import repository
 from sdnb.log import notice, quiet
-from sdnb.models import device, memory, pipeline_class, weights
+from sdnb.models import device, lora, memory, pipeline_class, weights
 from sdnb.models.denoiser import denoiser_of
+from sdnb.models.lora_files import Wanted
 from sdnb.models.provenance import Origin
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Request:
     device: str
     use_safetensors: bool
     backend: str
+    lora: tuple[Wanted, ...] = ()
     chosen: bool = False  # whether sdnb chose the dtype
 
 
@@ -99,15 +101,15 @@ def load(
     # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
     if half and hasattr(pipe, "unet"):
         weights.to_channels_last(pipe.unet)
-    if embedded:
-        _lean(pipe.unet)
+    loras = lora.load(pipe, request.lora) if request.lora else ()
     backend = ""
     if request.backend == "openvino":
         from sdnb.models import openvino
 
         backend = openvino.take_over(denoiser_of(pipe))
     model = emoji.NAME if embedded else found.model
-    return pipe, Origin(model, found.commit, name, request.device, found.variant, backend)
+    made = Origin(model, found.commit, name, request.device, found.variant, backend, loras)
+    return pipe, made
 
 
 def _dtype(found: repository.Listing, request: Request) -> str:
@@ -117,21 +119,6 @@ def _dtype(found: repository.Listing, request: Request) -> str:
     """
     half = request.chosen and request.dtype == "float16" and "transformer" in found.index
     return "bfloat16" if half and device.has_bfloat16(request.device) else request.dtype
-
-
-def _lean(unet: Any) -> None:
-    """Spares the embedded model's denoiser what would be done at each step to no effect."""
-    import torch
-
-    from sdnb.models import projections
-
-    projections.keep(unet)
-    if unet.device.type == "cpu" and unet.dtype == torch.float32:
-        side, channels, width = (
-            unet.config[key] for key in ("sample_size", "in_channels", "cross_attention_dim")
-        )
-        latents, text = torch.zeros(2, channels, side, side), torch.zeros(2, 1, width)
-        weights.match_layouts(unet, latents, torch.tensor(1), text)
 
 
 def _check_class(found: repository.Listing) -> None:

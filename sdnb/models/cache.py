@@ -14,8 +14,9 @@ from weakref import ref
 from sdnb import emoji
 from sdnb.hub import repository
 from sdnb.log import notice
-from sdnb.models import build, device, provenance
+from sdnb.models import build, device, lora_files, provenance
 from sdnb.models.build import Request
+from sdnb.models.lora_files import Loras
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +45,7 @@ def load(
     device: str | torch.device = "auto",
     use_safetensors: bool = True,
     backend: str = "torch",
+    lora: Loras = None,
 ) -> DiffusionPipeline:
     """Loads a pipeline, or gives back the one already loaded.
 
@@ -62,6 +64,10 @@ def load(
         backend: what makes the denoiser's calls. "openvino" is Intel's runtime, for CPUs (`pip
             install 'sdnb[openvino]'`): large models are faster with it, and take 2.5 times the
             memory; a model is converted once, with its first picture.
+        lora: LoRAs to put on the model (`pip install 'sdnb[lora]'`): a file, a hub id, "owner/name/
+            file.safetensors", "blueprint" for the one of the embedded model; or a pair of one and
+            the weight that it has where `generate` names none; or a list of these, or a dict of
+            them by the names that settings use, which else are the files'.
 
     The environment variable `SDNB_MODEL` names the model that None stands for.
 
@@ -71,17 +77,19 @@ def load(
 
     Raises:
         ValueError: the folder or repository holds no text-to-image pipeline, or model, dtype or
-            device make no sense.
+            device make no sense, or a LoRA does not fit the model.
         OSError: the hub cannot be reached, or does not give the model, or the disk is full.
         MemoryError: the model is larger than what is free.
-        ModuleNotFoundError: the backend is not installed.
+        ModuleNotFoundError: the backend is not installed, or peft for LoRAs.
 
     Example:
         >>> pipe = load("emoji", device="cpu")
         >>> pipe is load("emoji", device="cpu")
         True
     """
-    request, why = _request(model, revision, variant, dtype, str(device), use_safetensors, backend)
+    request, why = _request(
+        model, revision, variant, dtype, str(device), use_safetensors, backend, lora
+    )
     with _cache_lock:
         pipe = _kept(request, why)
         _current[:] = [request]
@@ -125,21 +133,30 @@ def _kept(request: Request, why: str = "") -> DiffusionPipeline:
 def _request(
     model: str | os.PathLike[str] | None, revision: str | None, variant: str | None,
     dtype: str | torch.dtype, where: str, use_safetensors: bool, backend: str,
+    lora: Loras,
 ) -> tuple[Request, str]:  # fmt: skip
     """The cache's key, and a sentence on what was chosen where the user left it open."""
+    loras = lora_files.wanted(lora)
+    if loras and backend != "torch":
+        raise ValueError("OpenVINO converts a model without LoRAs: leave backend= or lora= out.")
     where = _check_backend(backend, where)
     where = device.best() if where == "auto" else device.check(where)
     why = _why() if model is None else ""
     source = locate(default_model() if model is None else model)
     name = _dtype(source, dtype, where)
     chosen = str(dtype) == "auto"
-    return Request(source, revision, variant, name, where, use_safetensors, backend, chosen), why
+    request = Request(
+        source, revision, variant, name, where, use_safetensors, backend, loras, chosen
+    )
+    return request, why
 
 
 def _usual(source: str) -> Request:
     """The request of `load` with nothing but a model."""
     where = device.best()
-    return Request(source, None, "auto", _dtype(source, "auto", where), where, True, "torch", True)
+    return Request(
+        source, None, "auto", _dtype(source, "auto", where), where, True, "torch", chosen=True
+    )
 
 
 def _dtype(source: str, dtype: str | torch.dtype, where: str) -> str:

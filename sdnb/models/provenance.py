@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
-from sdnb import emoji, schedulers
+from sdnb import compat, emoji, schedulers
 from sdnb.log import notice
 from sdnb.models import library_code, torch_state
 from sdnb.models.denoiser import denoiser_of
-from sdnb.models.fingerprint import Differences, Fingerprint
+from sdnb.models.fingerprint import Fingerprint
+from sdnb.models.lora_files import Lora
+from sdnb.models.value_tokens import Differences
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -36,6 +38,7 @@ class Origin:
     device: str
     variant: str | None
     backend: str = ""
+    lora: tuple[Lora, ...] = ()
 
 
 @dataclass
@@ -69,15 +72,20 @@ _said: WeakKeyDictionary[DiffusionPipeline, set[str]] = WeakKeyDictionary()
 
 def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool) -> None:
     """Notes where a pipeline came from, whether pickled weights were allowed, and how it is now."""
-    _records[pipe] = Record(origin, pickled, pipe.scheduler.config, Fingerprint(pipe, _ignored))
+    _records[pipe] = Record(
+        origin,
+        pickled,
+        pipe.scheduler.config,
+        Fingerprint(pipe, _ignored, harmless=compat.is_capturing),
+    )
     library_code.differences(_classes(pipe, _records[pipe]))  # how they are from here on
 
 
 def derive(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
     """Notes that a pipeline was made of another's parts, and how it is now."""
     inherit(view, pipe)
-    if pipe in _records:
-        _records[view].made = Fingerprint(view, _ignored, _records[pipe].made)
+    if pipe in _records and not is_runs_own(pipe):
+        _records[view].made = Fingerprint(view, _ignored, _records[pipe].made, compat.is_capturing)
 
 
 def inherit(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
@@ -110,8 +118,16 @@ def scheduler_flags(pipe: DiffusionPipeline, own: DiffusionPipeline) -> dict[str
 
 
 def has_adapters(pipe: DiffusionPipeline) -> bool:
-    """Whether LoRAs or other adapters are loaded into a part of it."""
-    return any(getattr(part, "peft_config", None) for part in pipe.components.values())
+    """Whether LoRAs or other adapters are in a part of it that `load` did not put there."""
+    known = {lora.adapter for lora in origin_of(pipe).lora}
+    there = (getattr(part, "peft_config", None) or () for part in pipe.components.values())
+    return any(name not in known for names in there for name in names)
+
+
+def is_runs_own(pipe: DiffusionPipeline) -> bool:
+    """Whether it is one run's copy of another pipeline, for a batch: see `inherit`."""
+    record = _records.get(pipe)
+    return record is not None and record.made is None
 
 
 def is_channels_last(pipe: DiffusionPipeline) -> bool:
@@ -165,7 +181,7 @@ def differences(pipe: DiffusionPipeline) -> Differences:
             if not name.startswith(_OF_SCHEDULER)  # which is looked at by itself
         }
         # with model offloading (hooks), modules that are not in use are on the CPU
-        if not found and not getattr(pipe, "_all_hooks", None):
+        if not found and not compat.offload_hooks(pipe):
             now, then = next(denoiser_of(pipe).parameters()).device.type, record.origin.device
             if now != then.partition(":")[0]:
                 found["the device"] = then, now
@@ -242,20 +258,35 @@ def _classes(pipe: DiffusionPipeline, record: Record) -> frozenset[type]:
 
 @functools.cache
 def _ignored(kind: type) -> frozenset[str]:
-    """Attributes that a run sets and that do not influence the next picture, by class."""
+    """Attributes that no picture hangs on, by class: a run sets them, or whoever looks does."""
     from diffusers import DiffusionPipeline
-    from transformers import PreTrainedTokenizerBase
-
-    from sdnb.models import projections
+    from diffusers.hooks import HookRegistry
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     if issubclass(kind, DiffusionPipeline):
         # what each call sets anew; the scheduler is looked at by itself
         call = inspect.unwrap(kind.__call__)
         return frozenset({"scheduler", "_progress_bar_config", *_stored_by(call)})
-    if issubclass(kind, projections.Kept):
-        return frozenset({"_last"})
     if issubclass(kind, PreTrainedTokenizerBase):
         return frozenset({"deprecation_warnings"})  # that were given
+    if issubclass(kind, PreTrainedModel):
+        return frozenset({"_output_capturing_hooks_installed"})  # see compat.is_capturing
+    if issubclass(kind, HookRegistry):  # which an empty one is as good as none of
+        return frozenset({"", "_module_ref", "_child_registries_cache"})
+    if f"{kind.__module__}.{kind.__name__}" == "sdnb.models.openvino.Forward":
+        return frozenset({"alike", "calls", "compiled"})
+    return _written_when_shown(kind)
+
+
+def _written_when_shown(kind: type) -> frozenset[str]:
+    """What the libraries write into a config when it is shown or saved: names and versions."""
+    from diffusers.configuration_utils import FrozenDict
+    from transformers import PreTrainedConfig
+
+    if issubclass(kind, FrozenDict):
+        return frozenset({"_class_name", "_diffusers_version"})
+    if issubclass(kind, PreTrainedConfig):
+        return frozenset({"architectures", "transformers_version"})
     return frozenset()
 
 
@@ -297,7 +328,7 @@ def _beside_config(scheduler: Any) -> Differences:
 
 @functools.cache
 def _scheduler_state(kind: type) -> frozenset[str]:
-    """The attributes that a scheduler sets as it goes from step to step."""
+    """The attributes that a scheduler sets as it goes from step to step, or that looking sets."""
     methods = [
         inspect.unwrap(method)
         for made in kind.__mro__
@@ -305,4 +336,4 @@ def _scheduler_state(kind: type) -> frozenset[str]:
         for name, method in vars(made).items()
         if inspect.isfunction(method) and name != "__init__"
     ]
-    return frozenset().union(*map(_stored_by, methods))
+    return frozenset().union(_written_when_shown(kind), *map(_stored_by, methods))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sdnb import compat
 from sdnb.models import device
 
 if TYPE_CHECKING:
     import torch
 
 PART = 64_000_000  # bytes of a file that are mapped into memory at a time
-_load_file_lock = threading.RLock()  # what is replaced is there once for all threads
 
 
 @contextmanager
@@ -37,20 +36,11 @@ def read_as(dtype: torch.dtype, parts: Iterable[type] = ()) -> Iterator[None]:
         ...     safetensors.torch.load_file(file)["x"].dtype
         torch.bfloat16
     """
-    import safetensors.torch
-
-    with _load_file_lock:
-        plain = safetensors.torch.load_file
-
-        def load_file(filename: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-            return _read(filename, dtype) or plain(filename, *args, **kwargs)
-
-        if not any(getattr(part, "_keep_in_fp32_modules", None) for part in parts):
-            safetensors.torch.load_file = load_file
-        try:
-            yield
-        finally:
-            safetensors.torch.load_file = plain
+    if any(getattr(part, "_keep_in_fp32_modules", None) for part in parts):
+        yield
+        return
+    with compat.safetensors_read_by(lambda filename: _read(filename, dtype)):
+        yield
 
 
 def _read(filename: Any, dtype: torch.dtype) -> dict[str, torch.Tensor] | None:
@@ -121,51 +111,6 @@ def to_channels_last(module: torch.nn.Module) -> None:
             device.trim()
             moved = 0
     device.trim()
-
-
-def match_layouts(denoiser: torch.nn.Module, *inputs: Any) -> int:
-    """Lays a convolution's weights out as the pictures that it gets lie in memory.
-
-    torch takes channels last where either has it, and copies the other at each call. So where the
-    pictures come with channels last (after attention, often) the weights may as well lie so: what
-    is computed is the same.
-
-    Arguments:
-        denoiser: run once, to see.
-        inputs: what it is called with; as many rows as a step with guidance has.
-
-    Returns:
-        How many weights were laid out anew.
-
-    Example:
-        >>> import torch
-        >>> layer = torch.nn.Conv2d(2, 2, 3)
-        >>> picture = torch.ones(2, 2, 4, 4)
-        >>> match_layouts(layer, picture)
-        0
-        >>> match_layouts(layer, picture.to(memory_format=torch.channels_last))
-        1
-    """
-    import torch
-
-    moved = 0
-
-    def look(layer: Any, given: tuple[torch.Tensor, ...]) -> None:
-        nonlocal moved
-        last = torch.channels_last
-        if given[0].is_contiguous(memory_format=last) and not given[0].is_contiguous():
-            layer.weight.data = layer.weight.data.contiguous(memory_format=last)
-            moved += 1
-
-    layers = [layer for layer in denoiser.modules() if isinstance(layer, torch.nn.Conv2d)]
-    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
-    try:
-        with torch.no_grad():
-            denoiser(*inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return moved
 
 
 @contextmanager

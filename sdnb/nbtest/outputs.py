@@ -225,7 +225,7 @@ def _changed(value: Any, change: Callable[[str], str], keep: bool) -> Any:
     return "".join([*parts, change(value[end:])])
 
 
-def scrubbed(text: str, roots: Mapping[str, str]) -> str:
+def scrubbed(text: str, roots: Mapping[str, str], ignored: Iterable[re.Pattern[str]] = ()) -> str:
     """A text without what is different on each machine and in each run.
 
     Replaced are paths under the given roots, the name that IPython gives to a cell's code in
@@ -234,6 +234,7 @@ def scrubbed(text: str, roots: Mapping[str, str]) -> str:
     Arguments:
         text: any text.
         roots: folders and what stands for them.
+        ignored: what they match becomes "…" too.
 
     Example:
         >>> scrubbed("saved to /home/me/cat.png", {"/home/me": "~"})
@@ -241,7 +242,7 @@ def scrubbed(text: str, roots: Mapping[str, str]) -> str:
         >>> scrubbed("Wall time: 3.2 s", {})
         'Wall time: …'
     """
-    for pattern, put in TIMINGS:
+    for pattern, put in [*TIMINGS, *((each, "…") for each in ignored)]:
         text = pattern.sub(put, text)
     text = re.sub(BEFORE + r"[\w/.+-]*/ipykernel_\d+/\d+\.py", "<cell>", text)
     for root in sorted(roots, key=len, reverse=True):

@@ -5,6 +5,7 @@ pytest loads this wherever sdnb is installed, so everything heavy is imported wh
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +50,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     parser.addini("nbtest_mean", "default of --nbtest-mean", default=str(MEAN))
     parser.addini("nbtest_ssim", "default of --nbtest-ssim", default=str(SSIM))
+    parser.addini(
+        "nbtest_ignore", type="linelist",
+        help="regular expressions, one a line: of what they match in texts, nothing is compared",
+    )  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
             f"--nbtest-images needs {' and '.join(missing)}: pip install 'sdnb[test]'"
         )
     tolerance(config)  # a wrong number is told before anything runs
+    ignored(config)
 
 
 def tolerance(config: pytest.Config) -> Tolerance:
@@ -76,6 +82,17 @@ def tolerance(config: pytest.Config) -> Tolerance:
         return Tolerance(MEAN, SSIM).of({"nbtest": given})
     except ValueError as error:
         raise pytest.UsageError(f"nbtest's limits: {error}") from error
+
+
+def ignored(config: pytest.Config) -> list[re.Pattern[str]]:
+    """What is masked in stored and fresh texts alike before they are compared."""
+    patterns = []
+    for line in config.getini("nbtest_ignore"):
+        try:
+            patterns.append(re.compile(line))
+        except re.error as error:
+            raise pytest.UsageError(f"nbtest_ignore: {line} is no pattern: {error}") from error
+    return patterns
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -113,7 +130,7 @@ def compare(
     from sdnb.nbtest import notebooks, outputs
 
     places = notebooks.roots(item.path.parent, item.config.rootpath)
-    scrub = partial(outputs.scrubbed, roots=places)
+    scrub = partial(outputs.scrubbed, roots=places, ignored=ignored(item.config))
     texts = [outputs.with_texts(one, scrub, keep=False) for one in (fresh, stored)]
     agree = texts_agree(*texts, *rest, **more)
     try:

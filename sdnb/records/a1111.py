@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdnb import schedulers
+from sdnb.lora_weights import Weight, check_name
 from sdnb.records.fact_schema import KNOWN
 from sdnb.settings import Settings, figure
 
@@ -41,12 +42,17 @@ def to_a1111(settings: Settings, facts: Mapping[str, Any]) -> str:
     if settings.width and settings.height:
         pairs["Size"] = f"{settings.width}x{settings.height}"
     pairs |= {"Model": facts.get("model"), "Denoising strength": settings.strength}
+    known = facts.get("lora") or {}
+    hashes = {name: lora["hash"] for name, lora in sorted(known.items()) if "hash" in lora}
+    if hashes:
+        pairs["Lora hashes"] = ", ".join(f"{name}: {digits}" for name, digits in hashes.items())
     pairs["Version"] = OURS
     last = ", ".join(f"{k}: {_quoted(str(v))}" for k, v in pairs.items() if v is not None)
     prompt, negative = (
         re.sub(r"\n\s*(?=Negative prompt:)", " ", text)
         for text in (settings.prompt, settings.negative_prompt)
     )
+    prompt += "".join(f" {_tag(name, weight)}" for name, weight in (settings.lora or {}).items())
     lines = [prompt, f"Negative prompt: {negative}" if negative else "", last]
     return "\n".join(line for line in lines if line)
 
@@ -72,6 +78,7 @@ def from_a1111(text: str) -> tuple[Settings, dict[str, Any]]:
         r"^[ \t]*Negative prompt:", "\n".join(lines[:at]), maxsplit=1, flags=re.MULTILINE
     )
     prompt, negative = (*texts, "")[:2]
+    prompt, lora = _tags(prompt)
     width, _, height = pairs.pop("size", "").partition("x")
     sampler, schedule = pairs.pop("sampler", ""), pairs.pop("schedule type", "")
     strength = pairs.pop("denoising strength", None) if _went_in(pairs) else None
@@ -93,6 +100,7 @@ def from_a1111(text: str) -> tuple[Settings, dict[str, Any]]:
             width=_whole(width) if width else None,
             height=_whole(height) if height else None,
             strength=_real(strength) if strength else None,
+            lora=lora or None,
         )
     except ValueError as error:
         raise ValueError(f"The AUTOMATIC1111 settings cannot be used: {error}") from error
@@ -140,6 +148,38 @@ _SYNTAX = (
     ("{}", re.compile(r"\bAND\b")),
 )
 _NETWORK = re.compile(r"<(?:lora|lyco|hypernet):[^<>\n]+>")
+_LORA = re.compile(r"[ \t]*<lora:([^<>:\n]+)((?::[^<>:\n]*)*)>")
+
+
+def _tag(name: str, weight: Weight) -> str:
+    """A LoRA in a prompt: its weight, or that of the text encoder and that of the denoiser.
+
+    https://github.com/AUTOMATIC1111/stable-diffusion-webui, extensions-builtin/Lora.
+    """
+    if isinstance(weight, Mapping):
+        both = figure(weight["text_encoder"]), figure(weight["denoiser"])
+        return f"<lora:{name}:{':'.join(both)}>"
+    return f"<lora:{name}>" if weight is None else f"<lora:{name}:{figure(weight)}>"
+
+
+def _tags(prompt: str) -> tuple[str, dict[str, Weight]]:
+    """A prompt without its LoRAs, and these; one that is written otherwise stays where it is."""
+    found: dict[str, Weight] = {}
+
+    def take(match: re.Match[str]) -> str:
+        name, numbers = match[1].strip(), match[2].split(":")[1:]
+        try:
+            check_name(name)
+            text, *rest = [_real(number.strip()) for number in numbers] or [1.0]
+        except ValueError:
+            return match[0]
+        if len(rest) > 1:  # the third is the rank that is used of it
+            return match[0]
+        found[name] = {"text_encoder": text, "denoiser": rest[0]} if rest else text
+        return ""
+
+    return _LORA.sub(take, prompt), found
+
 
 # A key stands at the start or after a comma, so that no text is gone through twice.
 _PAIR = re.compile(r'(?:^|,)\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?=,|$)')

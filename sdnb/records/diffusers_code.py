@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdnb import compat, emoji, image_input, schedulers
+from sdnb.lora_weights import adapter_of
 from sdnb.records.fact_schema import check
-from sdnb.settings import Settings, figure
+from sdnb.settings import Settings, figure, printable
 
 
 def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
@@ -82,6 +83,10 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         lines.append("pipe.unet.register_to_config(in_channels=4)  # the mask is not among them")
     if facts.get("channels_last"):
         lines.append("pipe.unet.to(memory_format=torch.channels_last)")
+    if settings.lora:
+        more, loaded = _loras(settings.lora, facts)
+        others += more
+        lines += loaded
     if facts.get("backend"):
         lines.append("# made by OpenVINO; by torch, as here, it is the same to the eye")
 
@@ -93,7 +98,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         lines.append(f"pipe.enable_freeu({numbers})")
     if changed := facts.get("changed"):
         lines.append(f"# made otherwise than by this pipeline as it is loaded here: {changed}")
-    if facts.get("adapters"):
+    if facts.get("adapters"):  # others than sdnb has loaded
         lines.append("# made with adapters (LoRA) in the pipeline, which have to be loaded here")
     if facts.get("decoder_upcast"):
         lines.append("# decoded in float32, since in this dtype the decoder returned NaN")
@@ -136,7 +141,11 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     if start and "mask" in start and settings.keep:
         call.append("image = Image.composite(image, start, mask)  # its own pixels are kept")
     call.append("image")
-    head = [*others, "import torch", f"from diffusers import {', '.join(sorted(classes))}"]
+    head = [
+        *dict.fromkeys(others),
+        "import torch",
+        f"from diffusers import {', '.join(sorted(classes))}",
+    ]
     return "\n".join([*sorted(head, key=_group), "", *lines, *call])
 
 
@@ -145,6 +154,49 @@ def _group(line: str) -> int:
     if line == "import io" or "importlib" in line:
         return 0
     return 2 if line.startswith("from diffusers.") else 1
+
+
+def _loras(weights: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Imports, and lines that load the LoRAs and set their weights."""
+    known, lines, imports = facts.get("lora", {}), [], set()
+    for name in weights:
+        made, adapter = known.get(name), _text(adapter_of(name))
+        if made is None:
+            lines.append(f"# made with the LoRA {printable(name)}, which has to be loaded here")
+            continue
+        source, file = made["source"], made.get("file")
+        if file:
+            options = {"weight_name": file, "revision": made.get("revision")}
+            given = ", ".join([_text(source), *(f"{k}={_text(v)}" for k, v in options.items())])
+        elif source.endswith(".safetensors"):
+            if not re.search(r"[/\\]", source):
+                lines.append("# a file of that name; the picture's file does not say where it is")
+            given = _text(source)
+        else:  # one that comes with sdnb
+            imports.add("from importlib.resources import files\n")
+            given = f'str(files("sdnb") / "emoji" / "lora" / {_text(f"{source}.safetensors")})'
+        lines += ["pipe.load_lora_weights(", f"    {given}, adapter_name={adapter}", ")"]
+    names = [adapter_of(name) for name in weights]
+    numbers = [_parts(weight, facts) for weight in weights.values()]
+    lines.append(f"pipe.set_adapters([{', '.join(map(_text, names))}], [{', '.join(numbers)}])")
+    return sorted(imports), lines
+
+
+def _parts(weight: Any, facts: Mapping[str, Any]) -> str:
+    """A weight as set_adapters takes it."""
+    if not isinstance(weight, Mapping):
+        return figure(weight)
+    import diffusers
+
+    made: Any = getattr(diffusers, str(facts.get("pipeline")), diffusers.StableDiffusionPipeline)
+    taken = inspect.signature(made.__init__).parameters
+    parts = [n for n in taken if n in ("unet", "transformer") or n.startswith("text_encoder")]
+    each = {
+        part: weight["text_encoder" if part.startswith("text") else "denoiser"] for part in parts
+    }
+    return (
+        "{" + ", ".join(f"{_text(part)}: {figure(number)}" for part, number in each.items()) + "}"
+    )
 
 
 def _started(

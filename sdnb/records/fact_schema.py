@@ -91,6 +91,14 @@ def _pieces(value: object) -> bool:
     )
 
 
+def _loras(value: object) -> bool:
+    """Of each LoRA by its name texts: its source, file, revision, hashes."""
+    return isinstance(value, Mapping) and all(
+        isinstance(each, Mapping) and _text(each.get("source")) and all(map(_text, each.values()))
+        for each in value.values()
+    )
+
+
 def _line(value: object) -> bool:
     """One that stays a comment where it is written into code."""
     return isinstance(value, str) and value.isprintable()
@@ -143,6 +151,7 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "vae_tiling": _SWITCH,
     "vae_slicing": _SWITCH,
     "scheduler_flags": ("a list of a scheduler's flags", _flags),
+    "lora": ("a list of LoRAs, each with its source", _loras),
     "versions": ("a list of versions", _versions),
     "start": ("a list of texts", _start),
     "pieces": ("two lists of texts", _pieces),

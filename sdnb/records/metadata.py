@@ -250,6 +250,10 @@ def portable(facts: Mapping[str, Any]) -> dict[str, Any]:
     facts = dict(facts)
     if isinstance(facts.get("model"), str):
         facts["model"] = without_folder(facts["model"])
+    if isinstance(loras := facts.get("lora"), Mapping):
+        facts["lora"] = {
+            name: {**lora, "source": without_folder(lora["source"])} for name, lora in loras.items()
+        }
     if isinstance(start := facts.get("start"), Mapping):
         facts["start"] = {
             k: re.split(r"[/\\]", v)[-1] if k.endswith("file") and isinstance(v, str) else v

@@ -165,7 +165,9 @@ def numbers(settings: Settings) -> str:
         >>> numbers(Settings("a fox", "", 24, 7.5, "DDIM", 510))
         '24 steps, guidance 7.5, DDIM, seed 510'
     """
-    shown = ["steps", "guidance", "scheduler", "seed", "strength", "keep", "negative_prompt"]
+    shown = [
+        "steps", "guidance", "scheduler", "seed", "strength", "keep", "lora", "negative_prompt",
+    ]  # fmt: skip
     values = settings.to_dict()
     texts = [label(name, values[name]) for name in shown if values[name] not in (None, "")]
     if settings.width and settings.height:

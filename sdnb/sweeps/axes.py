@@ -9,7 +9,7 @@ from typing import Any
 
 from sdnb import schedulers
 from sdnb.files import without_folder
-from sdnb.settings import NAMES, Settings, check_names, label
+from sdnb.settings import LORA, NAMES, Settings, check_names, label
 
 MODEL = "model"  # an axis that is no setting: which pipeline
 
@@ -32,16 +32,32 @@ def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         value = arguments.get(name)
         if value is None:
             continue
-        if isinstance(value, (set, frozenset)):
-            raise TypeError(f"{name} is a set, which has no order: give a list.")
-        if isinstance(value, str) or not hasattr(value, "__iter__"):
-            fixed[name] = value
+        if name == "lora" and isinstance(value, Mapping):
+            for each, weight in value.items():  # a list of one's weights is an axis of its own
+                if _is_axis(weight):
+                    axes[f"{LORA}{each}"] = _listed(f"the weight of lora {each}", weight)
+            fixed[name] = {each: w for each, w in value.items() if f"{LORA}{each}" not in axes}
             continue
-        # arrays give their own number types, and 12 is to be labelled like any other 12
-        axes[name] = [v.item() if hasattr(v, "item") else v for v in value]
-        if not axes[name]:
-            raise ValueError(f"{name} is an empty list: give at least one value.")
+        if _is_axis(value):
+            axes[name] = _listed(name, value)
+        else:
+            fixed[name] = value
     return fixed, axes
+
+
+def _is_axis(value: Any) -> bool:
+    return hasattr(value, "__iter__") and not isinstance(value, (str, Mapping))
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    """The values of an axis."""
+    if isinstance(values, (set, frozenset)):
+        raise TypeError(f"{name} is a set, which has no order: give a list.")
+    # arrays give their own number types, and 12 is to be labelled like any other 12
+    listed = [v.item() if hasattr(v, "item") else v for v in values]
+    if not listed:
+        raise ValueError(f"{name} is an empty list: give at least one value.")
+    return listed
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,8 @@ def cells(
     for values in itertools.product(*(axes[name] for name in names)):
         given = {**fixed, **dict(zip(names, values))}
         model = given.pop(MODEL, None)  # a name or a path
+        if single := {n.removeprefix(LORA): given.pop(n) for n in axes if n.startswith(LORA)}:
+            given["lora"] = given["lora"] | single
         if calls is not None:
             given["steps"] = schedulers.steps_for(given.get("scheduler"), calls)
         made.append(Cell(Settings(**given), model and str(model)))
@@ -113,6 +131,8 @@ def title(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
         'a fox\nPNDM · seed 510'
     """
     values = settings.to_dict()
-    shown = ["negative_prompt", "steps", "guidance", "scheduler", "seed", "strength", "keep"]
+    shown = [
+        "negative_prompt", "steps", "guidance", "scheduler", "seed", "strength", "keep", "lora",
+    ]  # fmt: skip
     texts = [label(n, values[n]) for n in shown if n not in axes and values[n] not in (None, "")]
     return "\n".join([settings.prompt] * ("prompt" not in axes) + [" · ".join(texts)])

@@ -8,6 +8,7 @@ from itertools import chain, count
 from typing import Any
 
 from sdnb.models.denoiser import TIMESTEP_NAMES
+from sdnb.models.lora import OfPart, weighted
 
 UNBATCHED = {"img_ids", "txt_ids"}  # Flux's positions: (tokens, 3), the same for all rows
 TEXT = "encoder_hidden_states"  # the same tensor at each step of a run
@@ -22,22 +23,27 @@ class Call:
         arguments: by name, the positional ones first.
         positional: how many of them were given by position.
         rows: length of the batch axis; 0 where the first argument is no tensor, and there is none.
+        lora: what LoRAs weigh in the module for this call; None leaves it as it is.
     """
 
     module: Any
     arguments: dict[str, Any]
     positional: int
     rows: int
+    lora: OfPart | None = None
 
     @classmethod
-    def of(cls, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    def of(
+        cls, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
+        own: OfPart | None = None,
+    ) -> Call:  # fmt: skip
         """The call module(*args, **kwargs), not yet made."""
         forward = getattr(module, "_orig_mod", module).forward  # within torch.compile's wrapper
         names = list(inspect.signature(forward).parameters)
         arguments = dict(zip(chain(names, map(str, count())), args)) | kwargs
         first: Any = arguments.get(names[0])
         rows = first.shape[0] if _is_tensor(first) and first.ndim else 0
-        return cls(module, arguments, len(args), rows)
+        return cls(module, arguments, len(args), rows, own)
 
 
 def differing(a: Call, b: Call) -> str | None:
@@ -53,6 +59,8 @@ def differing(a: Call, b: Call) -> str | None:
     """
     if a.module is not b.module:
         return "module"
+    if a.lora != b.lora and not (a.lora and b.lora and a.lora.merges):
+        return "lora"
     names = list(a.arguments)
     if (a.positional, set(names)) != (b.positional, set(b.arguments)):
         return "list of arguments"
@@ -74,6 +82,7 @@ def same(a: Call, b: Call) -> bool:
     """
     return (
         a.module is b.module
+        and a.lora == b.lora
         and (a.positional, a.arguments.keys()) == (b.positional, b.arguments.keys())
         and all(_fit(name, a.arguments[name], b.arguments[name], (0, 0)) for name in a.arguments)
     )
@@ -113,7 +122,7 @@ def make(
                 kept[key] = texts, arguments[TEXT]  # as long as the texts are held, ids stay theirs
             arguments[TEXT] = kept[key][1]
     names = list(arguments)
-    with torch.no_grad():
+    with torch.no_grad(), weighted([call.lora for call in calls], rows):
         output = first.module(
             *(arguments[name] for name in names[: first.positional]),
             **{name: arguments[name] for name in names[first.positional :]},

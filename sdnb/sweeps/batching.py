@@ -18,8 +18,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from sdnb import compat
 from sdnb.generation import sampling
-from sdnb.models import denoiser, device, provenance
+from sdnb.models import denoiser, device, lora, provenance
 from sdnb.models.capabilities import Capabilities
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings
@@ -43,6 +44,7 @@ PLAIN = {
     "sample": "size",
     "hidden_states": "size",
     "encoder_hidden_states": "the length of their prompts",
+    "lora": "the weights of a LoRA that cannot be merged (a DoRA, or one that is fused)",
 }
 
 
@@ -119,7 +121,7 @@ class Batcher:
                 while todo or live:
                     while todo and len(live) < at_once:
                         index, job = todo.popleft()
-                        run = Run(index, make, job, self._view(), on_call)
+                        run = Run(index, make, job, self._view(job), on_call)
                         live.append(run)
                         run.start()
                     ended = [run for run in live if run.ended]
@@ -141,7 +143,7 @@ class Batcher:
                 run.stop()
             self._texts.clear()
             self._joined.clear()
-            if getattr(self.pipe, "_all_hooks", []):
+            if compat.offload_hooks(self.pipe):
                 self.pipe.maybe_free_model_hooks()
 
     def _prepare(self, jobs: list[Settings]) -> int:
@@ -165,29 +167,35 @@ class Batcher:
 
     # ---------------------------------------------------------------- what a run works on
 
-    def _view(self) -> DiffusionPipeline:
+    def _view(self, job: Settings) -> DiffusionPipeline:
         """The pipeline once more, with twins in the place of its modules."""
         view = copy.copy(self.pipe)
+        loras = provenance.origin_of(self.pipe).lora
         for name, module in self.pipe.components.items():
             if module is None:
                 continue
+            part, own = lora.part_of(name), None
+            if part and job.lora is not None:
+                own = lora.OfPart.of(module, part, job.lora, loras)
             if name in ("unet", "transformer"):
-                setattr(view, name, _twin(module, self._waiting(DENOISER, module)))
+                setattr(view, name, _twin(module, self._waiting(DENOISER, module, own)))
             elif name.startswith("text_encoder"):
-                setattr(view, name, _twin(module, self._remembering(module)))
+                setattr(view, name, _twin(module, self._remembering(module, own)))
             elif name == "vae" and hasattr(module, "decoder"):
                 view.vae = _twin(module, module.forward)
                 view.vae.decoder = _twin(module.decoder, self._waiting(DECODER, module.decoder))
-        view._all_hooks = []  # offloading: the modules go back when all runs have ended, not each
+        compat.forget_offload_hooks(view)  # modules go back when all runs have ended, not each
         provenance.inherit(view, self.pipe)
         return view
 
-    def _waiting(self, part: str, module: Any) -> Callable[..., Any]:
+    def _waiting(
+        self, part: str, module: Any, own: lora.OfPart | None = None
+    ) -> Callable[..., Any]:
         """A twin's forward that waits until the real module was called."""
         dtype = _dtype(module)
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            call = Call.of(module, args, kwargs)
+            call = Call.of(module, args, kwargs, own)
             # Where the run has changed the weights for a while (to decode in float32), no other
             # may go on before it has put them back.
             if _dtype(module) == dtype:
@@ -196,12 +204,12 @@ class Batcher:
 
         return forward
 
-    def _remembering(self, module: Any) -> Callable[..., Any]:
+    def _remembering(self, module: Any, own: lora.OfPart | None) -> Callable[..., Any]:
         """A text encoder's forward that encodes the same text once for all runs."""
         dtype = _dtype(module)
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            call = Call.of(module, args, kwargs)
+            call = Call.of(module, args, kwargs, own)
             changed = _dtype(module) != dtype
             for known, output in self._texts:
                 if not changed and batched_calls.same(known, call):

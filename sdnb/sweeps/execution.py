@@ -139,7 +139,9 @@ class Making:
         for i in (i for i in mine if self._keys[i]):
             settings = self.plan.settings[i]
             if settings.scheduler not in now:
-                now[settings.scheduler] = sampling.made_by(settings, pipe, self.plan.start)
+                now[settings.scheduler] = sampling.made_by_as_loaded(
+                    settings, pipe, self.plan.start
+                )
         return {i for i in mine if now.get(self.plan.settings[i].scheduler) == self._made_by[i]}
 
     def far(

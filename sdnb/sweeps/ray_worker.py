@@ -16,6 +16,7 @@ from sdnb import schedulers
 from sdnb.generation import init_image, sampling
 from sdnb.log import log
 from sdnb.models import cache, provenance
+from sdnb.models.lora_files import Wanted
 from sdnb.records.sample import Sample
 from sdnb.records.store import Store
 from sdnb.settings import Settings
@@ -37,6 +38,7 @@ class Recipe:
     use_safetensors: bool
     backend: str
     scheduler: Any  # the pipeline's own, which a person may have configured
+    lora: tuple[Wanted, ...] = ()
 
     @classmethod
     def of(cls, pipe: DiffusionPipeline, device: str) -> Recipe:
@@ -45,7 +47,7 @@ class Recipe:
         return cls(
             known.model, known.revision, known.variant, known.dtype, device,
             provenance.takes_safetensors_only(pipe), known.backend.partition(" ")[0] or "torch",
-            schedulers.copy_of(pipe.scheduler),
+            schedulers.copy_of(pipe.scheduler), tuple(each.wanted() for each in known.lora),
         )  # fmt: skip
 
     def pipeline(self, start: init_image.Start | None) -> DiffusionPipeline:
@@ -53,6 +55,7 @@ class Recipe:
         whole = cache.load(
             self.model, revision=self.revision, variant=self.variant, dtype=self.dtype,
             device=self.device, use_safetensors=self.use_safetensors, backend=self.backend,
+            lora=self.lora,
         )  # fmt: skip
         pipe = sampling.pipeline_for(whole, start)
         pipe.scheduler = self.scheduler

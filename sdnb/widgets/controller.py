@@ -24,7 +24,7 @@ from sdnb.records import metadata
 from sdnb.records.a1111 import not_applied
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.settings import Settings, label
+from sdnb.settings import LORA, Settings, label
 from sdnb.sweeps import axes
 from sdnb.sweeps.axes import Cell
 from sdnb.sweeps.execution import Kept, Making, opened
@@ -140,9 +140,14 @@ class Controller:
         self.axis.observe(lambda change: self._new_axis(change["new"]), "value")
         self.controls.load.on_click(lambda _: self._pressed(self._load, lasting=True))
         self.restore.observe(lambda _: self._restored(), "value")
+        self._watch_loras()
         for control in _all(self.box):
             if control.has_trait("value") and not isinstance(control, _TELLING):
                 control.observe(lambda _: self._note_change(), "value")
+
+    def _watch_loras(self) -> None:
+        for slider in self.controls.loras.values():
+            slider.observe(lambda _: self._note_change(), "value")
 
     # ---------------------------------------------------------------- what a person asks for
 
@@ -251,7 +256,7 @@ class Controller:
 
     @_answer
     def _new_axis(self, axis: str) -> None:
-        self.among.value = parsing.AXES[axis] or getattr(self.controls, _FIELDS[axis]).value
+        self.among.value = parsing.usual(axis) or getattr(self.controls, _FIELDS[axis]).value
 
     @_answer
     def _restored(self) -> None:
@@ -284,7 +289,7 @@ class Controller:
         drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
         code = ""
         if count > 1:
-            code = html.comparison(settings, "seed", seeds, _model(pipe), start)
+            code = html.comparison(settings, "seed", seeds, _origin(pipe), start)
         return _Draft(pipe, start, lambda: _tabled(Plan.of(drafts, pipe, start)), code)
 
     def _compare(self, check: Check) -> None:
@@ -294,8 +299,12 @@ class Controller:
             settings, start, pipe = self.controls.settings(), self.controls.start, self.pipe
         if axis == "strength" and start is None:
             raise ValueError("strength is for image to image: choose a picture to start from.")
-        given = settings.to_dict() | {axis: among}
-        code = html.comparison(settings, axis, among, _model(pipe), start)
+        given = settings.to_dict()
+        if axis.startswith(LORA):
+            given["lora"] = {**(settings.lora or {}), axis.removeprefix(LORA): among}
+        else:
+            given[axis] = among
+        code = html.comparison(settings, axis, among, _origin(pipe), start)
 
         def plan() -> Plan:
             image, mask = (start.image, start.mask) if start else (None, None)
@@ -356,6 +365,7 @@ class Controller:
                 self.controls.fit(pipe)
                 self.pipe = pipe
                 self.axis.options = self._axes()
+                self._watch_loras()
                 self.output.say(f"{_model(pipe)} is loaded.")
         finally:
             with self._lock:
@@ -396,7 +406,9 @@ class Controller:
             "guidance": can.guidance, "negative_prompt": can.negative_prompt,
             "prompt": can.prompt, "strength": can.picture, "scheduler": len(can.schedulers) > 1,
         }  # fmt: skip
-        return [(name.replace("_", " "), name) for name in parsing.AXES if lacking.get(name, True)]
+        names = [name for name in parsing.AXES if lacking.get(name, True)]
+        loras = [(f"LoRA {name}", f"{LORA}{name}") for name in self.controls.loras]
+        return [*((name.replace("_", " "), name) for name in names), *loras]
 
     def _laid_out(self) -> Any:
         ask = self.controls.ask
@@ -453,6 +465,10 @@ def _heard(say: Callable[[str], object]) -> Iterator[None]:
         yield
     finally:
         log.removeFilter(told)
+
+
+def _origin(pipe: DiffusionPipeline) -> provenance.Origin:
+    return provenance.origin_of(pipe)
 
 
 def _model(pipe: DiffusionPipeline) -> str:

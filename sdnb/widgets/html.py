@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -12,10 +12,11 @@ from PIL import Image
 
 from sdnb.display import slider
 from sdnb.generation.init_image import Start
+from sdnb.models.provenance import Origin
 from sdnb.records import sample
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.settings import Settings
+from sdnb.settings import LORA, Settings
 from sdnb.widgets import parsing
 
 QUIET = "tex2jax_ignore mathjax_ignore"  # keeps MathJax away from a prompt with $ in it
@@ -128,12 +129,17 @@ def code_of(shown: Sample) -> str:
 
 
 def comparison(
-    settings: Settings, axis: str, among: Sequence[Any], model: str, start: Start | None = None
+    settings: Settings,
+    axis: str,
+    among: Sequence[Any],
+    origin: Origin,
+    start: Start | None = None,
 ) -> str:
     """A cell that makes a comparison again; one that starts from a picture asks for its file.
 
     Example:
-        >>> print(comparison(Settings("a fox", guidance=7.5, seed=1), "steps", [12, 24], "emoji"))
+        >>> emoji = Origin("emoji", None, "float32", "cpu", None)
+        >>> print(comparison(Settings("a fox", guidance=7.5, seed=1), "steps", [12, 24], emoji))
         import sdnb
         <BLANKLINE>
         pipe = sdnb.load('emoji')
@@ -144,15 +150,37 @@ def comparison(
     for name, value in settings.to_dict().items():
         if name == axis:
             given[name] = parsing.written(among)
+        elif name == "lora" and axis.startswith(LORA):
+            weights = {**(value or {}), axis.removeprefix(LORA): among}
+            given[name] = _dict(weights)
+        elif name == "lora" and value is not None:
+            given[name] = _dict(value)
         elif value != usual[name]:
             given[name] = parsing.written([value])[1:-1]
     words = [given.pop("prompt"), *(f"{name}={value}" for name, value in given.items())]
     if start is not None:
         words.append("image='start.png'")
         words += ["mask='mask.png'"] * (start.mask is not None)
+    named = [each for each in origin.lora if not each.is_named_by_file()]
+    asked = (each.asked() for each in origin.lora)
+    loras = f", lora=[{', '.join(asked)}]" if origin.lora else ""
+    if named:
+        pairs = (f"{each.name!r}: {each.asked()}" for each in origin.lora)
+        loras = f", lora={{{', '.join(pairs)}}}"
     return (
-        f"import sdnb\n\npipe = sdnb.load({model!r})\nsdnb.compare({', '.join(words)}, pipe=pipe)"
+        f"import sdnb\n\npipe = sdnb.load({origin.model!r}{loras})\n"
+        f"sdnb.compare({', '.join(words)}, pipe=pipe)"
     )
+
+
+def _dict(weights: Mapping[str, Any]) -> str:
+    """LoRA weights as code, numbers as short as they can be."""
+    texts = {
+        name: parsing.written(value) if isinstance(value, list) else repr(value)
+        if isinstance(value, Mapping) else parsing.written([value])[1:-1]
+        for name, value in weights.items()
+    }  # fmt: skip
+    return "{" + ", ".join(f"{name!r}: {text}" for name, text in texts.items()) + "}"
 
 
 def scrubbed(sheet: Sheet) -> str:

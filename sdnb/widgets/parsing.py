@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdnb import schedulers
-from sdnb.settings import figure
+from sdnb.settings import LORA, figure
 
 # the axes of a comparison, and what stands there to begin with
 AXES: dict[str, str] = {
@@ -19,7 +19,18 @@ AXES: dict[str, str] = {
     "prompt": "",
     "negative_prompt": "",
 }
+LORA_WEIGHTS = "0, 0.4, 0.8, 1.2"  # likewise of one LoRA's weight
 TEXTS = ("prompt", "negative_prompt")  # these hold commas themselves: one a line
+
+
+def usual(axis: str) -> str:
+    """What stands there when an axis is chosen.
+
+    Example:
+        >>> usual("lora:ink")
+        '0, 0.4, 0.8, 1.2'
+    """
+    return LORA_WEIGHTS if axis.startswith(LORA) else AXES[axis]
 
 
 def read(axis: str, text: str) -> list[Any]:
@@ -28,7 +39,7 @@ def read(axis: str, text: str) -> list[Any]:
     Of negative prompts one may be none: an empty line, where others follow it.
 
     Arguments:
-        axis: a name of `AXES`.
+        axis: a name of `AXES`, or "lora:" and a LoRA's name.
         text: what was typed.
 
     Raises:
@@ -49,12 +60,12 @@ def read(axis: str, text: str) -> list[Any]:
     else:
         parts = text.replace(",", " ").replace(";", " ").split()
     words = [part.strip() for part in parts]
-    name = axis.replace("_", " ")
+    name = _called(axis)
     if not any(words):
         raise ValueError(
             f"There is nothing to compare: write one {name} a line."
             if axis in TEXTS
-            else f'There is nothing to compare: write {name} as in "{AXES[axis]}".'
+            else f'There is nothing to compare: write {name} as in "{usual(axis)}".'
         )
     if axis == "negative_prompt":
         last = max(i for i, word in enumerate(words) if word)
@@ -74,8 +85,16 @@ def _value(axis: str, word: str) -> Any:
         return int(word) if whole else float(word)
     except ValueError:
         kind = "whole number" if whole else "number"
-        name = axis.replace("_", " ")
-        raise ValueError(f'{word!r} is no {kind}: write {name} as in "{AXES[axis]}".') from None
+        name = _called(axis)
+        raise ValueError(f'{word!r} is no {kind}: write {name} as in "{usual(axis)}".') from None
+
+
+def _called(axis: str) -> str:
+    return (
+        f"the weight of {axis.removeprefix(LORA)}"
+        if axis.startswith(LORA)
+        else axis.replace("_", " ")
+    )
 
 
 def seed(text: str) -> int:

@@ -10,7 +10,8 @@ import torch
 from torch.autograd import grad_mode
 
 import sdnb
-from sdnb.models import provenance
+from sdnb.models import provenance, torch_state
+from sdnb.sweeps import execution
 from tests.support import toys
 
 FAMILIES = ["emoji", "SDXL", "SD3", "Flux"]
@@ -19,6 +20,12 @@ HARMLESS = {
     "_last": "a layer's own memory of its last output, by its input",
     "_progress_bar_config": "what the terminal shows",
     "deprecation_warnings": "which warnings a tokenizer gave",
+    # test_looking.py: who shows or saves a config has these written
+    "_class_name": "a config's own class",
+    "_diffusers_version": "which version of diffusers wrote a config",
+    "architectures": "a config's own class",
+    "transformers_version": "which version of transformers wrote a config",
+    "_output_capturing_hooks_installed": "whether transformers' hooks for hidden states are there",
 }
 
 
@@ -67,7 +74,7 @@ def changes(owner, name, value):
         if isinstance(value, dict):
             yield lambda: kind.__setitem__(value, "a key of mine", lambda *_: None), back
             for key, each in list(value.items()):
-                if name == "_internal_dict" and key == "scheduler":
+                if name == "_internal_dict" and (key == "scheduler" or key in HARMLESS):
                     continue  # the name of its class; the scheduler is looked at by itself
                 if isinstance(each, torch.nn.Parameter):
                     new = torch.nn.Parameter(each.detach().clone(), requires_grad=False)
@@ -198,4 +205,37 @@ def test_what_a_notebook_puts_among_the_builtins_is_no_change(monkeypatch):
     for name in ("input", "_", "get_ipython"):
         monkeypatch.setattr(builtins, name, lambda *_: "", raising=False)
     assert provenance.differences(pipe) == {}
+    sdnb.clear()
+
+
+@pytest.mark.parametrize("when", ["before it is made", "while it is made"])
+def test_a_change_after_the_plan_was_checked_keeps_the_picture_out_of_the_store(when, tmp_path):
+    sdnb.clear()
+    pipe, store = sdnb.load("emoji", device="cpu"), sdnb.Store(tmp_path)
+    making = execution.Making(sdnb.plan("a fox", seed=1, steps=2, pipe=pipe), store)
+
+    def change():
+        pipe.unet.conv_in.padding_mode = "circular"
+
+    if when == "before it is made":
+        change()
+        list(making.go_on())
+    else:
+        list(making.go_on(on_call=change))
+    [made] = making.finished()
+    assert made.facts["changed"] == "unet.conv_in.padding_mode was 'zeros' and is 'circular'"
+    assert len(store) == 0
+    sdnb.clear()
+
+
+def test_a_picture_asks_twice_and_one_from_the_store_once(tmp_path, monkeypatch):
+    """Each time takes milliseconds: before, whether it is there, and after it was made."""
+    sdnb.clear()
+    pipe, store = sdnb.load("emoji", device="cpu"), sdnb.Store(tmp_path)
+    real, asked = torch_state.unusual, []
+    monkeypatch.setattr(torch_state, "unusual", lambda: asked.append(1) or real())
+    for times in (2, 1):
+        asked.clear()
+        sdnb.generate("a fox", seed=1, steps=1, pipe=pipe, store=store)
+        assert len(asked) == times
     sdnb.clear()

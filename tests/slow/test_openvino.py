@@ -20,9 +20,11 @@ from sdnb.models import openvino as ours  # noqa: E402
 @pytest.fixture(scope="module", autouse=True)
 def converted(tmp_path_factory):
     """Converted models are kept in a folder of these tests."""
-    path = tmp_path_factory.mktemp("cache")
+    cache = tmp_path_factory.mktemp("cache")
+    path = cache / "openvino"
+    path.mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ours, "folder", lambda: path)
+        patch.setattr("platformdirs.user_cache_dir", lambda name: str(cache))
         patch.setattr(ours, "KEPT", 100)  # what one test has converted serves another
         yield path
 

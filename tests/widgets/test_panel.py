@@ -1032,3 +1032,75 @@ def test_save_writes_a_picture_that_can_be_read_again(controller, tmp_path, monk
 
 def test_stopped_passes_by_what_catches_exceptions():
     assert not issubclass(Stopped, Exception)
+
+
+# ---------------------------------------------------------------- LoRAs
+
+
+@pytest.fixture(scope="module")
+def with_loras():
+    pytest.importorskip("peft", reason="peft is not installed: pip install 'sdnb[lora]'")
+    return sdnb.load("emoji", lora={"ink": ("blueprint", 0.5), "old": "sepia"}, device="cpu")
+
+
+def test_a_panel_without_loras_shows_none(controller):
+    panel = controller()
+    assert not shown(panel.controls._loras_box)
+    assert not [name for name, _ in panel.axis.options if "LoRA" in name]
+    assert panel.controls.settings().lora is None
+
+
+def test_loras_have_sliders_that_begin_where_they_were_loaded(controller, with_loras):
+    panel = controller(pipe=with_loras)
+    sliders = panel.controls.loras
+    assert shown(panel.controls._loras_box)
+    assert {name: slider.value for name, slider in sliders.items()} == {"ink": 0.5, "old": 1.0}
+    sliders["ink"].value, sliders["old"].value = 0.8, 0
+    panel.make.click()
+    made = done(panel).output.shown
+    alone = sdnb.generate(OWL, steps=3, seed=510, lora={"ink": 0.8}, pipe=with_loras)
+    assert made.settings == alone.settings
+    assert made.image.tobytes() == alone.image.tobytes()
+
+
+def test_a_weight_is_compared_and_its_code_loads_the_loras(controller, with_loras):
+    panel = controller(pipe=with_loras, lora={"old": 0.25})
+    panel.axis.value = "lora:ink"
+    assert panel.among.value == "0, 0.4, 0.8, 1.2"
+    panel.among.value = "0, 1.5"
+    panel.set_out.click()
+    sheet = done(panel).output.shown
+    assert [made.settings.lora for made in sheet] == [{"old": 0.25}, {"ink": 1.5, "old": 0.25}]
+    code = panel.output.code
+    assert "lora={'ink': ('blueprint', 0.5), 'old': 'sepia'}" in code
+    assert "lora={'old': 0.25, 'ink': [0, 1.5]}" in code
+    made_again = {}
+    exec(code.replace("sdnb.compare", "sheet = sdnb.compare"), made_again)
+    assert [s.settings for s in made_again["sheet"]] == [s.settings for s in sheet]
+
+
+def test_going_back_sets_the_sliders_and_names_a_lora_that_is_not_here(
+    controller, with_loras, kept
+):
+    panel = controller(pipe=with_loras)
+    first = sdnb.generate(OWL, steps=3, seed=510, lora={"ink": 0.3}, pipe=with_loras)
+    parts = {"old": {"denoiser": 0.6, "text_encoder": 0.2}}
+    second = sdnb.generate(OWL, steps=3, seed=510, lora=parts, pipe=with_loras)
+    new = []
+    with denoiser_calls.watched(with_loras, after=lambda *_: new.append(1)):
+        for made in (first, second):
+            panel.choose(made)
+            assert panel.controls.settings().lora == made.settings.lora
+            panel.make.click()
+            assert done(panel).output.shown.settings == made.settings
+    assert new == []  # both come from the store
+    panel.choose(sdnb.Sample(first.image, first.settings.but(lora={"neon": 1}), first.facts))
+    assert "the LoRA neon is not loaded" in said(panel)
+
+
+def test_another_model_takes_the_sliders_away(controller, with_loras):
+    panel = controller(pipe=with_loras)
+    panel.load("emoji")
+    done(panel)
+    assert panel.controls.loras == {}
+    assert not shown(panel.controls._loras_box)
