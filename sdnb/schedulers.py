@@ -55,6 +55,7 @@ SCHEDULERS: dict[str, Known] = {
     "UniPC": Known("UniPCMultistepScheduler", _PLAIN),
     "DEIS": Known("DEISMultistepScheduler", {"algorithm_type": "deis", **_PLAIN}),
     "LCM": Known("LCMScheduler", {"clip_sample": False}, most=50),
+    "TCD": Known("TCDScheduler", {"clip_sample": False}, most=50),
 }
 # what else of a scheduler's config people change
 _TUNED = (
@@ -96,7 +97,7 @@ def find(name: str) -> str:
             ...
         ValueError: There is no scheduler 'DDMI': did you mean 'DDIM'? Known are PNDM, DDIM, LMS, \
 Euler, Euler a, Heun, DPM2, DPM2 a, DPM++ 2M, DPM++ 2M Karras, DPM++ 2M SDE, DPM++ 2M SDE Karras, \
-UniPC, DEIS, LCM.
+UniPC, DEIS, LCM, TCD.
     """
     wanted = _squeezed(name)
     for known, entry in SCHEDULERS.items():
@@ -138,6 +139,17 @@ def _distinct(scheduler: SchedulerMixin, steps: int) -> bool:
     course = trial.sigmas[:-1] if hasattr(trial, "sigmas") else trial.timesteps
     within = trial.timesteps.max() < trial.config.num_train_timesteps
     return bool(within) and len(set(course.tolist())) >= steps
+
+
+def is_consistency(scheduler: SchedulerMixin) -> bool:
+    """Whether it takes its steps from those that a few-step model was distilled with: LCM, TCD.
+
+    Example:
+        >>> from diffusers import DDIMScheduler, LCMScheduler
+        >>> is_consistency(LCMScheduler()), is_consistency(DDIMScheduler())
+        (True, False)
+    """
+    return "original_inference_steps" in inspect.signature(scheduler.set_timesteps).parameters
 
 
 def calls(name: str, steps: int) -> int:
@@ -311,6 +323,6 @@ def _squeezed(name: str) -> str:
 
 __all__ = [
     "AUTOMATIC", "FLAGS", "SCHEDULERS", "Known", "calls", "calls_from", "check_steps", "copy_of",
-    "find", "from_a1111", "is_flow", "make", "name_of", "names", "needed_flags", "steps_for",
-    "to_a1111",
+    "find", "from_a1111", "is_consistency", "is_flow", "make", "name_of", "names", "needed_flags",
+    "steps_for", "to_a1111",
 ]  # fmt: skip

@@ -55,6 +55,7 @@ def resolve(
     steps = can.steps if settings.steps is None else settings.steps
     guidance = can.guidance_for(steps) if settings.guidance is None else settings.guidance
     scheduler = _scheduler(settings.scheduler, pipe)
+    _fits(scheduler, can)
     schedulers.check_steps(scheduler, steps)
     if settings.negative_prompt and not can.negative_prompt:
         why = f", since {can.guide.why}" if can.guide.why else ""
@@ -127,6 +128,15 @@ def _scheduler(name: str | None, pipe: DiffusionPipeline) -> SchedulerMixin:
         return schedulers.make(name, own)
     except (NotImplementedError, TypeError) as error:  # what diffusers says of flags that clash
         raise ValueError(f"{name} does not fit this model: {error}") from error
+
+
+def _fits(scheduler: SchedulerMixin, can: Capabilities) -> None:
+    """Raises ValueError where the pipeline gives the scheduler what it does not take."""
+    if "original_inference_steps" in can.arguments and not schedulers.is_consistency(scheduler):
+        raise ValueError(
+            f"{schedulers.name_of(scheduler)} does not fit this model: a {can.name} counts its "
+            "steps as LCM does. Give scheduler='LCM', or none."
+        )
 
 
 def progress(calls: Sequence[int]) -> Any:
@@ -243,7 +253,7 @@ def run(
         | _facts(made, view, pipe)
         | _unusual(made, pipe, changed, start, pieces)
     )
-    image = made.result.images[0].convert("RGB")
+    image = getattr(made.result, Capabilities.of(pipe).output)[0].convert("RGB")
     if settings.keep and start is not None and not (facts["flagged"] or facts.get("broken")):
         image = start.pasted(image)
     return Sample(image, settings.but(width=image.width, height=image.height), facts)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from sdnb import emoji, schedulers
-from sdnb.models import denoiser
+from sdnb.models import denoiser, few_steps
 from sdnb.models.guidance import Guidance
 from sdnb.models.pipeline_class import arguments_of, refusal, task_class
 from sdnb.settings import figure
@@ -58,6 +58,7 @@ class Capabilities:
         own_scheduler: the pipeline's own.
         unless: arguments that are None but for their own number of steps.
         first: the argument that its call takes first, mostly "prompt".
+        output: the name of the pictures in what its call returns.
 
     Example:
         >>> import sdnb
@@ -86,6 +87,7 @@ class Capabilities:
     own_scheduler: SchedulerMixin
     unless: tuple[tuple[str, int], ...]
     first: str
+    output: str
 
     @classmethod
     def of(cls, pipe: DiffusionPipeline) -> Capabilities:
@@ -104,19 +106,23 @@ class Capabilities:
             raise ValueError(f"This is a {made.__name__}, which {why}.")
         defaults = arguments_of(made)
         multiple, size = _multiple(pipe), _size(pipe, defaults)
+        guide = Guidance.of(pipe, defaults)
+        steps, scale = few_steps.own(pipe)
+        if scale is not None and guide.argument is not None:
+            guide = replace(guide, default=scale)
         takes_picture, strength = "image" in defaults, "strength" in defaults
         edits = takes_picture and "prompt" in defaults and not strength
         return cls(
             name=made.__name__,
             arguments=frozenset(defaults),
             prompt="prompt" in defaults,
-            guide=Guidance.of(pipe, defaults),
+            guide=guide,
             starts_from_picture=takes_picture
             and (not edits or re.search(EDITS_ONLY, made.__name__) is not None),
             edits=edits,
             picture=takes_picture or task_class(made, "Img2Img") is not None,
             mask=task_class(made, "Inpaint") is not None,
-            steps=defaults.get("num_inference_steps") or STEPS,
+            steps=steps or defaults.get("num_inference_steps") or STEPS,
             strength=defaults.get("strength"),
             size=size,
             multiple=multiple,
@@ -128,6 +134,7 @@ class Capabilities:
             own_scheduler=pipe.scheduler,
             unless=tuple((n, steps) for n, steps in FITS_STEPS.items() if n in defaults),
             first=next(iter(defaults)),
+            output="image" if made.__name__.startswith("Kandinsky5") else "images",
         )
 
     @property
@@ -197,6 +204,8 @@ class Capabilities:
             found["guidance_argument"] = self.guide.argument
         if self.prompt and self.first != "prompt":
             found["prompt_by_name"] = True
+        if self.output != "images":
+            found["output"] = self.output
         return found
 
     def effect(self, settings: Settings) -> tuple[Any, ...]:
@@ -233,7 +242,11 @@ class Capabilities:
     @functools.cached_property
     def schedulers(self) -> tuple[str, ...]:
         """The names of the schedulers that fit, the model's own among them."""
-        return tuple(_fitting(self.own_scheduler))
+        fitting = _fitting(self.own_scheduler)
+        if "original_inference_steps" in self.arguments:
+            ours = {schedulers.name_of(self.own_scheduler), "LCM", "TCD"}
+            fitting = [name for name in fitting if name in ours]
+        return tuple(fitting)
 
     @property
     def weights(self) -> bool:

@@ -84,6 +84,8 @@ class Guidance:
                 beside={"guidance_schedule": None},
                 schedule=tuple(defaults.get("guidance_schedule") or ()),
             )  # fmt: skip
+        if own is None:  # taken and ignored: DreamLite Mobile
+            return cls(why=DISTILLED)
         if config.get("time_cond_proj_dim") is not None:
             # LCM: a UNet with the guidance embedded runs no unconditional branch
             return cls("guidance_scale", own, above=-1.0)

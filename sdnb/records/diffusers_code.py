@@ -117,7 +117,8 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     words = [f"{name}={value}" for name, value in arguments.items()]
     if settings.prompt and not in_parts:
         words.insert(0, "prompt=" * bool(facts.get("prompt_by_name")) + _text(settings.prompt))
-    call = ["image = pipe(", *(f"    {word}," for word in words), ").images[0]"]
+    result = facts.get("output", "images")
+    call = ["image = pipe(", *(f"    {word}," for word in words), f").{result}[0]"]
     if start and "mask" in start and settings.keep:
         call.append("image = Image.composite(image, start, mask)  # its own pixels are kept")
     call.append("image")

@@ -191,6 +191,7 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "changed": ("a line of text", _line),
     "guidance_argument": ("the name of an argument", _name),
     "prompt_by_name": _SWITCH,
+    "output": ("the name of a result", _name),
     "beside": ("a list of a call's arguments", _beside),
     "freeu": ("the four numbers of FreeU", _four),
     "vae_tiling": _SWITCH,

@@ -202,7 +202,7 @@ def kandinsky3():
 def stable_diffusion_3():
     return {
         "transformer": diffusers.SD3Transformer2DModel(
-            sample_size=32, patch_size=2, in_channels=16, num_layers=1, attention_head_dim=8,
+            sample_size=32, patch_size=2, in_channels=16, num_layers=2, attention_head_dim=8,
             num_attention_heads=4, joint_attention_dim=32, caption_projection_dim=32,
             pooled_projection_dim=64, out_channels=16,
         ),
@@ -347,20 +347,6 @@ def hunyuan_dit():
         "tokenizer": byte_tokenizer(model_max_length=77),
         "text_encoder_2": t5(), "tokenizer_2": byte_tokenizer(model_max_length=256),
         "safety_checker": None, "feature_extractor": None, "requires_safety_checker": False,
-    }  # fmt: skip
-
-
-@toy("Lumina")
-def lumina():
-    return {
-        "transformer": diffusers.LuminaNextDiT2DModel(
-            sample_size=16, patch_size=2, in_channels=4, hidden_size=4, num_layers=2,
-            num_attention_heads=1, num_kv_heads=1, multiple_of=16, ffn_dim_multiplier=None,
-            norm_eps=1e-5, learn_sigma=True, qk_norm=True, cross_attention_dim=8,
-            scaling_factor=1.0,
-        ),
-        "vae": vae(2), "scheduler": flow(), "tokenizer": byte_tokenizer(),
-        "text_encoder": llm("Gemma", "ForCausalLM", width=8),
     }  # fmt: skip
 
 
@@ -631,23 +617,6 @@ def dream_lite():
 @toy("Flux2KleinKV")
 def flux2_klein_kv():
     return flux2_klein()
-
-
-@toy("BriaFibo")
-def bria_fibo():
-    return {
-        "transformer": diffusers.BriaFiboTransformer2DModel(
-            patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=8,
-            num_attention_heads=2, joint_attention_dim=32, text_encoder_dim=16,
-            pooled_projection_dim=None, axes_dims_rope=[0, 4, 4],
-        ),
-        "vae": diffusers.AutoencoderKLWan(
-            base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
-            temperal_downsample=[False, True, True],
-        ),
-        "scheduler": flow(), "tokenizer": byte_tokenizer(),
-        "text_encoder": llm("SmolLM3", "ForCausalLM"),
-    }  # fmt: skip
 
 
 __all__ = ["TOYS", "made"]

@@ -28,6 +28,7 @@ NEEDS_PICTURE = "it starts from a picture, and the gate asks for text alone"
 NEEDS_TORCHVISION = "the processor that reads pictures needs torchvision"
 NEEDS_PICTURE = "it starts from a picture, and the gate asks for text alone"
 NOT_BUILT = {
+    "BriaFibo": "its toy gives the same picture for all negative prompts, which is to be looked at",
     "BriaFibo2": NEEDS_TORCHVISION,
     "BriaFiboEdit": NEEDS_PICTURE,
     "FluxFill": NEEDS_PICTURE,
@@ -36,6 +37,7 @@ NOT_BUILT = {
     "JoyImageEditPlus": NEEDS_TORCHVISION,
     "Kandinsky5I2I": NEEDS_TORCHVISION,
     "LongCatImageEdit": NEEDS_TORCHVISION,
+    "Lumina": "its toy's pictures are of one colour, so nothing could be compared",
     "OmniGen": NEEDS_TORCHVISION,
     "QwenImage21": NEEDS_TORCHVISION,
     "QwenImageEdit": NEEDS_TORCHVISION,
@@ -50,6 +52,8 @@ def not_built(name, kind):
     """Why the gate does not build a class that sdnb takes; empty where it does."""
     if old := getattr(kind, "_last_supported_version", None):
         return f"diffusers has not kept it up since {old}"
+    if ".deprecated." in kind.__module__:
+        return "diffusers no longer keeps it up"
     return NOT_BUILT.get(name.removesuffix("Pipeline"), "")
 
 
