@@ -310,7 +310,7 @@ def test_a_common_family_needs_neither_settings_nor_network(tmp_path, monkeypatc
     file = tmp_path / "dream.safetensors"
     save_file({f"{start}.weight": torch.zeros(320, 4, 3, 3) for start in starts}, file)
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", pytest.fail)
-    request = cache._request(file, None, "auto", "float32", "cpu", True, "torch")[0]
+    request = cache._request(file, None, "auto", "float32", "cpu", True, "torch", None)[0]
     found = single_file.SingleFile.find(request)
     assert (found.kind, found.rest) == ("v1", None)
     assert found.made is diffusers.StableDiffusionPipeline
