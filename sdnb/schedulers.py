@@ -103,7 +103,7 @@ UniPC, DEIS, LCM, TCD.
     for known, entry in SCHEDULERS.items():
         if wanted in (_squeezed(known), _squeezed(entry.sampler or known)):
             return known
-    near = suggestion(name, SCHEDULERS) or "."
+    near = suggestion(name, SCHEDULERS)
     raise ValueError(f"There is no scheduler {name!r}{near} Known are {', '.join(SCHEDULERS)}.")
 
 

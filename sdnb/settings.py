@@ -212,21 +212,23 @@ def check_names(names: Iterable[str]) -> None:
             raise TypeError(f"There is no setting {name!r}: here it is {THEIRS[name]}.")
         if name not in NAMES:
             raise TypeError(
-                f"There is no setting {name!r}{suggestion(name, NAMES)}. "
+                f"There is no setting {name!r}{suggestion(name, NAMES)} "
                 f"The settings are {', '.join(NAMES)}."
             )
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`": did you mean 'X'?"` for the nearest known word, or nothing.
+    """The end of a sentence: `": did you mean 'X'?"` for the nearest known word, or `"."`.
 
     Example:
         >>> suggestion("ddmi", ["DDIM", "PNDM"])
         ": did you mean 'DDIM'?"
+        >>> suggestion("zebra", ["DDIM", "PNDM"])
+        '.'
     """
     by_lower = {k.lower(): k for k in known}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
-    return f": did you mean {by_lower[near[0]]!r}?" if near else ""
+    return f": did you mean {by_lower[near[0]]!r}?" if near else "."
 
 
 def check_multiple(name: str, pixels: int, multiple: int) -> None:

@@ -56,7 +56,7 @@ def resolved(weights: Mapping[str, Any] | None, known: Sequence[Lora]) -> LoraWe
                 "some, and lora={} makes the picture without."
             )
         raise ValueError(
-            f"There is no LoRA {name!r} in this pipeline{suggestion(name, own) or '.'} "
+            f"There is no LoRA {name!r} in this pipeline{suggestion(name, own)} "
             f"Those in it are {', '.join(own)}."
         )
     if not own:

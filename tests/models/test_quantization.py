@@ -34,7 +34,7 @@ def distance(one, two):
 def _needs(request):
     kind = getattr(request.node, "callspec", None)
     if kind is not None and "int8" in kind.params.values():
-        pytest.importorskip("torchao")
+        pytest.importorskip("torchao", reason="pip install 'sdnb[quantize]'")
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_a_model_that_was_quantised_before_is_counted_as_it_is_stored(toy, tmp_p
 
 
 def test_a_repository_of_quantised_weights_loads_as_it_is(toy, tmp_path):
-    pytest.importorskip("torchao")
+    pytest.importorskip("torchao", reason="pip install 'sdnb[quantize]'")
     from torchao.quantization import Int8WeightOnlyConfig
 
     folder = shutil.copytree(toy[0], tmp_path / "quantised")

@@ -125,7 +125,7 @@ def table():
     whole = len(rows) - refused - unbuilt
     count = (
         f"diffusers {diffusers.__version__} has {len(rows)} classes that take a prompt and give "
-        f"pictures. {whole} are built at toy size and held to their own calls, {refused} are "
+        f"pictures. {whole} are built at toy size in tests/slow/test_gate.py, {refused} are "
         f"refused with the reason, {unbuilt} are not built in the test."
     )
     head = ["| class | guidance | the rest |", "|---|---|---|"]
