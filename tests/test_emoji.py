@@ -38,7 +38,7 @@ def test_the_weights_are_safetensors_in_float16():
     from safetensors import safe_open
 
     weights = list(FOLDER.rglob("*.safetensors"))
-    assert {w.parent.name for w in weights} == {"unet", "vae", "text_encoder"}
+    assert {w.parent.name for w in weights} == {"unet", "vae", "text_encoder", "lora"}
     assert not [*FOLDER.rglob("*.bin"), *FOLDER.rglob("*.pt"), *FOLDER.rglob("*.ckpt")]
     for path in weights:
         with safe_open(path, "pt") as tensors:

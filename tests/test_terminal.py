@@ -38,7 +38,7 @@ def test_several_steps_make_a_sheet_and_its_pictures(tmp_path):
 
 def test_the_first_line_comes_before_torch_is_imported(tmp_path):
     """Which takes seconds, in which a person would wonder."""
-    at_load = "cache.load = lambda model: sys.exit('torch' in sys.modules)"
+    at_load = "cache.load = lambda model, **_: sys.exit('torch' in sys.modules)"
     code = f"import sys; from sdnb import __main__; from sdnb.models import cache; {at_load}"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; __main__.main(['a fox', '--model', 'emoji'])"],

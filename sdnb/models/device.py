@@ -36,6 +36,8 @@ def too_old(number: int = 0) -> str:
     import torch
 
     built = torch.cuda.get_arch_list()
+    if not built:  # a build that does not say
+        return ""
     made = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name) for name in built]
     major, minor = torch.cuda.get_device_capability(number)
     for each in filter(None, made):
@@ -44,8 +46,6 @@ def too_old(number: int = 0) -> str:
         near = other[0] == major if each[1] == "sm" else True
         if near and other <= (major, minor):
             return ""
-    if not built:  # a build that does not say
-        return ""
     name = torch.cuda.get_device_name(number)
     return (
         f"The GPU here, a {name} (sm_{major}{minor}), is too old for this PyTorch, which has "

@@ -152,7 +152,7 @@ def test_a_decoder_that_gives_nan_in_float32_too_is_said_under_the_picture_which
     broken.vae = copy.deepcopy(broken.vae)
     next(broken.vae.decoder.parameters()).data.fill_(torch.nan)
     kept = sdnb.Store(tmp_path / "store")
-    with patch.object(provenance, "differences", lambda pipe: {}):  # only NaN is in the way
+    with patch.object(provenance, "differences", lambda *_: {}):  # only NaN is in the way
         sample = sdnb.generate("a fox", steps=2, **SMALL, pipe=broken, store=kept)
         sheet = sdnb.compare("a fox", steps=2, pipe=broken, store=kept, **SMALL | {"seed": [1, 2]})
     assert len(kept) == 0
