@@ -431,7 +431,8 @@ def test_a_start_that_times_out_is_tried_once_more_and_leaves_no_process(monkeyp
 
 def test_a_pipeline_that_was_changed_is_refused_before_anything_runs(ray):
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(ROOT / "sdnb" / "emoji")
-    with pytest.raises(ValueError, match=r"is not as sdnb\.load made it, and workers on Ray load"):
+    why = r"is not as sdnb\.load made it \(sdnb\.load did not make it\), and workers on Ray load"
+    with pytest.raises(ValueError, match=why):
         sdnb.compare(PROMPT, steps=[1, 2], pipe=pipe, engine=TWO)
     assert workers() == []
 
