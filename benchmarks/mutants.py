@@ -3,6 +3,7 @@
     pip install cosmic-ray pytest-cov
     pytest tests sdnb --cov=sdnb --cov-context=test --cov-report= --junitxml=build/times.xml
     python benchmarks/mutants.py --count 300 --seed 1
+    python benchmarks/mutants.py --count 50 sdnb/settings.py sdnb/records/a1111.py
 
 Draws faults that cosmic-ray's operators can make (https://cosmic-ray.readthedocs.io): a comparison
 turned round, a number one larger, `and` for `or`, a decorator gone. Each is written into a copy of
@@ -47,7 +48,7 @@ def statements(source: str) -> set[int]:
     return lines
 
 
-def drawn(count: int, seed: int) -> list[dict]:
+def drawn(files: list[Path], count: int, seed: int) -> list[dict]:
     """Faults drawn evenly over the lines of code; one a line."""
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.mutating import mutate_code
@@ -59,7 +60,7 @@ def drawn(count: int, seed: int) -> list[dict]:
         if not kind.arguments() and not name.endswith("NoOp"):
             operators[name] = kind()
     places = defaultdict(list)  # (file, line) -> [(operator, occurrence)]
-    for path in sorted((ROOT / "sdnb").rglob("*.py")):
+    for path in files:
         source = path.read_text()
         lines, nodes = statements(source), list(ast_nodes(get_ast(source)))
         for name, operator in operators.items():
@@ -69,7 +70,7 @@ def drawn(count: int, seed: int) -> list[dict]:
                     places[str(path.relative_to(ROOT)), line].append((name, occurrence))
     dice = random.Random(seed)
     faults = []
-    for path, line in dice.sample(sorted(places), count):
+    for path, line in dice.sample(sorted(places), min(count, len(places))):
         name, occurrence = dice.choice(places[path, line])
         code = mutate_code((ROOT / path).read_text(), operators[name], occurrence)
         faults.append({"path": path, "line": line, "operator": name, "code": code})
@@ -129,6 +130,7 @@ def noticed(tree: Path, tests: list[str], limit: float) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path, help="all of sdnb/ unless given")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20, help="of tests for a fault at most")
@@ -139,7 +141,8 @@ def main() -> None:
     if args.faults and args.faults.exists():
         faults = json.loads(args.faults.read_text())
     else:
-        faults = drawn(args.count, args.seed)
+        files = [path.resolve() for path in args.files] or sorted((ROOT / "sdnb").rglob("*.py"))
+        faults = drawn(files, args.count, args.seed)
         if args.faults:
             args.faults.write_text(json.dumps(faults))
     running = tests_of(args.times)
