@@ -60,7 +60,7 @@ def test_every_letter_of_the_bundled_font_is_drawn_and_none_is_the_box(fonts, he
     for letter in random.Random(0).sample(letters, 400) + list("éüñł×€żшαעثქ"):
         for run in Typeface(13, [letter])._runs(letter):
             assert bytes(run.font.getmask(run.text)) != box, letter
-    assert heard() == []
+    assert not [said for said in heard() if "no Raqm" not in said]  # Arabic without FriBiDi
 
 
 def test_a_word_with_one_foreign_letter_is_in_one_font_and_so_is_the_latin_around_it():
