@@ -1,7 +1,7 @@
 """How many small faults in sdnb/ the tests notice: a mutation run.
 
     pip install cosmic-ray pytest-cov
-    pytest tests sdnb --cov=sdnb --cov-context=test --cov-report= --junitxml=build/times.xml
+    pytest -n0 --dist no --cov=sdnb --cov-context=test --cov-report= --junitxml=build/times.xml
     python benchmarks/mutants.py --count 300 --seed 1
     python benchmarks/mutants.py --count 50 sdnb/settings.py sdnb/records/a1111.py
 

@@ -246,8 +246,8 @@ def label(name: str, value: Any) -> str:
     """How one setting reads under a picture.
 
     Example:
-        >>> label("steps", 12), label("guidance", 7.5), label("scheduler", "DDIM")
-        ('12 steps', 'guidance 7.5', 'DDIM')
+        >>> label("steps", 12), label("steps", 1), label("guidance", 7.5)
+        ('12 steps', '1 step', 'guidance 7.5')
     """
     if name == "lora" or name.startswith(LORA):
         return _lora_label(name, value)

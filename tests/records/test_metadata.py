@@ -170,6 +170,8 @@ def test_what_is_no_picture_is_told_so(tmp_path):
         '{"format": 1, "samples": []}',
         '{"format": 1, "samples": [{"settings": {"prompt": "a"}, "facts": 1}]}',
         '{"format": 1, "samples": [{"settings": {"prompt": "a", "steps": 0}, "facts": {}}]}',
+        # half of a pair of UTF-16: no character, and no text that holds it can be saved
+        r'{"format": 1, "samples": [{"settings": {"prompt": "a"}, "facts": {"model": "\ud800"}}]}',
     ],
 )
 def test_a_damaged_record_is_told_so(tmp_path, text):
