@@ -286,7 +286,8 @@ def _ignored(kind: type) -> frozenset[str]:
     if issubclass(kind, DiffusionPipeline):
         # what each call sets anew; the scheduler is looked at by itself
         call = inspect.unwrap(kind.__call__)
-        return frozenset({"scheduler", "_progress_bar_config", *_stored_by(call)})
+        state = {name for name in _stored_by(call) if name[0] == "_"}  # SDXL's also sets its vae
+        return frozenset({"scheduler", "_progress_bar_config", *state})
     if issubclass(kind, PreTrainedTokenizerBase):
         return frozenset({"deprecation_warnings"})  # that were given
     if issubclass(kind, PreTrainedModel):

@@ -313,3 +313,11 @@ def test_what_torch_adds_to_its_own_names_is_no_change(monkeypatch):
     torch.set_float32_matmul_precision("highest")
     assert provenance.differences(pipe) == {}
     sdnb.clear()
+
+
+def test_a_changed_vae_is_noticed_where_the_pipelines_call_sets_its_vae(tmp_path):
+    """SDXL's call moves its VAE (`self.vae = …`), which made it look like a run's own state."""
+    pipe = loaded("SDXL", tmp_path)
+    assert provenance.is_as_loaded(pipe)
+    pipe.vae.use_slicing = True
+    assert "vae.use_slicing" in provenance.differences(pipe)
