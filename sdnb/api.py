@@ -40,7 +40,7 @@ def generate(
     prompt: str | Settings,
     *,
     pipe: DiffusionPipeline | None = None,
-    image: image_input.Source | None = None,
+    image: image_input.Sources | None = None,
     mask: image_input.Source | None = None,
     store: Kept = True,
     **options: Unpack[Options],
@@ -73,7 +73,8 @@ def generate(
         pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
         image: a picture to start from (image to image): a PIL picture, a file, a `Sample`, an array
             or whatever else `sdnb.image_input.picture` takes. It is fitted to width and height;
-            without them it keeps its shape, at the model's size.
+            without them it keeps its shape, at the model's size. A list of several for editing
+            models that take several (FLUX.2, Qwen-Image-Edit-Plus).
         mask: white where the picture is to be painted anew, black where it stays (inpainting); what
             is transparent in it stays too. As diffusers does it, what stays is kept in the latents,
             and so goes through the VAE's encoder and decoder: it looks the same but is not the same
@@ -108,7 +109,7 @@ def compare(
     dtype: Dtype | Iterable[Dtype] | None = None,
     quantize: str | Iterable[str | None] | None = None,
     pipe: DiffusionPipeline | None = None,
-    image: image_input.Source | None = None,
+    image: image_input.Sources | None = None,
     mask: image_input.Source | None = None,
     store: Kept = True,
     batch: int | None = None,
@@ -176,7 +177,7 @@ def plan(
     dtype: Dtype | Iterable[Dtype] | None = None,
     quantize: str | Iterable[str | None] | None = None,
     pipe: DiffusionPipeline | None = None,
-    image: image_input.Source | None = None,
+    image: image_input.Sources | None = None,
     mask: image_input.Source | None = None,
     **options: Unpack[Axes],
 ) -> Plan:
@@ -298,7 +299,7 @@ def evolution(
     at: Iterable[int] = (12, 24, 38, 50),
     *,
     pipe: DiffusionPipeline | None = None,
-    image: image_input.Source | None = None,
+    image: image_input.Sources | None = None,
     mask: image_input.Source | None = None,
     store: Kept = True,
     **options: Unpack[Options],

@@ -212,6 +212,19 @@ def forget_offload_hooks(view: DiffusionPipeline) -> None:
     view._all_hooks = []
 
 
+def set_blocks(view: Any, blocks: Any) -> None:
+    """Gives a shallow copy of a modular pipeline other blocks, which only its constructor takes.
+
+    https://github.com/huggingface/diffusers/blob/main/src/diffusers/modular_pipelines/modular_pipeline.py
+    """
+    view._blocks = blocks
+
+
+def repository_of(pipe: Any) -> str | None:
+    """The folder or hub id that a modular pipeline was made from; its config does not have it."""
+    return getattr(pipe, "_pretrained_model_name_or_path", None)
+
+
 def empty_upload(field: Any) -> None:
     """Takes the files out of an ipywidgets 7 `FileUpload`, whose value cannot be set.
 

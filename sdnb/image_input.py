@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,7 @@ class HasArray(Protocol):
 
 
 Source = Image.Image | str | os.PathLike[str] | bytes | IO[bytes] | HasImage | HasArray
+Sources = Source | Sequence[Source]  # several, for models that take several
 
 
 class Step(NamedTuple):

@@ -196,3 +196,15 @@ def test_a_peft_layer_multiplies_by_its_scaling_as_it_stands():
         assert torch.allclose(layer(given), rows, atol=1e-6)
         with pytest.raises(ValueError, match="3 rows went in"):
             layer(given[:2])
+
+
+def test_a_modular_pipeline_runs_the_blocks_that_it_is_given_and_knows_its_repository():
+    from diffusers import FluxModularPipeline
+
+    pipe = FluxModularPipeline()
+    view, blocks = copy.copy(pipe), pipe.blocks
+    del blocks.sub_blocks["decode"]
+    compat.set_blocks(view, blocks)
+    assert "decode" not in view.blocks.sub_blocks
+    assert "decode" in pipe.blocks.sub_blocks
+    assert compat.repository_of(pipe) is None

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from sdnb import image_input
-from sdnb.image_input import Source
+from sdnb.image_input import Source, Sources
 from sdnb.log import notice
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -21,7 +21,8 @@ class Start:
     """A picture to start from, RGB, and for inpainting its mask, grey: white is painted anew.
 
     `path` and `mask_path` are the files, where they came from files; `steps` and `mask_steps` what
-    was done to them, names of `image_input.STEPS`.
+    was done to them, names of `image_input.STEPS`. `others` are more reference pictures, for
+    editing models that take several.
     """
 
     image: Image.Image
@@ -30,12 +31,24 @@ class Start:
     mask_path: str | None = None
     steps: tuple[str, ...] = ()
     mask_steps: tuple[str, ...] = ()
+    others: tuple[image_input.Picture, ...] = ()
+
+    @property
+    def images(self) -> list[Image.Image]:
+        """The picture, and the others."""
+        return [self.image, *(other.image for other in self.others)]
+
+    @property
+    def given(self) -> Image.Image | list[Image.Image]:
+        """What `image=` takes to start from the same."""
+        return self.images if self.others else self.image
 
     def facts(self) -> dict[str, Any]:
         """What a sample's facts say of it: SHA-256 of the pixels, the files, and what was done.
 
         `image_file_steps` and `mask_file_steps` are names of `image_input.STEPS`, in their order,
-        with ", " between them; not there where there are none.
+        with ", " between them; not there where there are none. Of more pictures the same, as
+        `image_2`, `image_2_file`, `image_2_file_steps`.
         """
         known: dict[str, Any] = {"image": _hash(self.image), "image_file": self.path}
         if self.mask is not None:
@@ -43,6 +56,10 @@ class Start:
         for name, steps in (("image", self.steps), ("mask", self.mask_steps)):
             if steps:
                 known[f"{name}_file_steps"] = ", ".join(steps)
+        for i, other in enumerate(self.others, 2):
+            known |= {f"image_{i}": _hash(other.image), f"image_{i}_file": other.path}
+            if other.steps:
+                known[f"image_{i}_file_steps"] = ", ".join(other.steps)
         return known
 
     def pasted(self, made: Image.Image) -> Image.Image:
@@ -59,14 +76,15 @@ class Start:
         return Image.composite(made, own, white)
 
 
-def start(image: Source | None, mask: Source | None) -> Start | None:
+def start(image: Sources | None, mask: Source | None) -> Start | None:
     """The picture to start from, opened and checked; None where there is none.
 
     Arguments:
-        image, mask: whatever `image_input.picture` takes.
+        image, mask: whatever `image_input.picture` takes; or a list of reference pictures.
 
     Raises:
-        ValueError: there is a mask but no picture, their sizes differ, or a file is no picture.
+        ValueError: there is a mask but no picture, or several, their sizes differ, a list is empty,
+            or a file is no picture.
         TypeError: one of them is no picture at all.
         FileNotFoundError: there is no such file.
 
@@ -78,9 +96,22 @@ def start(image: Source | None, mask: Source | None) -> Start | None:
         if mask is not None:
             raise ValueError("A mask needs a picture: give image= too.")
         return None
-    picture = image_input.picture(image)
+    several = isinstance(image, (list, tuple))
+    images: list[Source] = [*image] if isinstance(image, (list, tuple)) else [image]  # type: ignore[list-item]
+    if not images:
+        raise ValueError("image is an empty list: give one picture or more, or leave it out.")
+    numbered = several and len(images) > 1
+    names = [f"Picture {i}" if numbered else "The picture" for i in range(1, len(images) + 1)]
+    picture, *others = map(image_input.picture, images, names)
+    if others and mask is not None:
+        raise ValueError(
+            f"A mask goes with one picture, and {len(images)} are given: leave the mask or the "
+            "other pictures out."
+        )
     if mask is None:
-        return Start(picture.image, None, picture.path, steps=picture.steps)
+        return Start(
+            picture.image, None, picture.path, steps=picture.steps, others=tuple(others)
+        )  # fmt: skip
     grey = image_input.mask(mask)
     if grey.image.size != picture.image.size:
         raise ValueError(

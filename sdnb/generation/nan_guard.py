@@ -19,11 +19,13 @@ class Seen:
     """What was seen of a run.
 
     Attributes:
+        decoding: the decoder was called.
         broken: the denoiser gave NaN.
         upcast: the decoder gave NaN, and what it was given was decoded once more in float32.
         decoder_broken: the decoder gave NaN in float32.
     """
 
+    decoding: bool = False
     broken: bool = False
     upcast: bool = False
     decoder_broken: bool = False
@@ -64,11 +66,15 @@ def watched(pipe: DiffusionPipeline) -> Iterator[Seen]:
         seen.decoder_broken = True
         return None
 
-    hook = decoder.register_forward_hook(after)
+    def before(*_: Any) -> None:
+        seen.decoding = True
+
+    hooks = decoder.register_forward_hook(after), decoder.register_forward_pre_hook(before)
     try:
         yield seen
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import functools
 import os
 import secrets
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from sdnb import emoji, schedulers
-from sdnb.generation import init_image, nan_guard, prompt_encoding, x0_preview
+from sdnb.generation import init_image, nan_guard, out_of_memory, prompt_encoding, x0_preview
 from sdnb.log import notice
-from sdnb.models import denoiser, lora, provenance, tasks
+from sdnb.models import denoiser, lora, memory, modular, provenance, tasks
 from sdnb.models.capabilities import STEPS, Capabilities
+from sdnb.models.guidance import GUIDER
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings, check_multiple
 
@@ -62,6 +64,10 @@ def resolve(
         raise ValueError(f"{can.name} takes no negative prompt{why}: leave it out.")
     if settings.keep and (start is None or start.mask is None):
         raise ValueError("keep is for inpainting: give the picture and its mask, image= and mask=.")
+    if start is not None and start.others and not can.several:
+        raise ValueError(
+            f"{can.name} takes one picture, and {len(start.images)} are given: give one, image=."
+        )
     strength = _strength(settings.strength, steps, pipe, start)
     if settings.prompt_syntax:
         can.check_syntax()
@@ -213,10 +219,12 @@ def run(
         _name_unknown(settings)
     view = copy.copy(pipe)
     view.scheduler = _scheduler(settings.scheduler, pipe)
-    for name in ("guider", "ocr_guider"):  # they count steps
-        if getattr(pipe, name, None) is not None:
-            setattr(view, name, copy.deepcopy(getattr(pipe, name)))
-    view.set_progress_bar_config(disable=True)
+    for name in Capabilities.of(pipe).guiders:
+        setattr(view, name, copy.deepcopy(getattr(pipe, name)))
+    if modular.is_modular(view):
+        modular.without_bars(view)
+    else:
+        view.set_progress_bar_config(disable=True)
     in_pieces = settings.long_prompt == "chunk" and not settings.prompt_syntax
     pieces = prompt_encoding.pieces_of(pipe, settings) if in_pieces else None
     started, dtype = time.perf_counter(), origin.dtype
@@ -226,7 +234,11 @@ def run(
 
     def called() -> _Called:
         with lora.applied(view, weights, origin.lora):
-            return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
+            arguments = _arguments(settings, view, start, pieces)
+            if GUIDER in arguments:
+                view.guider.enable()
+                view.guider.guidance_scale = arguments.pop(GUIDER)
+            return _called(view, arguments, on_call, on_step, settings)
 
     made = called()
     if made.seen.broken and dtype != "float32" and "quantize" not in origin.additions:
@@ -277,6 +289,7 @@ def _called(
     arguments: dict[str, Any],
     on_call: Callable[[], object],
     on_step: x0_preview.OnStep | None,
+    settings: Settings,
 ) -> _Called:
     before = denoiser.backend_of(view)
     with (
@@ -284,7 +297,13 @@ def _called(
         nan_guard.watched(view) as seen,
         x0_preview.watching(view, on_step) if on_step else nullcontext(),
     ):
-        result = view(**arguments)
+        try:
+            result = view(**arguments)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold on to what was computed
+            raise out_of_memory.explained(error, view, settings, seen.decoding) from error
     backend = before[0] if denoiser.backend_of(view) != before else ""
     return _Called(result, len(calls), seen, backend)
 
@@ -343,7 +362,7 @@ def _arguments(
         size = (settings.width or start.image.width, settings.height or start.image.height)
         # variations and editing models fit the picture by themselves
         whole = can.edits or not can.prompt
-        arguments["image"] = start.image if whole else start.image.resize(size, LANCZOS)
+        arguments["image"] = start.given if whole else start.image.resize(size, LANCZOS)
         if start.mask is not None:
             arguments["mask_image"] = start.mask.resize(size, LANCZOS)
     if settings.prompt_syntax or pieces:

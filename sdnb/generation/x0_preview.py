@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sdnb import compat, schedulers
-from sdnb.models import weights
+from sdnb.models import modular, weights
 
 if TYPE_CHECKING:
     import torch
@@ -115,6 +115,8 @@ def decoded(
     check(pipe)
     if isinstance(latents, Exception):
         raise latents
+    if modular.is_modular(pipe):
+        return modular.decoded(pipe, latents, size)
     vae = pipe.vae
     # SDXL's overflows in half precision, so its pipeline decodes in float32
     overflows = vae.dtype == torch.float16 and vae.config.get("force_upcast")
@@ -134,6 +136,13 @@ def decoded(
 def check(pipe: DiffusionPipeline) -> None:
     """Raises ValueError where `decoded` does not know how the pipeline scales its latents."""
     vae = getattr(pipe, "vae", None)
+    if modular.is_modular(pipe):
+        if not modular.has_loop(pipe):
+            raise ValueError(
+                f"A run of this {type(pipe).__name__} cannot be looked at on its way: there is no "
+                "loop of steps among its blocks. sdnb.generate makes its pictures."
+            )
+        return
     if vae is None or vae.config.get("scaling_factor") is None:
         raise ValueError(
             f"A run of {type(pipe).__name__} cannot be looked at on its way: its latents are "

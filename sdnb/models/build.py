@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sdnb import emoji
-from sdnb.hub import names
+from sdnb.hub import names, repository
 from sdnb.hub.headers import Tensor
 from sdnb.log import notice, quiet
-from sdnb.models import device, embeddings, lora, memory, quantization, weights
+from sdnb.models import (
+    device,
+    embeddings,
+    lora,
+    memory,
+    modular,
+    modular_pretrained,
+    quantization,
+    weights,
+)  # fmt: skip
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.embeddings import Embedding
 from sdnb.models.lora_files import Wanted
@@ -121,7 +130,9 @@ def load(
             quantization.check_file(request.source, request.quantize)
             source = SingleFile.find(request)
         else:
-            source = Pretrained.find(request)
+            source = found = Pretrained.find(request)
+            if repository.is_modular(source.index):
+                source = modular_pretrained.Modular.find(found)
     request = replace(request, dtype=_dtype(source, request))
     vae = Vae.find(request.vae, request.dtype != "float32") if request.vae else None
     there = memory.make(_need(request, source, vae), request.device, loaded, forget)
@@ -147,13 +158,21 @@ def load(
     try:
         if there.whole:
             pipe.to(request.device)
+        elif modular.is_modular(pipe):
+            raise MemoryError(
+                f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, "
+                f"and {there.free / 1e6:,.0f} MB are free on the GPU: the parts of modular "
+                "pipelines do not take turns there. Take sdnb.load(..., device='cpu'), or a "
+                f"smaller model.{there.instead}"
+            )
         else:
             pipe.enable_model_cpu_offload(device=request.device)
     except torch.OutOfMemoryError as error:
         del pipe
         raise MemoryError(
-            f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and "
-            "the GPU had too little left: end other programs that use it, or take a smaller model."
+            f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and of "
+            f"the {there.free / 1e6:,.0f} MB that were free on the GPU too little was left: end "
+            f"other programs that use it, or take a smaller model.{there.instead}"
         ) from error
     # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
     if request.dtype != "float32" and hasattr(pipe, "unet"):

@@ -294,7 +294,7 @@ def locate(model: str | os.PathLike[str]) -> str:
         raise ValueError(f"No model is named: give 'emoji', or such as {STABLE_DIFFUSION!r}.")
     folder = Path(model).expanduser()
     if folder.is_dir():
-        if not (folder / "model_index.json").is_file():
+        if not any((folder / name).is_file() for name in repository.INDEXES):
             raise ValueError(
                 f"{folder} holds no pipeline: there is no model_index.json in it. "
                 "Give the folder that DiffusionPipeline.save_pretrained wrote."

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from sdnb import emoji, schedulers
-from sdnb.models import denoiser, few_steps
-from sdnb.models.guidance import Guidance
+from sdnb.models import denoiser, few_steps, modular
+from sdnb.models.guidance import GUIDER, Guidance, guider_state
 from sdnb.models.pipeline_class import arguments_of, refusal, task_class
 from sdnb.settings import figure
 
@@ -32,6 +32,8 @@ FITS_STEPS = {"intermediate_timesteps": 2}
 IN_PIXELS = "PRX"  # classes whose default_sample_size is in pixels, not in latents
 CHANGES_DENOISER = "perturbed-attention guidance changes the denoiser itself while it runs"
 EDITS_ONLY = r"Edit|Pix2Pix"  # their signatures take no picture for an answer
+# editing models whose call reads a list as several reference pictures; that of others as a batch
+SEVERAL = r"Flux[23]|QwenImage(EditPlus|21)|ZImageOmni|JoyImageEditPlus|BriaFibo(2|Edit)"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Capabilities:
         guide: how it takes guidance.
         starts_from_picture: whether a call needs a picture to start from.
         edits: whether a picture is edited by the words of the prompt, without a strength.
+        several: whether it takes several reference pictures at once.
         picture, mask: whether diffusers has image to image, and inpainting, for this model.
         steps, strength: its own defaults; None where it takes no such argument.
         size: the model's own (width, height) in pixels; None twice where only its pipeline knows.
@@ -59,6 +62,7 @@ class Capabilities:
         unless: arguments that are None but for their own number of steps.
         first: the argument that its call takes first, mostly "prompt".
         output: the name of the pictures in what its call returns.
+        guiders: parts that count steps, so that each run has its own.
 
     Example:
         >>> import sdnb
@@ -73,6 +77,7 @@ class Capabilities:
     guide: Guidance
     starts_from_picture: bool
     edits: bool
+    several: bool
     picture: bool
     mask: bool
     steps: int
@@ -88,28 +93,34 @@ class Capabilities:
     unless: tuple[tuple[str, int], ...]
     first: str
     output: str
+    guiders: tuple[str, ...]
 
     @classmethod
     def of(cls, pipe: DiffusionPipeline) -> Capabilities:
-        """Asks the pipeline; again only after its scheduler or its denoiser was replaced."""
+        """Asks the pipeline; again only after its scheduler, denoiser or guider was changed."""
+        if modular.is_modular(pipe):
+            why = None if pipe in _records else modular.refusal(pipe)
+            if why := why or modular.lacking(pipe):
+                raise ValueError(f"This is a {type(pipe).__name__}, which {why}.")
         parts = pipe.scheduler, denoiser.denoiser_of(pipe)
-        then, known = _records.get(pipe, ((), None))
-        if known is None or [part() for part in then] != [*parts]:
+        guider = guider_state(pipe)
+        then, before, known = _records.get(pipe, ((), (), None))
+        if known is None or before != guider or [part() for part in then] != [*parts]:
             known = cls._asked(pipe)
-            _records[pipe] = tuple(map(ref, parts)), known
+            _records[pipe] = tuple(map(ref, parts)), guider, known
         return known
 
     @classmethod
     def _asked(cls, pipe: DiffusionPipeline) -> Capabilities:
         made: Any = type(pipe)
+        if modular.is_modular(pipe):
+            return cls._of_blocks(pipe)
         if why := refusal(made):
             raise ValueError(f"This is a {made.__name__}, which {why}.")
         defaults = arguments_of(made)
         multiple, size = _multiple(pipe), _size(pipe, defaults)
         guide = Guidance.of(pipe, defaults)
-        steps, scale = few_steps.own(pipe)
-        if scale is not None and guide.argument is not None:
-            guide = replace(guide, default=scale)
+        steps, guide = _few_steps(pipe, guide)
         takes_picture, strength = "image" in defaults, "strength" in defaults
         edits = takes_picture and "prompt" in defaults and not strength
         return cls(
@@ -120,6 +131,7 @@ class Capabilities:
             starts_from_picture=takes_picture
             and (not edits or re.search(EDITS_ONLY, made.__name__) is not None),
             edits=edits,
+            several=edits and re.match(SEVERAL, made.__name__) is not None,
             picture=takes_picture or task_class(made, "Img2Img") is not None,
             mask=task_class(made, "Inpaint") is not None,
             steps=steps or defaults.get("num_inference_steps") or STEPS,
@@ -135,6 +147,42 @@ class Capabilities:
             unless=tuple((n, steps) for n, steps in FITS_STEPS.items() if n in defaults),
             first=next(iter(defaults)),
             output="image" if made.__name__.startswith("Kandinsky5") else "images",
+            guiders=tuple(n for n in ("guider", "ocr_guider") if getattr(pipe, n, None)),
+        )
+
+    @classmethod
+    def _of_blocks(cls, pipe: Any) -> Capabilities:
+        """Of a modular pipeline, whose blocks say what it takes."""
+        name = type(pipe).__name__
+        defaults = modular.arguments_of(pipe)
+        multiple, size = _multiple(pipe), _size(pipe, defaults)
+        steps, guide = _few_steps(pipe, Guidance.of(pipe, defaults))
+        picture = "image" in defaults
+        edits = picture and not modular.is_redrawn(pipe)
+        return cls(
+            name=name,
+            arguments=frozenset(defaults) | ({GUIDER} if guide.argument == GUIDER else set()),
+            prompt=True,
+            guide=guide,
+            starts_from_picture=modular.needs_picture(pipe),
+            edits=edits,
+            several=edits and re.match(SEVERAL, name) is not None,
+            picture=picture,
+            mask="mask_image" in defaults,
+            steps=steps or defaults.get("num_inference_steps") or STEPS,
+            strength=None if edits else defaults.get("strength"),
+            size=size,
+            multiple=multiple,
+            sizes=_sizes(size, multiple) if "width" in defaults else (),
+            pieces=False,
+            pooled=False,
+            text_tokens=defaults.get("max_sequence_length"),
+            alone=CHANGES_DENOISER if _changes_denoiser(pipe) else "",
+            own_scheduler=pipe.scheduler,
+            unless=(),
+            first="",
+            output="images",
+            guiders=(GUIDER,) if getattr(pipe, GUIDER, None) else (),
         )
 
     @property
@@ -230,6 +278,8 @@ class Capabilities:
         if name == "guidance" and not self.guidance:
             return f"{self.name} takes no guidance, {same}: {self.guide.why}."
         least = figure(self.guide.above)
+        if name == "guidance" and self.guide.off is not None:
+            return f"Guidance is off at {least}, {same}: give others."
         if name == "guidance":
             return f"Guidance is off at {least} and below, {same}: give values above {least}."
         if name == "negative_prompt":
@@ -271,9 +321,9 @@ class Capabilities:
             raise ValueError("prompt_syntax='compel' needs a package: pip install 'sdnb[compel]'.")
 
 
-# pipeline -> the parts that it had then, and the record
+# pipeline -> the parts that it had then, how its guider was, and the record
 _records: WeakKeyDictionary[
-    DiffusionPipeline, tuple[tuple[Callable[[], Any], ...], Capabilities]
+    DiffusionPipeline, tuple[tuple[Callable[[], Any], ...], tuple[Any, ...], Capabilities]
 ]  # fmt: skip
 _records = WeakKeyDictionary()
 
@@ -292,6 +342,22 @@ def _fitting(own: SchedulerMixin) -> list[str]:
                 continue
         fitting.append(name)
     return fitting
+
+
+def _few_steps(pipe: DiffusionPipeline, guide: Guidance) -> tuple[int | None, Guidance]:
+    """A few-step model's own number of steps, and how it takes guidance."""
+    steps, scale = few_steps.own(pipe)
+    if scale is not None and guide.argument is not None:
+        guide = replace(guide, default=scale)
+    return steps, guide
+
+
+def _changes_denoiser(pipe: Any) -> bool:
+    """Whether a modular pipeline's guider puts hooks into the denoiser, as PAG's and SLG's do."""
+    from diffusers.guiders import BaseGuidance
+
+    made: Any = type(getattr(pipe, GUIDER, None))
+    return getattr(made, "prepare_models", None) not in (None, BaseGuidance.prepare_models)
 
 
 def _sizes(size: tuple[int | None, int | None], multiple: int) -> tuple[int, ...]:
@@ -315,6 +381,9 @@ def _size(pipe: DiffusionPipeline, defaults: dict[str, Any]) -> tuple[int, int] 
     width, height = defaults.get("width"), defaults.get("height")
     if isinstance(width, int) and isinstance(height, int):
         return width, height
+    width, height = (getattr(pipe, f"default_{name}", None) for name in ("width", "height"))
+    if isinstance(width, int) and isinstance(height, int):
+        return width, height  # modular pipelines
     own = denoiser.denoiser_of(pipe).config.get("sample_size")
     size = getattr(pipe, "default_sample_size", None) or own
     if size is None:
@@ -329,6 +398,6 @@ def models() -> list[str]:
     from huggingface_hub import constants
 
     # what a snapshot of a pipeline always has; scanning all files of a large cache takes seconds
-    found = Path(constants.HF_HUB_CACHE).glob("models--*--*/snapshots/*/model_index.json")
+    found = Path(constants.HF_HUB_CACHE).glob("models--*--*/snapshots/*/*model_index.json")
     names = {file.parts[-4].removeprefix("models--").replace("--", "/") for file in found}
     return [emoji.NAME, *sorted(names)]

@@ -56,6 +56,3 @@ def own(pipe: DiffusionPipeline) -> tuple[int | None, float | None]:
     if config.get("guidance_embeds") is False and re.match("Flux(?!2)", type(pipe).__name__):
         return 4, None  # FLUX.1 schnell
     return None, None
-
-
-__all__ = ["NAMED", "SCHEDULED", "own"]

@@ -6,6 +6,7 @@ whether the guidance scale is an input of the denoiser, or weighs a second, unco
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import re
@@ -13,12 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sdnb.models import modular
 from sdnb.models.denoiser import denoiser_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 DISTILLED = "its guidance is distilled into the model"
+GUIDER = "guider"  # in place of an argument: a part of modular pipelines, which has the scale
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,12 @@ class Guidance:
     """How a pipeline takes guidance.
 
     Attributes:
-        argument: of its call; None where none sets it.
+        argument: of its call; None where none sets it. "guider" is no argument but the part of
+            modular pipelines that guides: it gets the scale.
         default: the pipeline's own scale; None where it has none.
         above: the scale above which the unconditional branch runs; below any where the scale is
             always used.
+        off: the one scale that turns guidance off, where a lower one does not: modular guiders.
         branches: whether there is an unconditional branch, which a negative prompt can replace.
         calls: denoiser calls a step with guidance on.
         unasked: denoiser calls a step where `argument` is None, or guidance is off.
@@ -42,6 +47,7 @@ class Guidance:
     argument: str | None = None
     default: float | None = None
     above: float = 1.0
+    off: float | None = None
     branches: bool = False
     calls: int = 1
     unasked: int = 1
@@ -59,6 +65,8 @@ class Guidance:
             defaults: of its call's arguments.
         """
         made, config = type(pipe), denoiser_of(pipe).config
+        if (guider := getattr(pipe, GUIDER, None)) is not None and modular.is_modular(pipe):
+            return cls._of_guider(guider, "negative_prompt" in defaults)
         embedded, calls = config.get("guidance_embeds"), _calls_a_step(made)
         if "distilled_guidance_scale" in defaults:  # HunyuanImage
             own = defaults["distilled_guidance_scale"]
@@ -100,6 +108,28 @@ class Guidance:
             own = 0.0
         return cls("guidance_scale", own, above=_above(made), branches=True, calls=calls)
 
+    @classmethod
+    def _of_guider(cls, guider: Any, negative: bool) -> Guidance:
+        """Of a modular pipeline: each condition that its guider has is a denoiser call a step.
+
+        https://huggingface.co/docs/diffusers/modular_diffusers/guiders
+        """
+        scale = getattr(guider, "guidance_scale", None)
+        if not isinstance(scale, (int, float)):
+            calls = guider.num_conditions
+            return cls(
+                branches=negative, calls=calls, unasked=calls,
+                why="its guider has no single scale: pipe.guider sets it",
+            )  # fmt: skip
+        off = 0.0 if getattr(guider, "use_original_formulation", False) else 1.0
+        alike = copy.deepcopy(guider)
+        alike.enable()
+        alike.guidance_scale = off + 1
+        return cls(
+            GUIDER, float(scale) if guider.get_state()["enabled"] else off, off=off, above=off,
+            branches=negative, calls=alike.num_conditions,
+        )  # fmt: skip
+
     def on(self, scale: float | None) -> bool:
         """Whether a scale makes a difference: it is over the one that turns guidance off.
 
@@ -107,7 +137,9 @@ class Guidance:
             >>> Guidance("guidance_scale", 7.5).on(1), Guidance("guidance_scale", 7.5).on(2)
             (False, True)
         """
-        return self.argument is not None and scale is not None and scale > self.above
+        if self.argument is None or scale is None:
+            return False
+        return scale > self.above if self.off is None else scale != self.off
 
     def calls_a_step(self, scale: float | None) -> int:
         """Denoiser calls a step with that scale.
@@ -133,6 +165,15 @@ class Guidance:
         elif self.needs_negative and self.on(scale):
             given["negative_prompt"] = " "
         return given | {self.argument: scale} | dict(self.beside)
+
+
+def guider_state(pipe: Any) -> tuple[Any, ...]:
+    """How a pipeline's guider is just now: its class, its scale, whether it is on."""
+    guider = getattr(pipe, GUIDER, None)
+    if guider is None:
+        return ()
+    scale = getattr(guider, "guidance_scale", None)
+    return type(guider), scale, guider.get_state()["enabled"], str(guider.config)
 
 
 # ---------------------------------------------------------------- what only the source says
@@ -184,4 +225,4 @@ def _code(source: str) -> str:
     return re.sub(r'r?""".*?"""', "", source, count=1, flags=re.DOTALL)
 
 
-__all__ = ["Guidance"]
+__all__ = ["GUIDER", "Guidance", "guider_state"]

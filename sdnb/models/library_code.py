@@ -22,6 +22,8 @@ from sdnb.models.value_tokens import name_of
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "huggingface_hub", "numpy", "PIL",
              "tokenizers", "safetensors", "peft", "sdnb", "torchvision", "einops", "torchao",
              "bitsandbytes")  # fmt: skip
+# packages whose functions stand in these packages' modules, and make no picture
+HELPERS = ("typing_extensions", "packaging", "tqdm")
 # what Python itself writes into a class as it goes
 _HARMLESS = {
     "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl",
@@ -233,7 +235,7 @@ def _is_known(file: str) -> bool:
     parts = Path(file).parts
     if "site-packages" in parts or "dist-packages" in parts:
         at = max(i for i, part in enumerate(parts) if part in ("site-packages", "dist-packages"))
-        return parts[at + 1].removesuffix(".py") in (*LIBRARIES, "typing_extensions", "packaging")
+        return parts[at + 1].removesuffix(".py") in (*LIBRARIES, *HELPERS)
     return file.startswith(_homes())
 
 

@@ -104,6 +104,19 @@ def make(
     return Room(need, device.free_memory(where), whole, "" if whole else wanted.instead(free))
 
 
+def ran_out(error: object) -> bool:
+    """Whether an error says that there is not enough memory.
+
+    Example:
+        >>> ran_out(RuntimeError("CUDA out of memory.")), ran_out(KeyError())
+        (True, False)
+    """
+    # GPUs say "CUDA out of memory" and the like, torch's CPU allocator "can't allocate memory"
+    text = str(error) if isinstance(error, RuntimeError) else ""
+    told = any(words in text for words in ("out of memory", "allocate memory", "enough memory"))
+    return told or isinstance(error, MemoryError)
+
+
 def held(pipe: DiffusionPipeline, where: str | None = None) -> int:
     """The bytes that a pipeline's weights take, as they are stored; only those there, if given.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sdnb import compat
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import headers, repository
-from sdnb.models import pipeline_class, quantization, weights
+from sdnb.models import device, memory, pipeline_class, quantization, weights
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,8 @@ class Pretrained:
         found = repository.listing(
             request.source, request.revision, request.variant, half, request.use_safetensors
         )
-        check_class(found.model, found.index)
+        if not repository.is_modular(found.index):  # see modular_pretrained
+            check_class(found.model, found.index)
         if request.vae:  # the weights of its own are not needed
             files = {n: size for n, size in found.files.items() if not _VAE_WEIGHTS.match(n)}
             found = replace(found, files=files)
@@ -185,4 +186,10 @@ def failed(folder: Path, found: repository.Listing, error: Exception) -> Excepti
                     pass
             except (SafetensorError, OSError):
                 return repository.damaged(folder / name, found.model, downloaded)
+    if memory.ran_out(error):
+        free = device.free_memory("cpu") / 1e6
+        return MemoryError(
+            f"{found.model} does not fit into the memory that is left, {free:,.0f} MB: close other "
+            "notebooks, or take a smaller model."
+        )
     return OSError(f"{found.model} could not be loaded: {hub_errors.reason(error)}")

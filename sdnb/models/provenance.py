@@ -102,7 +102,8 @@ def inherit(view: DiffusionPipeline, pipe: DiffusionPipeline) -> None:
 
 def origin_of(pipe: DiffusionPipeline) -> Origin:
     """Where a pipeline came from, also one that `load` did not make; dtype and device as now."""
-    path = str(pipe.config.get("_name_or_path") or type(pipe).__name__)
+    where = pipe.config.get("_name_or_path") or compat.repository_of(pipe)
+    path = str(where or type(pipe).__name__)
     name = emoji.NAME if path == str(emoji.FOLDER) else path
     known = _records[pipe].origin if pipe in _records else Origin(name, None, "", "", None)
     dtype, where = str(pipe.dtype).removeprefix("torch."), str(pipe._execution_device)
@@ -279,7 +280,7 @@ def _classes(pipe: DiffusionPipeline, record: Record, other: Any = None) -> froz
 @functools.cache
 def _ignored(kind: type) -> frozenset[str]:
     """Attributes that no picture hangs on, by class: a run sets them, or whoever looks does."""
-    from diffusers import DiffusionPipeline
+    from diffusers import DiffusionPipeline, ModularPipeline
     from diffusers.hooks import HookRegistry
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -288,6 +289,8 @@ def _ignored(kind: type) -> frozenset[str]:
         call = inspect.unwrap(kind.__call__)
         state = {name for name in _stored_by(call) if name[0] == "_"}  # SDXL's also sets its vae
         return frozenset({"scheduler", "_progress_bar_config", *state})
+    if issubclass(kind, ModularPipeline):  # how its parts are loaded makes no picture
+        return frozenset({"scheduler", "_component_specs", "_components_manager", "_collection"})
     if issubclass(kind, PreTrainedTokenizerBase):
         return frozenset({"deprecation_warnings"})  # that were given
     if issubclass(kind, PreTrainedModel):
@@ -357,4 +360,5 @@ def _scheduler_state(kind: type) -> frozenset[str]:
         for name, method in vars(made).items()
         if inspect.isfunction(method) and name != "__init__"
     ]
-    return frozenset().union(_written_when_shown(kind), *map(_stored_by, methods))
+    written = _written_when_shown(kind) | {"_diffusers_load_id"}  # by modular pipelines
+    return frozenset().union(written, *map(_stored_by, methods))

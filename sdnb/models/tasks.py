@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from sdnb import log
-from sdnb.models import pipeline_class, provenance
+from sdnb.models import modular, pipeline_class, provenance
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -34,6 +34,11 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
         >>> type(for_task(load("emoji", device="cpu"), "Img2Img")).__name__
         'StableDiffusionImg2ImgPipeline'
     """
+    if modular.is_modular(pipe):
+        if {"Img2Img": "image", "Inpaint": "mask_image"}[task] in modular.arguments_of(pipe):
+            return pipe  # its blocks choose by what they are given
+        kind, name = pipeline_class.TASKS[task], type(pipe).__name__
+        raise ValueError(f"The blocks of this {name} have no {kind}.")
     made = pipeline_class.task_class(type(pipe), task)
     if made is type(pipe):
         return pipe
@@ -76,6 +81,8 @@ def steps_made(pipe: DiffusionPipeline, steps: int, strength: float | None) -> i
         2
     """
     rule = getattr(type(pipe), "get_timesteps", None)
+    if strength is not None and modular.is_modular(pipe):
+        return modular.steps_made(pipe, steps, strength)
     if strength is None or rule is None:
         return steps
     scheduler = SimpleNamespace(

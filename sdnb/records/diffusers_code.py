@@ -10,8 +10,8 @@ from typing import Any
 from sdnb import image_input, schedulers
 from sdnb.lora_weights import adapter_of
 from sdnb.records.fact_schema import check
+from sdnb.records.loading_code import is_modular, loading
 from sdnb.records.loading_code import literal as _text
-from sdnb.records.loading_code import loading
 from sdnb.settings import Settings, figure, printable
 
 
@@ -89,13 +89,21 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         classes.add(known.cls)
         needed = facts.get("scheduler_flags", known.flags)
         flags = "".join(f", {k}={_text(v)}" for k, v in needed.items())
-        lines.append(f"pipe.scheduler = {known.cls}.from_config(pipe.scheduler.config{flags})")
+        made_anew = f"{known.cls}.from_config(pipe.scheduler.config{flags})"
+        if is_modular(facts):
+            lines.append(f"pipe.update_components(scheduler={made_anew})")
+        else:
+            lines.append(f"pipe.scheduler = {made_anew}")
 
     guidance = None if settings.guidance is None else figure(settings.guidance)
     scale = facts.get("guidance_argument", "guidance_scale")
     arguments: dict[str, Any] = {"num_inference_steps": settings.steps, scale: guidance}
     arguments |= {k: getattr(settings, k) for k in ("width", "height")}
     arguments = {k: v for k, v in arguments.items() if v is not None}
+    if number := arguments.pop("guider", None):
+        lines.append(
+            f"pipe.update_components(guider=pipe.guider.new(guidance_scale={number}, enabled=True))"
+        )
     arguments |= {name: _text(value) for name, value in facts.get("beside", {}).items()}
     pieces = facts.get("pieces")
     if in_parts:
@@ -111,8 +119,9 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         lines += before
         arguments |= pictures
         arguments |= {} if settings.strength is None else {"strength": settings.strength}
-        taken = _parameters(made)
-        arguments = {k: v for k, v in arguments.items() if k in taken}
+        if not is_modular(facts):
+            taken = _parameters(made)
+            arguments = {k: v for k, v in arguments.items() if k in taken}
     arguments["generator"] = f'torch.Generator("cpu").manual_seed({settings.seed})'
     words = [f"{name}={value}" for name, value in arguments.items()]
     if settings.prompt and not in_parts:
@@ -125,7 +134,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
     head = [
         *dict.fromkeys(others),
         "import torch",
-        f"from diffusers import {', '.join(sorted(classes))}",
+        *([f"from diffusers import {', '.join(sorted(classes))}"] if classes else []),
     ]
     return "\n".join([*sorted(head, key=_group), "", *lines, *call])
 
@@ -185,9 +194,20 @@ def _started(
 ) -> tuple[set[str], list[str], dict[str, str]]:
     """What opens the picture to start from and its mask: imports, lines, and the arguments."""
     size = f"({settings.width}, {settings.height}), Image.Resampling.LANCZOS"
-    fit = "" if not settings.prompt and settings.strength == 1 else f".resize({size})"
+    # variations and editing models fit the picture by themselves
+    whole = settings.strength is None or (not settings.prompt and settings.strength == 1)
+    fit = "" if whole else f".resize({size})"
     imports, lines = _opened("start", start.get("image_file"), start.get("image_file_steps"), fit)
     arguments = {"image": "start"}
+    several = ["start"]
+    while (key := f"image_{len(several) + 1}") in start:
+        several.append(f"start_{len(several) + 1}")
+        more, opened = _opened(
+            several[-1], start.get(f"{key}_file"), start.get(f"{key}_file_steps"), fit
+        )
+        imports, lines = imports | more, lines + opened
+    if len(several) > 1:
+        arguments["image"] = f"[{', '.join(several)}]"
     if "mask" in start:
         more, opened = _opened(
             "mask", start.get("mask_file"), start.get("mask_file_steps"), f".resize({size})"
@@ -201,7 +221,7 @@ def _opened(name: str, file: str | None, done: str | None, fit: str) -> tuple[se
     """Imports and lines that open one picture and do to it what was done when it came in.
 
     Arguments:
-        name: "start" or "mask", the variable.
+        name: "start", "start_2" … or "mask", the variable.
         file: its path; None where it came from none.
         done: from the facts, names of `image_input.STEPS` with ", " between them.
         fit: how its size is made to fit, as code.
@@ -210,9 +230,9 @@ def _opened(name: str, file: str | None, done: str | None, fit: str) -> tuple[se
     unknown = "" if file else "  # sdnb does not know its file"
     mode = "L" if name == "mask" else "RGB"
     if not done:
-        if name == "start":
+        if name != "mask":
             opened = f"load_image({source}){fit}"
-            return {"from diffusers.utils import load_image"}, [f"start = {opened}{unknown}"]
+            return {"from diffusers.utils import load_image"}, [f"{name} = {opened}{unknown}"]
         return set(), [f'mask = Image.open({source}).convert("L"){fit}{unknown}']
     lines = [f"{name} = Image.open({source}){unknown}"]
     imports: set[str] = set()

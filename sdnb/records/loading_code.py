@@ -49,6 +49,9 @@ def loading(facts: Mapping[str, Any], made: str) -> Loading:
     dtype = f"{keyword}=torch.{facts['dtype']}"
     place = literal(facts.get("device", "cpu"))
     model = str(facts["model"])
+    if is_modular(facts):
+        _modular(code, facts, dtype, place)
+        return code
     quantized = _quantization(code, facts)
     safe = [] if facts.get("pickled") else ["use_safetensors=True"]
     if model == emoji.NAME:
@@ -78,6 +81,36 @@ def loading(facts: Mapping[str, Any], made: str) -> Loading:
             0, "# pickled weights, if it has any, can run any program when they are opened"
         )
     return code
+
+
+def is_modular(facts: Mapping[str, Any]) -> bool:
+    """Whether a picture's pipeline was a modular one.
+
+    Example:
+        >>> is_modular({"pipeline": "FluxModularPipeline"})
+        True
+    """
+    return str(facts.get("pipeline", "")).endswith("ModularPipeline")
+
+
+def _modular(code: Loading, facts: Mapping[str, Any], dtype: str, place: str) -> None:
+    """A modular pipeline: its blocks first, then its parts."""
+    model = str(facts["model"])
+    code.classes.clear()
+    if model == facts.get("pipeline"):
+        code.lines.append(f"# pipe is your own {model}: sdnb does not know what it was made of")
+        return
+    code.classes.add("ModularPipeline")
+    _tell_of_folder(code, model)
+    vae = _vae(code, facts, dtype)
+    pinned = f", revision={literal(facts['revision'])}" if facts.get("revision") else ""
+    variant = f", variant={literal(facts['variant'])}" if facts.get("variant") else ""
+    code.lines.append(f"pipe = ModularPipeline.from_pretrained({literal(model)}{pinned})")
+    if vae:
+        code.lines.append("pipe.update_components(vae=vae)")
+    code.lines += [f"pipe.load_components({dtype}{variant})", f"pipe.to({place})"]
+    _quantization(code, facts)
+    code.lines += code.after
 
 
 def _of_file(code: Loading, facts: Mapping[str, Any], dtype: str, safe: list[str]) -> None:
@@ -212,4 +245,4 @@ def literal(value: object) -> str:
     return text
 
 
-__all__ = ["Loading", "literal", "loading"]
+__all__ = ["Loading", "is_modular", "literal", "loading"]

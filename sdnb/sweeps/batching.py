@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
 from sdnb.generation import sampling
-from sdnb.models import denoiser, device, lora, provenance
+from sdnb.models import denoiser, device, lora, memory, provenance
 from sdnb.models.capabilities import Capabilities
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings
@@ -127,7 +127,7 @@ class Batcher:
                     ended = [run for run in live if run.ended]
                     live = [run for run in live if not run.ended]
                     for run in ended:
-                        if at_once > 1 and _out_of_memory(run.result):
+                        if at_once > 1 and memory.ran_out(run.result):
                             late.append((run.index, jobs[run.index]))
                         else:
                             if isinstance(run.result, Sample):  # not the others' time too
@@ -261,7 +261,7 @@ class Batcher:
         if len(runs) == 1:
             runs[0].fail(problem)
             return False
-        if _out_of_memory(problem):
+        if memory.ran_out(problem):
             gc.collect()  # torch itself has given back the memory that it held in reserve
             self._rows[part] = min(self._rows[part], max(1, rows // 2))
             went = [self._answer(batch) for batch in _packed(runs, self._rows[part])]
@@ -307,13 +307,6 @@ def _packed(runs: list[Run], most: float) -> list[list[Run]]:
             batches.append([])
         batches[-1].append(run)
     return batches
-
-
-def _out_of_memory(result: Any) -> bool:
-    # GPUs say "CUDA out of memory" and the like, torch's CPU allocator "can't allocate memory"
-    text = str(result) if isinstance(result, RuntimeError) else ""
-    told = any(words in text for words in ("out of memory", "allocate memory", "enough memory"))
-    return told or isinstance(result, MemoryError)
 
 
 __all__ = ["MOST", "NUMBERS", "Batcher"]

@@ -30,7 +30,7 @@ def panel(
     prompt: str | Settings = PROMPT,
     *,
     pipe: DiffusionPipeline | None = None,
-    image: image_input.Source | None = None,
+    image: image_input.Sources | None = None,
     mask: image_input.Source | None = None,
     store: Kept = True,
     **options: Unpack[Options],
@@ -96,7 +96,7 @@ class Panel:
         if self._controller is not None:
             return self._controller.output.shown
         if self._made is None:
-            image, mask = (self._start.image, self._start.mask) if self._start else (None, None)
+            image, mask = (self._start.given, self._start.mask) if self._start else (None, None)
             self._made = api.generate(
                 self._settings, pipe=self._pipe, image=image, mask=mask, store=self._store
             )

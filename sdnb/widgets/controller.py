@@ -307,7 +307,7 @@ class Controller:
         code = html.comparison(settings, axis, among, _origin(pipe), start, _extras(pipe))
 
         def plan() -> Plan:
-            image, mask = (start.image, start.mask) if start else (None, None)
+            image, mask = (start.given, start.mask) if start else (None, None)
             return api.plan(**given, pipe=pipe, image=image, mask=mask)
 
         self._make(_Draft(pipe, start, plan, code), check)

@@ -167,7 +167,8 @@ def comparison(
             given[name] = parsing.written([value])[1:-1]
     words = [given.pop("prompt"), *(f"{name}={value}" for name, value in given.items())]
     if start is not None:
-        words.append("image='start.png'")
+        files = ["start.png", *(f"start_{i}.png" for i in range(2, len(start.images) + 1))]
+        words.append(f"image={files if start.others else files[0]!r}")
         words += ["mask='mask.png'"] * (start.mask is not None)
     named = [each for each in origin.lora if not each.is_named_by_file()]
     asked = (each.asked() for each in origin.lora)

@@ -266,6 +266,25 @@ def longcat():
     }  # fmt: skip
 
 
+@toy("BriaFibo")
+def bria_fibo():
+    empty = 128001  # one more than the token that it reads in place of an empty prompt
+    return {
+        "transformer": diffusers.BriaFiboTransformer2DModel(
+            patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=8,
+            num_attention_heads=2, joint_attention_dim=64, text_encoder_dim=32,
+            pooled_projection_dim=None, axes_dims_rope=[0, 4, 4],
+        ),
+        "vae": diffusers.AutoencoderKLWan(
+            base_dim=8, decoder_base_dim=8, num_res_blocks=1, in_channels=12, out_channels=12,
+            patch_size=2, scale_factor_spatial=16, scale_factor_temporal=4,
+            temperal_downsample=[False, True, True], z_dim=16, is_residual=True,
+        ),
+        "scheduler": flow(), "tokenizer": byte_tokenizer(),
+        "text_encoder": llm("SmolLM3", "ForCausalLM", width=32, vocab_size=empty),
+    }  # fmt: skip
+
+
 @toy("Bria")
 def bria():
     return {

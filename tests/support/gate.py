@@ -11,10 +11,10 @@ from pathlib import Path
 import diffusers
 from diffusers.pipelines import auto_pipeline
 
-from sdnb.models import pipeline_class
+from sdnb.models import modular, pipeline_class
 from sdnb.models.capabilities import Capabilities
 from sdnb.settings import figure
-from tests.support import families
+from tests.support import families, modular_families
 
 DOC = Path(__file__).parents[2] / "docs" / "models.md"
 START, END = "<!-- every class: start -->", "<!-- every class: end -->"
@@ -25,10 +25,7 @@ NOT_PICTURES = ("makes videos", "makes sound", "makes 3D shapes")
 # classes that sdnb takes and the gate does not build yet, each with its reason
 NEEDS_TORCHVISION = "the processor that reads pictures needs torchvision"
 NEEDS_PICTURE = "it starts from a picture, and the gate asks for text alone"
-NEEDS_TORCHVISION = "the processor that reads pictures needs torchvision"
-NEEDS_PICTURE = "it starts from a picture, and the gate asks for text alone"
 NOT_BUILT = {
-    "BriaFibo": "its toy gives the same picture for all negative prompts, which is to be looked at",
     "BriaFibo2": NEEDS_TORCHVISION,
     "BriaFiboEdit": NEEDS_PICTURE,
     "FluxFill": NEEDS_PICTURE,
@@ -48,8 +45,23 @@ NOT_BUILT = {
 }
 
 
+# the same of modular classes, whose parts are those of the classic toys
+NO_CLASSIC = "its parts are in no classic pipeline, so there is no toy of it yet"
+MODULAR_NOT_BUILT = {
+    "Anima": NO_CLASSIC,
+    "Flux3": NO_CLASSIC,
+    "Flux3Distilled": NO_CLASSIC,
+    "QwenImage21": NEEDS_TORCHVISION,
+    "QwenImage21Turbo": NEEDS_TORCHVISION,
+    "QwenImageEdit": NEEDS_TORCHVISION,
+    "QwenImageEditPlus": NEEDS_TORCHVISION,
+}
+
+
 def not_built(name, kind):
     """Why the gate does not build a class that sdnb takes; empty where it does."""
+    if modular.is_modular(kind):
+        return MODULAR_NOT_BUILT.get(name.removesuffix("ModularPipeline"), "")
     if old := getattr(kind, "_last_supported_version", None):
         return f"diffusers has not kept it up since {old}"
     if ".deprecated." in kind.__module__:
@@ -70,6 +82,27 @@ def classes():
     return found
 
 
+def modular_classes():
+    """The names of all modular classes, with the class."""
+    names = [name for name in sorted(dir(diffusers)) if name.endswith("ModularPipeline")]
+    return {name: getattr(diffusers, name) for name in names}
+
+
+def refusal(kind):
+    """Why sdnb refuses a class; None where it takes it."""
+    return modular.refusal(kind()) if modular.is_modular(kind) else pipeline_class.refusal(kind)
+
+
+def toys():
+    """The names of all classes that are built."""
+    return sorted({**families.TOYS, **modular_families.TOYS})
+
+
+def made(name):
+    """A new toy pipeline of that class, always the same weights."""
+    return (modular_families if name in modular_families.TOYS else families).made(name)
+
+
 def is_there(kind):
     """False where its own package is not installed: diffusers then has a dummy in its place."""
     return issubclass(kind, diffusers.DiffusionPipeline)
@@ -86,11 +119,11 @@ def row(name, kind):
     """A line of the table: class, what it takes, what is refused and why."""
     if not is_there(kind):
         return f"| {name} | not looked at: needs {' and '.join(kind._backends)} | |"
-    if why := pipeline_class.refusal(kind):
+    if why := refusal(kind):
         return f"| {name} | refused: it {why} | |"
     if why := not_built(name, kind):
         return f"| {name} | taken; not built in the test: {why} | |"
-    can = Capabilities.of(families.made(name))
+    can = Capabilities.of(made(name))
     return f"| {name} | {_guidance(can)} | {_rest(can)} |"
 
 
@@ -100,8 +133,10 @@ def _guidance(can):
         return f"none: {rule.why}"
     own = "a schedule" if rule.default is None else figure(float(rule.default))
     on = f", on above {figure(rule.above)}" if rule.above >= 0 else ""
+    on = on if rule.off is None else f", off at {figure(rule.off)}"
     calls = ", two calls a step" if rule.calls == 2 else ""
-    return f"`{rule.argument}`, own {own}{on}{calls}"
+    argument = "guider.guidance_scale" if rule.argument == "guider" else rule.argument
+    return f"`{argument}`, own {own}{on}{calls}"
 
 
 def _rest(can):
@@ -118,18 +153,25 @@ def _rest(can):
 
 def table():
     """The table's lines, and a sentence that counts them."""
-    found = classes()
+    first = (
+        f"diffusers {diffusers.__version__} has {{}} classes that take a prompt and give pictures."
+    )
+    classic = _part(classes(), first)
+    blocks = _part(modular_classes(), "It has {} modular classes.")
+    return "\n".join([START, *classic, "", *blocks, END])
+
+
+def _part(found, first):
+    """A sentence that counts classes, and their table."""
     rows = [row(name, kind) for name, kind in found.items()]
     refused = sum("| refused" in line for line in rows)
     unbuilt = sum("not built in" in line or "not looked at" in line for line in rows)
-    whole = len(rows) - refused - unbuilt
     count = (
-        f"diffusers {diffusers.__version__} has {len(rows)} classes that take a prompt and give "
-        f"pictures. {whole} are built at toy size in tests/slow/test_gate.py, {refused} are "
-        f"refused with the reason, {unbuilt} are not built in the test."
+        f"{first.format(len(rows))} {len(rows) - refused - unbuilt} are built at toy size in "
+        f"tests/slow/test_gate.py, {refused} are refused with the reason, {unbuilt} are not built "
+        "in the test."
     )
-    head = ["| class | guidance | the rest |", "|---|---|---|"]
-    return "\n".join([START, count, "", *head, *rows, END])
+    return [count, "", "| class | guidance | the rest |", "|---|---|---|", *rows]
 
 
 def committed():

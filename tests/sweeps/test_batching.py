@@ -230,7 +230,8 @@ def test_a_run_that_is_too_large_by_itself_gets_the_error_alone(pipe):
     with watching(pipe.unet, see), left_as_it_was(pipe):
         made = dict(batcher.run(jobs))
     assert isinstance(made[0], sdnb.Sample)
-    assert isinstance(made[1], torch.OutOfMemoryError)
+    assert isinstance(made[1], MemoryError)
+    assert isinstance(made[1].__cause__, torch.OutOfMemoryError)
 
 
 def test_a_run_that_finds_no_memory_beside_others_is_tried_again_alone(pipe):
