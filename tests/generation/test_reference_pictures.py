@@ -48,7 +48,7 @@ def test_the_picture_is_that_of_the_pipelines_own_call_and_of_its_code(pipe, fol
     sample = generate(pipe, files)
     own = diffusers.DiffusionPipeline.from_pretrained(folder)
     made = own(
-        "a fox", image=[Image.open(f) for f in files], num_inference_steps=2, **SIZE,
+        prompt="a fox", image=[Image.open(f) for f in files], num_inference_steps=2, **SIZE,
         generator=torch.Generator("cpu").manual_seed(1),
     ).images[0]  # fmt: skip
     assert (pixels(sample) == pixels(made)).all()
@@ -103,5 +103,5 @@ def test_where_one_is_taken_several_are_refused(files):
         sdnb.generate("a fox", pipe=pipe, image=files, mask=mask)
     with pytest.raises(ValueError, match="image is an empty list: give one picture or more"):
         sdnb.generate("a fox", pipe=pipe, image=[])
-    with pytest.raises(FileNotFoundError, match="Picture 2"):
+    with pytest.raises(FileNotFoundError, match="none.png"):
         sdnb.generate("a fox", pipe=pipe, image=[files[0], "none.png"])
