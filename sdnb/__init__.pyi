@@ -4,6 +4,7 @@ from . import metadata as metadata
 from . import plots as plots
 from . import prompts as prompts
 from . import schedulers as schedulers
+from . import scores as scores
 from .api import compare as compare
 from .api import evolution as evolution
 from .api import generate as generate
@@ -19,6 +20,12 @@ from .records.sample import read as read
 from .records.sheet import Sheet as Sheet
 from .records.store import Store as Store
 from .settings import Settings as Settings
+from .studies.duel import Duel as Duel
+from .studies.duel import duel as duel
+from .studies.enough import Enough as Enough
+from .studies.enough import enough as enough
 from .sweeps.plan import Plan as Plan
 from .sweeps.ray_engine import Ray as Ray
 from .widgets import panel as panel
+from .widgets.voting import Vote as Vote
+from .widgets.voting import vote as vote

@@ -12,9 +12,10 @@ import sdnb
 ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
-    "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider", "Store", "clear", "cluster", "compare",
-    "counting", "evolution", "generate", "image_grid", "load", "metadata", "notebook_login",
-    "panel", "plan", "plots", "prompts", "read", "schedulers", "variations",
+    "Duel", "Enough", "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider", "Store", "clear",
+    "cluster", "compare", "counting", "duel", "enough", "evolution", "generate", "image_grid",
+    "load", "metadata", "notebook_login", "panel", "plan", "plots", "prompts", "read",
+    "schedulers", "scores", "variations", "vote", "Vote",
 }  # fmt: skip
 
 
