@@ -203,10 +203,12 @@ def duel(
 
     Example:
         >>> import sdnb
-        >>> found = duel({"steps": 1}, {"steps": 6}, ["two red squares", "three blue circles"],
-        ...              range(8), scheduler="DPM++ 2M", guidance=3, pipe=sdnb.load("emoji"))
-        >>> found.tally.decided, found.rate < 0.5
-        (True, True)
+        >>> def patience(sample):
+        ...     return sample.settings.steps
+        >>> found = duel({"steps": 1}, {"steps": 2}, "a fox", range(9), score=patience,
+        ...              pipe=sdnb.load("emoji"))
+        >>> print(str(found).partition(",")[0])
+        1 step against 2 steps: better in 0 of 8 pairs
     """
     if options.get("seed") is not None:
         raise TypeError(f"duel has seeds, not one seed: give seeds=[{options['seed']}, ...].")

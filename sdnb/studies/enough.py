@@ -241,10 +241,9 @@ def enough(
 
     Example:
         >>> import sdnb
-        >>> found = enough("a fox", [1, 2], steps=[2, 4, 8], scheduler="DDIM", within=40,
-        ...                pipe=sdnb.load("emoji"))
-        >>> found.steps
-        {'DDIM': 4}
+        >>> prompt, pipe = "a fox on a blue background", sdnb.load("emoji")
+        >>> enough(prompt, [0], steps=[6, 12, 50], scheduler="DDIM", pipe=pipe).steps
+        {'DDIM': 12}
     """
     _check_wanted(within, share)
     start = init_image.start(image, mask)
