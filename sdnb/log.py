@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 log = logging.getLogger("sdnb")
@@ -53,3 +53,20 @@ def quiet(warnings: bool) -> Iterator[None]:
                 each.set_verbosity(level)
             for each in shown:
                 each.enable_progress_bar()
+
+
+@contextmanager
+def heard_by(say: Callable[[str], object]) -> Iterator[None]:
+    """What is said in this thread goes to `say` while the block runs, and nowhere else."""
+    mine = threading.get_ident()
+
+    def told(record: logging.LogRecord) -> bool:
+        if record.thread == mine:
+            say(record.getMessage())
+        return record.thread != mine
+
+    log.addFilter(told)
+    try:
+        yield
+    finally:
+        log.removeFilter(told)
