@@ -94,7 +94,16 @@ class Source(Protocol):
     def pipeline(
         self, dtype: torch.dtype, given: Mapping[str, Any], quantize: str | None
     ) -> DiffusionPipeline:
-        """Makes the pipeline, in main memory."""
+        """Makes the pipeline, in main memory.
+
+        Arguments:
+            dtype: of its weights.
+            given: parts that are taken in place of its own.
+            quantize: how weights are quantised as they are read, where the layout has a way.
+
+        Raises:
+            OSError: a file is damaged, or does not fit its settings.
+        """
 
 
 def load(

@@ -90,16 +90,7 @@ class Pretrained:
     def pipeline(
         self, dtype: torch.dtype, given: Mapping[str, Any], quantize: str | None
     ) -> DiffusionPipeline:
-        """Makes the pipeline, in main memory.
-
-        Arguments:
-            dtype: of its weights.
-            given: parts that are taken in place of its own.
-            quantize: how weights are quantised as they are read.
-
-        Raises:
-            OSError: a file is damaged.
-        """
+        """As `build.Source.pipeline` says."""
         import diffusers
 
         try:

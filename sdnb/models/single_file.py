@@ -155,16 +155,10 @@ class SingleFile:
     def pipeline(
         self, dtype: torch.dtype, given: Mapping[str, Any], quantize: str | None
     ) -> DiffusionPipeline:
-        """Makes the pipeline, in main memory.
+        """As `build.Source.pipeline` says.
 
-        Arguments:
-            dtype: of its weights.
-            given: parts that are taken in place of its own.
-            quantize: left to `quantization.cast`: what diffusers 0.42 reads from a single file it
-                does not quantise by torchao, and does not say so.
-
-        Raises:
-            OSError: the file is damaged, or does not fit its settings.
+        `quantize` is left to `quantization.cast`: what diffusers 0.42 reads from a single file it
+        does not quantise by torchao, and does not say so.
         """
         import diffusers
 

@@ -22,7 +22,7 @@ from xml.sax.saxutils import quoteattr
 
 from PIL import Image, PngImagePlugin
 
-from sdnb.files import replacing, without_folder
+from sdnb.files import check_folder, replacing, without_folder
 from sdnb.image_file import opening
 from sdnb.records import exif, other_programs
 from sdnb.records.a1111 import from_a1111, to_a1111
@@ -138,10 +138,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     path = Path(path).expanduser()
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path} does not end in .png, .jpg or .webp, which are written.")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give a file in it.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"Cannot write {path}: there is no folder {path.parent}.")
+    check_folder(path)
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"Cannot write {path}: the folder {path.parent} is read-only.")
     return path
