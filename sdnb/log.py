@@ -1,4 +1,4 @@
-"""What the user should know: sentences, through the `sdnb` log; and the libraries kept quiet."""
+"""Notices to the user, through the `sdnb` logger; and the libraries' own logs kept quiet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _verbosity_lock = threading.RLock()  # what one thread has quieted, another is n
 
 
 def notice(text: str) -> None:
-    """Says something that the user should know.
+    """Logs a sentence that the user should know.
 
     Where nobody has set up logging it is shown on stderr; in a notebook, which paints stderr red
     like an error, on stdout.
@@ -29,7 +29,7 @@ def notice(text: str) -> None:
 
 @contextmanager
 def quiet(warnings: bool) -> Iterator[None]:
-    """Keeps the libraries from speaking of what is known and concerns nobody.
+    """Keeps the libraries from logging and warning of what is known and concerns nobody.
 
     Loading from disk takes seconds and needs no bars. With `warnings` no warnings are shown
     either: of the embedded model it is known that its VAE is a small one and that torchvision is
@@ -56,8 +56,8 @@ def quiet(warnings: bool) -> Iterator[None]:
 
 
 @contextmanager
-def heard_by(say: Callable[[str], object]) -> Iterator[None]:
-    """What is said in this thread goes to `say` while the block runs, and nowhere else."""
+def notices_to(say: Callable[[str], object]) -> Iterator[None]:
+    """Notices of this thread go to `say` while the block runs, and nowhere else."""
     mine = threading.get_ident()
 
     def told(record: logging.LogRecord) -> bool:

@@ -77,16 +77,16 @@ class Source(Protocol):
 
     @property
     def index(self) -> Mapping[str, Any]:
-        """What the model_index.json says."""
+        """The content of the model_index.json."""
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The tensors of each part's weights."""
 
     def download(self, memory: object) -> None:
-        """Fetches what is not here yet."""
+        """Downloads what is not here yet."""
 
     def additions(self) -> dict[str, Any]:
-        """What facts say of it beside these."""
+        """Facts beside these."""
 
     def settings(self) -> AbstractContextManager[Path]:
         """A folder in diffusers' layout with the settings of its parts."""

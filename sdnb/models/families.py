@@ -30,7 +30,7 @@ def is_known(kind: str) -> bool:
 
 
 def index(kind: str) -> dict[str, Any]:
-    """What the family's model_index.json says.
+    """The content of the family's model_index.json.
 
     Example:
         >>> index("v2")["_class_name"]

@@ -187,7 +187,7 @@ def texts_of(picture: Image.Image) -> dict[str, str]:
 
 
 def _records(texts: Mapping[str, str], name: object) -> list[Record]:
-    """What the texts of a file say."""
+    """What is read from the texts of a file."""
     if "sdnb" in texts:
         return from_json(texts["sdnb"], name)
     if other_programs.program(texts):

@@ -15,7 +15,7 @@ import ipywidgets as widgets
 from sdnb.files import without_folder
 from sdnb.generation import model_lock, sampling
 from sdnb.generation.init_image import Start
-from sdnb.log import heard_by
+from sdnb.log import notices_to
 from sdnb.models import cache, provenance
 from sdnb.records import metadata
 from sdnb.records.a1111 import not_applied
@@ -298,7 +298,7 @@ class Controller:
             self.output.begin()
             self.output.say("")
         try:
-            with heard_by(self.output.say), model_lock.waited(draft.pipe, self._waiting, check):
+            with notices_to(self.output.say), model_lock.waited(draft.pipe, self._waiting, check):
                 self.output.waiting("Preparing …")
                 making = Making(draft.plan(), self._kept)
                 for made in making.made.values():
@@ -341,7 +341,7 @@ class Controller:
         asked = self.controls.model.value
         self.output.waiting(f"Loading {asked} …")
         try:
-            with heard_by(self.output.say):
+            with notices_to(self.output.say):
                 pipe = cache.get(cache.locate(asked.strip()))
             check()
             with self._lock:
