@@ -52,7 +52,7 @@ def save(image: Image.Image, path: str | os.PathLike[str], records: Sequence[Rec
         path: a file ending in .png, .webp (both lossless), .jpg or .jpeg (quality 95); an existing
             one is replaced, whole or not at all.
         records: settings and facts of each sample in the picture: one, or a sheet's, row by row.
-            Those of pictures from elsewhere (`Sheet.beside`) say nothing, and are left out.
+            Those of pictures from elsewhere (`Sheet.beside`) hold nothing, and are left out.
 
     Returns:
         The path.
@@ -87,21 +87,11 @@ def save(image: Image.Image, path: str | os.PathLike[str], records: Sequence[Rec
 
 
 def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence[Record]) -> Path:
-    """Writes a picture with the settings and facts of what it shows.
-
-    Arguments:
-        image: the picture.
-        path: a file ending in .png; an existing one is replaced, whole or not at all.
-        records: settings and facts of each sample in the picture: one, or a sheet's, row by row.
-            Those of pictures from elsewhere (`Sheet.beside`) say nothing, and are left out.
-
-    Returns:
-        The path.
+    """As `save`, for a file ending in .png.
 
     Raises:
         ValueError: the path does not end in .png.
-        OSError: the file cannot be written, or the texts are more than a reader takes; nothing
-            half-written is left.
+        OSError: as `save`.
     """
     path = check_writable(path)
     info = PngImagePlugin.PngInfo()

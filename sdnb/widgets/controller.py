@@ -44,7 +44,7 @@ _controllers = itertools.count(1)
 
 
 def _answer(act: Callable[..., None]) -> Callable[..., None]:
-    """A method that answers the page: one at a time, and what goes wrong is said in the panel."""
+    """A method that answers the page: one at a time, and errors are shown in the panel."""
 
     @functools.wraps(act)
     def answer(self: Controller, *args: Any, **named: Any) -> None:
@@ -356,7 +356,7 @@ class Controller:
                     self.controls.model.value = _model(self.pipe)
 
     def _ended(self, error: BaseException | None) -> None:
-        """After each job: nothing half-made stays, and what became of it is said."""
+        """After each job: nothing half-made stays, and an error or a stop is shown."""
         with self._lock:
             for clear in (self.output.back, self.output.idle):
                 try:
