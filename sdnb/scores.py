@@ -145,6 +145,7 @@ class Clip:
         if self._parts is None:
             from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, CLIPModel
 
+            failing: tuple[type[Exception], ...] = (ValueError, *hub_errors.library_errors())
             try:
                 kind = AutoConfig.from_pretrained(self.model).model_type
                 if kind != "clip":
@@ -157,7 +158,7 @@ class Clip:
                 tokenizer = AutoTokenizer.from_pretrained(self.model)
             except WrongModelError:
                 raise
-            except (OSError, ValueError, *hub_errors.library_errors()) as error:
+            except failing as error:
                 raise hub_errors.explained(error, self.model) from error
             self._parts = clip.to(self.device or device.best()), looker, tokenizer
         return self._parts

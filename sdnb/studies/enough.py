@@ -74,12 +74,12 @@ class Enough:
     @property
     def steps(self) -> dict[str, int | None]:
         """Scheduler -> the fewest steps that are enough; None where none of those tried is."""
-        return {name: point and point.steps for name, point in self._answers().items()}
+        return {name: point.steps if point else None for name, point in self._answers().items()}
 
     @property
     def calls(self) -> dict[str, int | None]:
         """Scheduler -> the denoiser calls of these steps: what they cost."""
-        return {name: point and point.calls for name, point in self._answers().items()}
+        return {name: point.calls if point else None for name, point in self._answers().items()}
 
     def _answers(self) -> dict[str, Point | None]:
         wanted = math.ceil(self.share * self.pictures - 1e-9)  # 0.95 * 20 is 19

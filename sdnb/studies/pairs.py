@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ class Pairs:
         batch: int | None = None,
         left_out: list[str] | None = None,
         shown: Callable[[], Any] | None = None,
-    ) -> Iterator[list[Pair]]:
+    ) -> Generator[list[Pair], None, None]:
         """Makes them, some at a time; gives those of a round when they are there.
 
         Arguments:
