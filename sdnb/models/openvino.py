@@ -82,7 +82,7 @@ class Forward:
             return (output,)
 
     def _say(self, why: str) -> None:
-        """Says once why torch makes steps."""
+        """Logs once why torch makes steps."""
         if why not in self.said:
             self.said.add(why)
             notice(f"Not all steps are OpenVINO's, but torch's: {why}.")
@@ -141,7 +141,7 @@ def take_over(module: torch.nn.Module) -> str:
         module: a UNet or transformer of diffusers, on the CPU.
 
     Returns:
-        OpenVINO's name and version; empty, and said, where it is not known to be right for them.
+        OpenVINO's name and version; empty, and logged, where it is not known to be right for them.
     """
     kind = type(module).__name__
     if kind not in TAKEN:
