@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
-from sdnb.hub import contents, headers, names, repository, resumable_download
+from sdnb.hub import contents, headers, names, pipeline_files, repository, resumable_download
 from sdnb.hub import errors as hub_errors
 from sdnb.log import notice
 from sdnb.models import families, pretrained, tensor_names, weights
@@ -326,11 +326,11 @@ def _rest(
     needed = {n: made for n, made in index.items() if n not in unused}
     half = request.dtype != "float32"
     try:
-        needs, variant = repository.choose(
+        needs, variant = pipeline_files.choose(
             request.config or there.source, there.files, needed, "auto", half,
             request.use_safetensors,
         )  # fmt: skip
-    except repository.MissingError as error:
+    except pipeline_files.MissingError as error:
         what = ", ".join(sorted(lacking)) or "words"
         raise ValueError(f"{model} has no {what}, and the settings' source neither: {error}") from (
             error

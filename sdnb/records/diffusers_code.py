@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sdnb import image_input, schedulers
+from sdnb import image_conversion, schedulers
 from sdnb.lora_weights import adapter_of
 from sdnb.records.fact_schema import check
 from sdnb.records.loading_code import literal as _text
@@ -203,7 +203,7 @@ def _opened(name: str, file: str | None, done: str | None, fit: str) -> tuple[se
     Arguments:
         name: "start" or "mask", the variable.
         file: its path; None where it came from none.
-        done: from the facts, names of `image_input.STEPS` with ", " between them.
+        done: from the facts, names of `image_conversion.STEPS` with ", " between them.
         fit: how its size is made to fit, as code.
     """
     source = _text(file or f"{name}.png")
@@ -217,9 +217,9 @@ def _opened(name: str, file: str | None, done: str | None, fit: str) -> tuple[se
     lines = [f"{name} = Image.open({source}){unknown}"]
     imports: set[str] = set()
     steps = done.split(", ")
-    known = [step for step in image_input.STEPS if step in steps]
+    known = [step for step in image_conversion.STEPS if step in steps]
     for step in known:
-        words, code = image_input.STEPS[step]
+        words, code = image_conversion.STEPS[step]
         lines += code.format(x=name).splitlines() or [f"# not written here: {words}"]
         imports |= {line for used, line in _IMPORTS.items() if f"{used}." in code}
     if len(known) < len(steps):

@@ -23,7 +23,7 @@ from xml.sax.saxutils import quoteattr
 from PIL import Image, PngImagePlugin
 
 from sdnb.files import replacing, without_folder
-from sdnb.image_input import opening
+from sdnb.image_file import opening
 from sdnb.records import exif, other_programs
 from sdnb.records.a1111 import from_a1111, to_a1111
 from sdnb.records.fact_schema import check
