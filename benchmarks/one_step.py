@@ -5,9 +5,9 @@
 
 Stable Diffusion v1-4's architecture with random weights (see full_size.py), 512 x 512, guidance on:
 two rows a step. Each way is a process of its own that calls its pipeline, and measures the time
-between the ends of steps, after a first one; the ways take turns, the most telling first, and each
-prints its figures as it ends. What has not begun when --minutes are over is left out. "floor" is what the step's
-operations, counted by torch, would take at the rate of a large matrix product in
+between the ends of steps, after a first one. The ways take turns, the most telling first, and each
+prints its figures as it ends; what has not begun when --minutes are over is left out. "floor" is
+what the step's operations, counted by torch, would take at the rate of a large matrix product in
 the dtype that sdnb takes, measured in the same process.
 """
 

@@ -164,6 +164,6 @@ def _number(name: str, value: Any) -> float:
 
 
 __all__ = [
-    "PARTS", "LoraWeights", "OtherProgramsLoras", "Weight", "adapter_of", "check_name", "in_words", "lora_weights",
-    "of_part",
+    "PARTS", "LoraWeights", "OtherProgramsLoras", "Weight", "adapter_of", "check_name", "in_words",
+    "lora_weights", "of_part",
 ]  # fmt: skip
