@@ -57,7 +57,7 @@ STEPS = {
     ),
 }
 
-_said: set[str] = set()  # sentences that are said once
+_said: set[str] = set()  # sentences that are logged once
 
 # ---------------------------------------------------------------- arrays
 
@@ -140,7 +140,7 @@ def _eight_bits(numbers: Any, steps: list[str], name: str) -> Any:
 
 
 def still(image: Image.Image, steps: list[str], name: str) -> Image.Image:
-    """The picture; says once that the first of its frames is taken, where nobody chose one."""
+    """The picture; logs once that the first of its frames is taken, where nobody chose one."""
     # MPO, a camera's JPEG of two frames, holds the same picture twice
     if getattr(image, "is_animated", False) and image.format != "MPO" and image.tell() == 0:
         steps.append("first frame")
@@ -269,7 +269,7 @@ def on_paper(paper: str, image: Image.Image, steps: list[str]) -> Image.Image:
 
 
 def _say(sentence: str) -> None:
-    """Says it once."""
+    """Logs it once."""
     if sentence not in _said:
         _said.add(sentence)
         notice(sentence)

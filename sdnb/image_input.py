@@ -68,7 +68,7 @@ def picture(source: Source, name: str = "The picture") -> Picture:
 
     EXIF orientation is applied, of files and of PIL pictures alike; a colour profile is converted
     to sRGB; 16-bit grey is scaled to 8 bits; of what moves the current frame is taken, the first
-    of a file, which is said once.
+    of a file, which is logged once.
 
     Arguments:
         source: a PIL picture; a file's path, content as bytes, or an open file such as `BytesIO`;

@@ -27,7 +27,7 @@ SHAPED = {
 }  # fmt: skip
 CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO")
 
-_said: set[str] = set()  # scripts of which it was said that they cannot be drawn
+_said: set[str] = set()  # scripts that were logged as not drawable
 
 
 class CodeBox:
@@ -94,7 +94,7 @@ class Typeface:
 
     Pillow's own font draws what it has. Of a text with other Latin letters (é, ł) all Latin is in
     the bundled font, so no word mixes fonts; other scripts are in that one, or in a font of the
-    system. What no font has is a box with its code point, and is said once a script.
+    system. What no font has is a box with its code point, and is logged once a script.
 
     Arguments:
         size: in pixels.
@@ -324,7 +324,7 @@ def _has_raqm() -> bool:
 
 
 def _say_missing(characters: set[str]) -> None:
-    """Says once a script of which letters the code points are drawn, and what to install."""
+    """Logs once a script of which letters the code points are drawn, and what to install."""
     new = [c for c in sorted(characters) if script(c) not in _said]
     lost: dict[tuple[str, str], dict[str, list[str]]] = {}
     for c in new:
@@ -356,7 +356,7 @@ def _named(kind: str) -> str:
 
 
 def _say_unshaped(characters: set[str]) -> None:
-    """Says once that letters are not joined, where Pillow has no Raqm."""
+    """Logs once that letters are not joined, where Pillow has no Raqm."""
     kinds = sorted({script(c) for c in characters} & (SHAPED | {"HEBREW"}))
     if kinds and not _has_raqm() and "raqm" not in _said:
         _said.add("raqm")

@@ -32,7 +32,7 @@ class Start:
     mask_steps: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """What a sample's facts say of it: SHA-256 of the pixels, the files, and what was done.
+        """The entry in a sample's facts: SHA-256 of the pixels, the files, and what was done.
 
         `image_file_steps` and `mask_file_steps` are names of `image_conversion.STEPS`, in order,
         with ", " between them; not there where there are none.

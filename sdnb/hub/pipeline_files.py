@@ -1,4 +1,4 @@
-"""The files that a pipeline needs, of all that lie in its repository: weights, settings, words."""
+"""The files that a pipeline needs, of all in its repository: weights, configs, tokenizers."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Listing:
 
     Attributes:
         model: the hub id, or the folder.
-        index: what its model_index.json says.
+        index: the content of its model_index.json.
         files: name -> bytes; only those that are needed.
         variant: of the weight files, such as "fp16", or None.
         commit: of the repository; None for a folder.
@@ -147,10 +147,10 @@ def _local(
 
 
 def read_json(path: Path, model: str, downloaded: bool) -> dict[str, Any]:
-    """What a file of settings says.
+    """The content of a JSON file.
 
     Raises:
-        OSError: it is damaged; a downloaded one is removed, so that it comes anew.
+        OSError: it is damaged; a downloaded one is removed, to be downloaded again.
     """
     try:
         return dict(json.loads(path.read_text(encoding="utf-8-sig")))
@@ -185,7 +185,7 @@ def without_marks(folder: Path, files: Iterable[str]) -> Iterator[Path]:
 
 
 def damaged(path: Path, model: str, downloaded: bool) -> OSError:
-    """Says that a file cannot be read; a downloaded one is removed, so that it comes anew."""
+    """The error for a file that cannot be read; a downloaded one is removed from the cache."""
     if downloaded:
         try:
             remove(path)
@@ -228,13 +228,13 @@ def _no_pipeline(model: str, info: Any) -> str:
 
 # ---------------------------------------------------------------- downloading
 
-LARGE = 10_000_000  # bytes: what is worth going on with, where it broke
+LARGE = 10_000_000  # bytes: from this size on a broken download is resumed
 
 
 def download(found: Listing, revision: str | None, memory: object = "") -> Path:
-    """Fetches what is not here yet, and returns the folder.
+    """Downloads what is not here yet, and returns the folder.
 
-    Says before how many megabytes that is, and `memory`, a sentence of how many it then takes.
+    Logs before how many megabytes that is, and `memory`, a sentence of how many it then takes.
     Progress is shown by the hub's own bars; what a broken download left is used again. What was
     fetched is compared with the hub's SHA-256.
 

@@ -84,16 +84,16 @@ class Source(Protocol):
 
     @property
     def index(self) -> Mapping[str, Any]:
-        """What the model_index.json says."""
+        """The content of the model_index.json."""
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The tensors of each part's weights."""
 
     def download(self, memory: object) -> None:
-        """Fetches what is not here yet."""
+        """Downloads what is not here yet."""
 
     def additions(self) -> dict[str, Any]:
-        """What facts say of it beside these."""
+        """Facts beside these."""
 
     def settings(self) -> AbstractContextManager[Path]:
         """A folder in diffusers' layout with the settings of its parts."""
@@ -101,7 +101,16 @@ class Source(Protocol):
     def pipeline(
         self, dtype: torch.dtype, given: Mapping[str, Any], quantize: str | None
     ) -> DiffusionPipeline:
-        """Makes the pipeline, in main memory."""
+        """Makes the pipeline, in main memory.
+
+        Arguments:
+            dtype: of its weights.
+            given: parts that are taken in place of its own.
+            quantize: how weights are quantised as they are read, where the layout has a way.
+
+        Raises:
+            OSError: a file is damaged, or does not fit its settings.
+        """
 
 
 def load(

@@ -85,7 +85,7 @@ class Forward:
             return (output,)
 
     def _say(self, why: str) -> None:
-        """Says once why torch makes steps."""
+        """Logs once why torch makes steps."""
         if why not in self.said:
             self.said.add(why)
             notice(f"Not all steps are OpenVINO's, but torch's: {why}.")
@@ -145,7 +145,7 @@ def take_over(module: torch.nn.Module, of: str = "") -> str:
         of: which model it is a part of, for `is_converted`.
 
     Returns:
-        OpenVINO's name and version; empty, and said, where it is not known to be right for them.
+        OpenVINO's name and version; empty, and logged, where it is not known to be right for them.
     """
     kind = type(module).__name__
     if kind not in TAKEN:

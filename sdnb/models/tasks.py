@@ -22,6 +22,11 @@ _views = WeakKeyDictionary()
 def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
     """The same model as another of diffusers' pipelines; the weights are shared, not copied.
 
+    diffusers' own way is `AutoPipelineForImage2Image.from_pipe`, and `AutoPipelineForInpainting`'s.
+    Its table of classes leaves out Chroma, Sana Sprint, Flux Fill, and inpainting with Flux Kontext
+    and FLUX.2 klein; the two pipelines share one scheduler, whose timesteps each call sets; and
+    its inpainting refuses a UNet whose latents have more than 4 channels (`for_inpainting`).
+
     Arguments:
         pipe: a text-to-image pipeline; one that is for the task already is given back.
         task: "Img2Img" or "Inpaint", as diffusers names its classes.

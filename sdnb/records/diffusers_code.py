@@ -68,22 +68,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         more, loaded = _loras(settings.lora, facts)
         others += more
         lines += loaded
-    if facts.get("backend"):
-        lines.append("# made by OpenVINO; by torch, as here, it is the same to the eye")
-
-    for part in ("tiling", "slicing"):
-        if facts.get(f"vae_{part}"):
-            lines.append(f"pipe.vae.enable_{part}()")
-    if scales := facts.get("freeu"):
-        numbers = ", ".join(f"{name}={_text(scales[name])}" for name in ("s1", "s2", "b1", "b2"))
-        lines.append(f"pipe.enable_freeu({numbers})")
-    if changed := facts.get("changed"):
-        lines.append(f"# made otherwise than by this pipeline as it is loaded here: {changed}")
-    if facts.get("adapters"):  # others than sdnb has loaded
-        lines.append("# made with adapters (LoRA) in the pipeline, which have to be loaded here")
-    if facts.get("decoder_upcast"):
-        lines.append("# decoded in float32, since in this dtype the decoder returned NaN")
-
+    lines += _changed(facts)
     known = schedulers.SCHEDULERS.get(settings.scheduler or "")
     if known:
         classes.add(known.cls)
@@ -91,12 +76,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         flags = "".join(f", {k}={_text(v)}" for k, v in needed.items())
         lines.append(f"pipe.scheduler = {known.cls}.from_config(pipe.scheduler.config{flags})")
 
-    guidance = None if settings.guidance is None else figure(settings.guidance)
-    scale = facts.get("guidance_argument", "guidance_scale")
-    arguments: dict[str, Any] = {"num_inference_steps": settings.steps, scale: guidance}
-    arguments |= {k: getattr(settings, k) for k in ("width", "height")}
-    arguments = {k: v for k, v in arguments.items() if v is not None}
-    arguments |= {name: _text(value) for name, value in facts.get("beside", {}).items()}
+    arguments = _numbers(settings, facts)
     pieces = facts.get("pieces")
     if in_parts:
         pipeline = made if start else str(facts["pipeline"])
@@ -128,6 +108,34 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         f"from diffusers import {', '.join(sorted(classes))}",
     ]
     return "\n".join([*sorted(head, key=_group), "", *lines, *call])
+
+
+def _changed(facts: Mapping[str, Any]) -> list[str]:
+    """Lines that change what was loaded as it was changed then; comments where they cannot."""
+    parts = [part for part in ("tiling", "slicing") if facts.get(f"vae_{part}")]
+    lines = [f"pipe.vae.enable_{part}()" for part in parts]
+    if facts.get("backend"):
+        lines.insert(0, "# made by OpenVINO; by torch, as here, it is the same to the eye")
+    if scales := facts.get("freeu"):
+        numbers = ", ".join(f"{name}={_text(scales[name])}" for name in ("s1", "s2", "b1", "b2"))
+        lines.append(f"pipe.enable_freeu({numbers})")
+    if changed := facts.get("changed"):
+        lines.append(f"# made otherwise than by this pipeline as it is loaded here: {changed}")
+    if facts.get("adapters"):  # others than sdnb has loaded
+        lines.append("# made with adapters (LoRA) in the pipeline, which have to be loaded here")
+    if facts.get("decoder_upcast"):
+        lines.append("# decoded in float32, since in this dtype the decoder returned NaN")
+    return lines
+
+
+def _numbers(settings: Settings, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the call that are numbers, as code."""
+    guidance = None if settings.guidance is None else figure(settings.guidance)
+    scale = facts.get("guidance_argument", "guidance_scale")
+    arguments: dict[str, Any] = {"num_inference_steps": settings.steps, scale: guidance}
+    arguments |= {k: getattr(settings, k) for k in ("width", "height")}
+    arguments = {k: v for k, v in arguments.items() if v is not None}
+    return arguments | {name: _text(value) for name, value in facts.get("beside", {}).items()}
 
 
 def _group(line: str) -> int:

@@ -139,7 +139,7 @@ def read(path: str | os.PathLike[str]) -> Sample:
 
     Returns:
         The sample, its settings exactly as they were saved. What of another program's sdnb does
-        not apply, such as weights in the prompt and LoRAs, is said.
+        not apply, such as weights in the prompt and LoRAs, is logged.
 
     Raises:
         FileNotFoundError: there is no such file.

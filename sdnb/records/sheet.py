@@ -38,7 +38,7 @@ class Sheet:
         row_labels, col_labels: one text a row and a column, or none.
         title: what all samples share.
         page_labels: one text a page; none where there is one page.
-        note: what else is to be said, below.
+        note: a text below all.
         below: one text a sample, under its picture; or none.
 
     Raises:

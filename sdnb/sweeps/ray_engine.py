@@ -163,7 +163,7 @@ class Remote:
             start: the picture that all start from, if they do.
             store: where finished pictures are kept: by the workers, if they see the same folder.
             batch: pictures at once in a worker; None takes what fits into its memory.
-            on_calls: is told for each picture how many denoiser calls are done with it.
+            on_calls: is given for each picture the number of denoiser calls that are done with it.
 
         Returns:
             Pairs: a job's number, and its sample, or the exception where it failed.

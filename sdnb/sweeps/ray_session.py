@@ -59,11 +59,11 @@ def uninterrupted() -> Iterator[None]:
 def silent() -> Iterator[None]:
     """Ray starts, and its C++ part keeps to what is fatal.
 
-    It calls each of Ray Data's own workers an error, unless told not to, and then says that it was
-    told (https://github.com/ray-project/ray/issues/53727).
+    It logs each of Ray Data's own workers as an error, and, where that is switched off, that it is:
+    https://github.com/ray-project/ray/issues/53727.
     """
     name = "RAY_BACKEND_LOG_LEVEL"
-    if name in os.environ:  # the user wants to hear it
+    if name in os.environ:  # the user wants the log
         yield
         return
     os.environ[name] = "fatal"
@@ -81,7 +81,7 @@ def silent() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Ray Data's log goes to its file alone: what fails is raised, or told by its picture."""
+    """Ray Data's log goes to its file alone: what fails is raised, or noted in its picture."""
     handlers = logging.getLogger("ray.data").handlers
     screens = [handler for handler in handlers if isinstance(handler, logging.StreamHandler)]
     levels = [screen.level for screen in screens]
