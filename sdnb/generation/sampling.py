@@ -166,8 +166,8 @@ def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
 
     Arguments:
         settings: resolved.
-        pipe: the pipeline that is called, which decides how many steps a strength leaves; None
-            counts as Stable Diffusion's do.
+        pipe: the pipeline that is called, or that its image to image is made of, which decides how
+            many steps a strength leaves; None counts as Stable Diffusion's do.
 
     Example:
         >>> calls_of(Settings("a fox", steps=50, scheduler="Heun")), calls_of(Settings("a fox"))
