@@ -12,10 +12,11 @@ import sdnb
 ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
-    "Duel", "Enough", "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider", "Store", "clear",
-    "cluster", "compare", "counting", "duel", "enough", "evolution", "generate", "image_grid",
-    "load", "metadata", "notebook_login", "panel", "plan", "plots", "prompts", "read",
-    "schedulers", "scores", "variations", "vote", "Vote",
+    "Attention", "Duel", "Enough", "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider",
+    "Store", "Vote", "WordEffect", "WordEffects", "attention", "clear", "cluster", "compare",
+    "counting", "duel", "enough", "evolution", "generate", "image_grid", "load", "metadata",
+    "notebook_login", "panel", "plan", "plots", "prompts", "read", "schedulers", "scores",
+    "variations", "vote", "words",
 }  # fmt: skip
 
 

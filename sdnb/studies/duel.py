@@ -175,7 +175,8 @@ def duel(
             dtype and quantize among them; or whole `Settings`, but for their seed; a text is a
             prompt. Where there are `prompts` too, it
             says where they go: "{}, film still".
-        prompts: what the pictures show: a text, or several; or whole `Settings` for both.
+        prompts: what the pictures show: a text, or several, or choices as in "a {red|blue} fox"; or
+            whole `Settings` for both.
         seeds: each prompt is drawn once with each of them.
         score: says how good a `Sample` is: any function that gives a number, higher is better.
             `sdnb.scores` has some. None takes `sdnb.scores.Counted()`, which sees whether squares

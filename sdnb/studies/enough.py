@@ -287,9 +287,8 @@ def _drafts(
         raise TypeError("enough has seeds, not one seed: give seeds=range(4).")
     if isinstance(prompts, Settings):
         given = prompts.to_dict()
-        del given["seed"], given["steps"]
+        del given["seed"], given["steps"], given["prompt"]
         options = given | {name: value for name, value in options.items() if value is not None}
-        prompts = options.pop("prompt")
     fixed, lists = axes.split(**options)
     steps, names = lists.pop("steps", None), lists.pop("scheduler", None)
     if lists:

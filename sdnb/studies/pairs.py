@@ -86,8 +86,7 @@ class Pairs:
         """
         if isinstance(prompts, Settings):
             given = prompts.to_dict()
-            prompts = given.pop("prompt")
-            del given["seed"]
+            del given["seed"], given["prompt"]
             shared = given | {name: value for name, value in shared.items() if value is not None}
         texts = several("prompts", prompts)
         numbers = several("seeds", seeds)
@@ -153,11 +152,16 @@ def several(name: str, values: Any) -> list[Any]:
         TypeError: it is no list.
         ValueError: it is empty, or something is there twice.
     """
-    if name == "prompts" and (values is None or isinstance(values, str)):
-        return [] if values is None else [values]
+    if values is None and name == "prompts":
+        return []
+    if isinstance(values, Settings):
+        return [values.prompt]  # as it stands: in whole settings braces are no choices
+    if isinstance(values, str) and name == "prompts":
+        values = [values]
     if not hasattr(values, "__iter__") or isinstance(values, (str, Mapping)):
         raise TypeError(f"{name} is {values!r}: give {_EXAMPLES[name]}.")
     listed = axes.listed(name, values)
+    listed = axes.spread(listed) if name == "prompts" else listed
     for value in listed:
         if listed.count(value) > 1:
             raise ValueError(
