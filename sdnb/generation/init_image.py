@@ -21,7 +21,7 @@ class Start:
     """A picture to start from, RGB, and for inpainting its mask, grey: white is painted anew.
 
     `path` and `mask_path` are the files, where they came from files; `steps` and `mask_steps` what
-    was done to them, names of `image_input.STEPS`. `others` are more reference pictures, for
+    was done to them, names of `image_conversion.STEPS`. `others` are more reference pictures, for
     editing models that take several.
     """
 
@@ -44,9 +44,9 @@ class Start:
         return self.images if self.others else self.image
 
     def facts(self) -> dict[str, Any]:
-        """What a sample's facts say of it: SHA-256 of the pixels, the files, and what was done.
+        """The entry in a sample's facts: SHA-256 of the pixels, the files, and what was done.
 
-        `image_file_steps` and `mask_file_steps` are names of `image_input.STEPS`, in their order,
+        `image_file_steps` and `mask_file_steps` are names of `image_conversion.STEPS`, in order,
         with ", " between them; not there where there are none. Of more pictures the same, as
         `image_2`, `image_2_file`, `image_2_file_steps`.
         """

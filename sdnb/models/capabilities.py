@@ -38,7 +38,7 @@ SEVERAL = r"Flux[23]|QwenImage(EditPlus|21)|ZImageOmni|JoyImageEditPlus|BriaFibo
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a pipeline takes, and what it does where nothing is said.
+    """What a pipeline takes, and its own defaults.
 
     Attributes:
         name: of its class.

@@ -103,5 +103,5 @@ def test_where_one_is_taken_several_are_refused(files):
         sdnb.generate("a fox", pipe=pipe, image=files, mask=mask)
     with pytest.raises(ValueError, match="image is an empty list: give one picture or more"):
         sdnb.generate("a fox", pipe=pipe, image=[])
-    with pytest.raises(FileNotFoundError, match="none.png"):
+    with pytest.raises(FileNotFoundError, match=r"none\.png"):
         sdnb.generate("a fox", pipe=pipe, image=[files[0], "none.png"])

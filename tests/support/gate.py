@@ -105,7 +105,7 @@ def made(name):
 
 def is_there(kind):
     """False where its own package is not installed: diffusers then has a dummy in its place."""
-    return issubclass(kind, diffusers.DiffusionPipeline)
+    return issubclass(kind, diffusers.DiffusionPipeline) or modular.is_modular(kind)
 
 
 def _from_text(kind):
