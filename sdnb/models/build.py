@@ -184,23 +184,45 @@ def _need(request: Request, source: Source, vae: Vae | None) -> memory.Need:
     """What the model takes, as asked for and in the ways in which less would do."""
     tensors = source.weights() | ({VAE: vae.weights()} if vae else {})
 
-    def sizes(kind: str | None) -> dict[str, int]:
+    def size(kind: str | None, dtype: str) -> memory.Size:
         smaller = quantization.parts(source.index, kind)
-        return {
-            part: quantization.nbytes(its, request.dtype, kind if part in smaller else None)
-            for part, its in tensors.items()
-        }
 
-    parts = sizes(request.quantize)
-    # layers are cast when all is read; the others are quantised one by one
-    at_once = quantization.is_read(request.quantize, isinstance(source, SingleFile))
-    reading = parts if at_once else sizes(None)
-    own = request.quantize or request.backend != "torch"
-    less = {kind: sum(sizes(kind).values()) for kind in quantization.usable(request.device)}
-    return memory.Need(
-        source.model, parts, sum(reading.values()), request.dtype, TIMES[request.backend],
-        {} if own else less,
-    )  # fmt: skip
+        def each(kind: str | None) -> dict[str, int]:
+            return {
+                part: quantization.nbytes(its, dtype, kind if part in smaller else None)
+                for part, its in tensors.items()
+            }
+
+        # layers are cast when all is read; the others are quantised one by one
+        at_once = quantization.is_read(kind, isinstance(source, SingleFile))
+        return memory.Size(each(kind), sum(each(kind if at_once else None).values()))
+
+    asked = size(request.quantize, request.dtype)
+    less = {
+        settings: smaller
+        for settings, how in _smaller(request, source).items()
+        if (smaller := size(*how)).whole < asked.whole
+    }
+    return memory.Need(source.model, asked, request.dtype, TIMES[request.backend], less)
+
+
+def _smaller(request: Request, source: Source) -> dict[str, tuple[str | None, str]]:
+    """Settings of `load` with which a model takes less: each quantisation and dtype, as said."""
+    if request.backend != "torch":
+        return {}
+    dtypes = {"": request.dtype}
+    if request.dtype == "float32":
+        half = device.half(request.device)
+        dtypes |= {f"dtype={half!r}": half} if half else {}
+    kinds = [
+        kind for kind in quantization.usable(request.device)
+        if isinstance(source, Pretrained) or not quantization.of_folders(kind)
+    ]  # fmt: skip
+    said = {name: (request.quantize, dtype) for name, dtype in dtypes.items() if name}
+    for kind in kinds:
+        for name, dtype in dtypes.items():
+            said[", ".join(filter(None, [name, f"quantize={kind!r}"]))] = (kind, dtype)
+    return said
 
 
 def _vae(vae: Vae, source: Source, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -163,9 +163,14 @@ def is_read(kind: str | None, single_file: bool) -> bool:
     return kind != "fp8" and not (kind and single_file)
 
 
+def of_folders(kind: str) -> bool:
+    """Whether a kind is for folders and repositories, and not for single files."""
+    return KINDS[kind][1] == "bitsandbytes"
+
+
 def check_file(source: str, kind: str | None) -> None:
     """Raises ValueError where a model in a single file cannot be quantised so."""
-    if kind and KINDS[kind][1] == "bitsandbytes":
+    if kind and of_folders(kind):
         raise ValueError(
             f"bitsandbytes quantises folders and repositories, and {source} is a single file: load "
             "it, pipe.save_pretrained('folder'), and load that; or give quantize='fp8' or 'int8'."
@@ -196,5 +201,6 @@ def cast(
 
 
 __all__ = [
-    "KINDS", "cast", "check", "check_file", "config", "is_read", "nbytes", "parts", "usable",
+    "KINDS", "cast", "check", "check_file", "config", "is_read", "nbytes", "of_folders", "parts",
+    "usable",
 ]  # fmt: skip
