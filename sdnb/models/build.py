@@ -137,13 +137,13 @@ def load(
     with quiet(warnings=embedded or isinstance(source, SingleFile)):
         given, additions = _vae(vae, source, dtype) if vae else ({}, {})
         pipe = source.pipeline(dtype, given, request.quantize)
-        if quantized := quantization.parts(source.index, request.quantize):
-            if not quantization.is_read(request.quantize, isinstance(source, SingleFile)):
-                quantization.cast(pipe, quantized, request.quantize, dtype)
-            additions |= {"quantize": request.quantize, "quantized": quantized}
-            additions["weight_bytes"] = memory.held(pipe)
+        # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
+        if request.dtype != "float32" and hasattr(pipe, "unet"):
+            weights.to_channels_last(pipe.unet)
         if request.embeddings:
             additions["embeddings"] = embeddings.put_in(pipe, request.embeddings)
+    loras, add = _completed(pipe, request, source, dtype)
+    additions |= add
     try:
         if there.whole:
             pipe.to(request.device)
@@ -155,10 +155,6 @@ def load(
             f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and "
             "the GPU had too little left: end other programs that use it, or take a smaller model."
         ) from error
-    # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
-    if request.dtype != "float32" and hasattr(pipe, "unet"):
-        weights.to_channels_last(pipe.unet)
-    loras = lora.load(pipe, request.lora) if request.lora else ()
     backend = ""
     if request.backend == "openvino":
         from sdnb.models import openvino
@@ -169,6 +165,26 @@ def load(
         source.variant, backend, loras, source.additions() | additions,
     )  # fmt: skip
     return pipe, origin
+
+
+def _completed(
+    pipe: DiffusionPipeline, request: Request, source: Source, dtype: torch.dtype
+) -> tuple[tuple[lora.Lora, ...], dict[str, Any]]:
+    """Puts the LoRAs in and quantises what was read as it is; the LoRAs, and the facts.
+
+    Layers are cast one by one ("fp8") after that: diffusers leaves LoRAs out of it, and peft would
+    put those that come later into the 8 bits of the layer below.
+    """
+    kind, quantized = request.quantize, quantization.parts(source.index, request.quantize)
+    to_do = bool(quantized) and not quantization.is_read(kind, isinstance(source, SingleFile))
+    if to_do and kind != "fp8":
+        quantization.cast(pipe, quantized, kind, dtype)
+    loras = lora.load(pipe, request.lora) if request.lora else ()
+    if to_do and kind == "fp8":
+        quantization.cast(pipe, quantized, kind, dtype)
+    if not quantized:
+        return loras, {}
+    return loras, {"quantize": kind, "quantized": quantized, "weight_bytes": memory.held(pipe)}
 
 
 def _dtype(source: Source, request: Request) -> str:

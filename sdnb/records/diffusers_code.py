@@ -68,6 +68,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         more, loaded = _loras(settings.lora, facts)
         others += more
         lines += loaded
+    lines += start_of.last
     if facts.get("backend"):
         lines.append("# made by OpenVINO; by torch, as here, it is the same to the eye")
 
