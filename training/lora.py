@@ -1,7 +1,7 @@
 """LoRAs for the embedded model: styles that it does not know, learned in minutes on a CPU.
 
     python -m training lora --style sepia
-    python -m training lora --style cyanotype --start sdnb/emoji/lora/sepia.safetensors --steps 130
+    python -m training lora --style cyanotype --start sdnb/emoji/lora/sepia.safetensors --steps 200
 
 The model draws pictures of sentences that it knows, a filter turns them into old photographs, and
 the LoRA learns to draw these for the same sentences. So nothing is needed but the model itself, and
