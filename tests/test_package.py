@@ -12,9 +12,11 @@ import sdnb
 ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
-    "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider", "Store", "clear", "cluster", "compare",
-    "counting", "evolution", "generate", "image_grid", "load", "metadata", "notebook_login",
-    "panel", "plan", "plots", "prompts", "read", "schedulers", "variations",
+    "Attention", "Duel", "Enough", "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider",
+    "Store", "Vote", "WordEffect", "WordEffects", "attention", "clear", "cluster", "compare",
+    "counting", "duel", "enough", "evolution", "generate", "image_grid", "load", "metadata",
+    "notebook_login", "panel", "plan", "plots", "prompts", "read", "schedulers", "scores",
+    "variations", "vote", "words",
 }  # fmt: skip
 
 
@@ -34,6 +36,11 @@ def test_the_plugin_that_every_pytest_loads_imports_nothing_heavy():
     assert not seen & (HEAVY | {"nbclient", "nbformat", "nbval", "scipy", "skimage"})
 
 
+def test_making_a_picture_imports_nothing_that_only_plots_need():
+    """A fifth of the time to the first picture was once matplotlib's and SciPy's."""
+    assert not imported_by("import sdnb.api") & {"matplotlib", "scipy", "pandas", "ipywidgets"}
+
+
 def test_the_check_for_heavy_imports_can_fail():
     assert {"PIL", "numpy"} <= imported_by("import sdnb, numpy; sdnb.image_grid")
 
@@ -48,6 +55,18 @@ def test_functions_stay_functions_after_their_modules_are_imported():
     code += "print(callable(sdnb.generate), callable(sdnb.compare))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["True", "True"]
+
+
+def test_pipelines_signatures_are_asked_for_in_one_place():
+    """And in records/, which may not import it, for the class that a picture's facts name."""
+    asked = {}
+    for module in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("signature"):
+                of = ast.unparse(node.args[0])
+                if of.endswith(("__call__", "__init__")):
+                    asked.setdefault(module.relative_to(ROOT).as_posix(), []).append(of)
+    assert set(asked) == {"models/pipeline_class.py", "records/diffusers_code.py"}, asked
 
 
 def test_no_except_swallows_everything():

@@ -1,4 +1,4 @@
-"""Plots: how pictures come to rest as their steps grow, how many are right. Needs matplotlib."""
+"""Plots: how pictures converge as their steps grow, how many are right. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from itertools import pairwise
 from textwrap import shorten
 from typing import Any, Protocol
 
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image
 
 from sdnb import counting
-from sdnb.image_input import rgb
+from sdnb.display.distance import difference
 from sdnb.settings import Settings, check_names, label
 
 try:
@@ -116,7 +116,7 @@ def accuracy(
 
     Arguments:
         samples: a name -> a sheet, or any samples: one line each.
-        right: says of a picture whether it is right.
+        right: whether a picture is right.
         against: the setting, such as "guidance" or "steps".
 
     Returns:
@@ -171,6 +171,41 @@ def accuracy(
     return figure
 
 
+def bars(values: Mapping[str, float], axis_label: str) -> Plot:
+    """Numbers with names as horizontal bars, the first on top.
+
+    Arguments:
+        values: a name -> its number.
+        axis_label: what the numbers are.
+
+    Returns:
+        A figure; `savefig` writes it to a file.
+
+    Raises:
+        ValueError: there are no numbers.
+
+    Example:
+        >>> [axis] = bars({"fox": 40.0, "a": 2.5}, "difference").axes
+        >>> [float(bar.get_width()) for bar in axis.patches]
+        [40.0, 2.5]
+    """
+    if not values:
+        raise ValueError("There are no numbers to draw as bars: give at least one.")
+    figure = Plot(figsize=(6.4, 1 + 0.3 * len(values)), layout="constrained")
+    axis = figure.subplots()
+    places = range(len(values))
+    drawn = axis.barh(places, list(values.values()), color="C0", height=0.7)
+    axis.bar_label(drawn, fmt="%.1f", padding=3)
+    names = [shorten(name, 40, placeholder=" …").replace("$", r"\$") for name in values]
+    axis.set_yticks(places, names)
+    axis.invert_yaxis()
+    axis.set_xlabel(axis_label)
+    axis.set_xlim(left=0)
+    axis.margins(x=0.12)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def lines_of(samples: Iterable[Picture]) -> list[list[Picture]]:
     """The samples that differ in steps only, together and in that order.
 
@@ -202,25 +237,6 @@ def names_of(settings: Sequence[Settings]) -> list[str]:
         name for name in values[0] if name != "steps" and len({each[name] for each in values}) > 1
     ]
     return [", ".join(label(name, each[name]) for name in differing) for each in values]
-
-
-def difference(one: Image.Image, other: Image.Image) -> float:
-    """Mean absolute difference of two pictures over all pixels and channels, 0 to 255.
-
-    Raises:
-        ValueError: they differ in size.
-
-    Example:
-        >>> difference(Image.new("RGB", (8, 8), (30, 0, 0)), Image.new("RGB", (8, 8)))
-        10.0
-    """
-    if one.size != other.size:
-        raise ValueError(
-            f"{one.width} x {one.height} and {other.width} x {other.height} pixels: "
-            "only pictures of one size can be compared."
-        )
-    means = ImageStat.Stat(ImageChops.difference(rgb(one), rgb(other))).mean
-    return sum(means) / len(means)
 
 
 def _steps(picture: Picture) -> int:

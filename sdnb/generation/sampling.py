@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from sdnb.settings import Settings, check_multiple
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, SchedulerMixin
 
+Around = Callable[["DiffusionPipeline"], "AbstractContextManager[Any]"]
 LANCZOS = Image.Resampling.LANCZOS
 _said: set[str] = set()  # unknown words that were already named
 
@@ -165,8 +166,8 @@ def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
 
     Arguments:
         settings: resolved.
-        pipe: the pipeline that is called, which decides how many steps a strength leaves; None
-            counts as Stable Diffusion's do.
+        pipe: the pipeline that is called, or that its image to image is made of, which decides how
+            many steps a strength leaves; None counts as Stable Diffusion's do.
 
     Example:
         >>> calls_of(Settings("a fox", steps=50, scheduler="Heun")), calls_of(Settings("a fox"))
@@ -191,6 +192,7 @@ def run(
     on_call: Callable[[], object] = lambda: None,
     start: init_image.Start | None = None,
     on_step: x0_preview.OnStep | None = None,
+    around: Around | None = None,
 ) -> Sample:
     """Makes the picture of resolved settings.
 
@@ -204,6 +206,8 @@ def run(
         start: the picture to start from, and its mask.
         on_step: is given the number of each denoiser call and the latents predicted there, or the
             exception where they cannot be computed.
+        around: given the pipeline, what is entered just around its call; again, where a picture is
+            made again in float32.
 
     Returns:
         The sample.
@@ -226,7 +230,8 @@ def run(
 
     def called() -> _Called:
         with lora.applied(view, weights, origin.lora):
-            return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
+            arguments = _arguments(settings, view, start, pieces)
+            return _called(view, arguments, on_call, on_step, around)
 
     made = called()
     if made.seen.broken and dtype != "float32" and "quantize" not in origin.additions:
@@ -277,12 +282,14 @@ def _called(
     arguments: dict[str, Any],
     on_call: Callable[[], object],
     on_step: x0_preview.OnStep | None,
+    around: Around | None,
 ) -> _Called:
     before = denoiser.backend_of(view)
     with (
         _counted(denoiser.all_of(view), on_call) as calls,
         nan_guard.watched(view) as seen,
         x0_preview.watching(view, on_step) if on_step else nullcontext(),
+        around(view) if around else nullcontext(),
     ):
         result = view(**arguments)
     backend = before[0] if denoiser.backend_of(view) != before else ""
@@ -362,7 +369,7 @@ def made_by(
     """What besides the settings decides what a picture looks like, for the store's key.
 
     Returns:
-        None where that is not known, which is said once: the pipeline is not as `load` made it (a
+        None where that is not known, which is logged once: the pipeline is not as `load` made it (a
         LoRA was added, a hook, a switch of torch's), or it was not made by `load` at all.
     """
     if changed := provenance.differences(pipe, _scheduler(settings.scheduler, pipe)):
@@ -375,7 +382,7 @@ def made_by(
 def made_by_as_loaded(
     settings: Settings, pipe: DiffusionPipeline, start: init_image.Start | None = None
 ) -> dict[str, Any]:
-    """The same of a pipeline that is as `load` made it; `run` asks that at its end, and says so."""
+    """The same of a pipeline that is as `load` made it, unchecked: `run` looks when it ends."""
     origin = asdict(provenance.origin_of(pipe))
     if not origin["backend"]:
         del origin["backend"]  # torch itself
@@ -435,7 +442,7 @@ def _counted(denoisers: list[Any], on_call: Callable[[], object]) -> Iterator[li
 
 
 def _name_unknown(settings: Settings) -> None:
-    """Says which words the embedded model does not know; each word once a session."""
+    """Logs which words the embedded model does not know; each word once a session."""
     text = f"{settings.prompt} {settings.negative_prompt}"
     new = [word for word in emoji.unknown_words(text) if word not in _said]
     if new:

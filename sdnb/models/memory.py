@@ -39,7 +39,7 @@ class Need:
     """What a model takes.
 
     Attributes:
-        model: as sentences name it.
+        model: its name in messages.
         size: of its weights, as they were asked for.
         dtype: in which it is to run, such as "float16".
         times: how many times its weights the model takes at its peak.
