@@ -36,6 +36,11 @@ def test_the_plugin_that_every_pytest_loads_imports_nothing_heavy():
     assert not seen & (HEAVY | {"nbclient", "nbformat", "nbval", "scipy", "skimage"})
 
 
+def test_making_a_picture_imports_nothing_that_only_plots_need():
+    """A fifth of the time to the first picture was once matplotlib's and SciPy's."""
+    assert not imported_by("import sdnb.api") & {"matplotlib", "scipy", "pandas", "ipywidgets"}
+
+
 def test_the_check_for_heavy_imports_can_fail():
     assert {"PIL", "numpy"} <= imported_by("import sdnb, numpy; sdnb.image_grid")
 
