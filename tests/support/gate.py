@@ -84,7 +84,7 @@ def classes():
 
 def modular_classes():
     """The names of all modular classes, with the class."""
-    names = [name for name in sorted(dir(diffusers)) if name.endswith("ModularPipeline")]
+    names = [name for name in sorted(dir(diffusers)) if re.fullmatch(r".+ModularPipeline", name)]
     return {name: getattr(diffusers, name) for name in names}
 
 
