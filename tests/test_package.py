@@ -14,7 +14,8 @@ HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "nump
 PUBLIC = {
     "Attention", "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider", "Store", "WordEffect",
     "WordEffects", "attention", "clear", "cluster", "compare", "counting", "evolution", "generate",
-    "image_grid", "load", "metadata", "notebook_login", "panel", "plan", "plots", "prompts", "read",
+    "image_grid", "load", "metadata", "notebook_login", "panel", "path", "plan", "plots", "prompts",
+    "read",
     "schedulers", "variations", "words",
 }  # fmt: skip
 
