@@ -132,7 +132,8 @@ def compare(
 
     Arguments:
         prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength,
-            long_prompt, prompt_syntax, keep, lora, toward: as for `generate`; each also as a list, range,
+            long_prompt, prompt_syntax, keep, lora,
+            toward: as for `generate`; each also as a list, range,
             tuple or array of values. A list as one LoRA's weight is an axis of its own:
             lora={"style": [0, 0.4, 0.8]}. Choices in one prompt, "a {red|blue} fox", are an axis,
             two of them two; \\{ is a brace. Instead of one prompt whole `Settings`, which the

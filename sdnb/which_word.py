@@ -126,7 +126,8 @@ def attention(
         words: words or phrases of the prompt, such as ["fox", "blue background"]; None takes each
             word by itself.
         negative_prompt, steps, guidance, scheduler, seed, width, height, strength, long_prompt,
-            prompt_syntax, keep, lora, toward: as for `generate`; prompts in pieces and with weights have
+            prompt_syntax, keep, lora,
+            toward: as for `generate`; prompts in pieces and with weights have
             no maps.
         pipe, image, mask: as for `generate`.
 
