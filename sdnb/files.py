@@ -12,6 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def check_folder(path: Path) -> None:
+    """Raises ValueError where a path is a folder, FileNotFoundError where its folder is not there.
+
+    Asked before a file is written there.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"Cannot write {path}: there is no folder {path.parent}.")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str], *suffixes: str) -> Iterator[Path]:
     """Gives a name to write under; what is there when the block ends takes the path's place.
@@ -39,10 +50,7 @@ def replacing(path: str | os.PathLike[str], *suffixes: str) -> Iterator[Path]:
     path = Path(path).expanduser()
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"{path} does not end in {' or '.join(suffixes)}.")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give a file in it.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"Cannot write {path}: there is no folder {path.parent}.")
+    check_folder(path)
     part = path.with_name(f".sdnb-{secrets.token_hex(8)}.part{path.suffix}")
     try:
         part.touch(exist_ok=False)  # a folder that is read-only fails here, before long work

@@ -1,11 +1,11 @@
-"""What the user should know: sentences, through the `sdnb` log; and the libraries kept quiet."""
+"""Notices to the user, through the `sdnb` logger; and the libraries' own logs kept quiet."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 log = logging.getLogger("sdnb")
@@ -13,7 +13,7 @@ _verbosity_lock = threading.RLock()  # what one thread has quieted, another is n
 
 
 def notice(text: str) -> None:
-    """Says something that the user should know.
+    """Logs a sentence that the user should know.
 
     Where nobody has set up logging it is shown on stderr; in a notebook, which paints stderr red
     like an error, on stdout.
@@ -29,7 +29,7 @@ def notice(text: str) -> None:
 
 @contextmanager
 def quiet(warnings: bool) -> Iterator[None]:
-    """Keeps the libraries from speaking of what is known and concerns nobody.
+    """Keeps the libraries from logging and warning of what is known and concerns nobody.
 
     Loading from disk takes seconds and needs no bars. With `warnings` no warnings are shown
     either: of the embedded model it is known that its VAE is a small one and that torchvision is
@@ -53,3 +53,20 @@ def quiet(warnings: bool) -> Iterator[None]:
                 each.set_verbosity(level)
             for each in shown:
                 each.enable_progress_bar()
+
+
+@contextmanager
+def notices_to(say: Callable[[str], object]) -> Iterator[None]:
+    """Notices of this thread go to `say` while the block runs, and nowhere else."""
+    mine = threading.get_ident()
+
+    def told(record: logging.LogRecord) -> bool:
+        if record.thread == mine:
+            say(record.getMessage())
+        return record.thread != mine
+
+    log.addFilter(told)
+    try:
+        yield
+    finally:
+        log.removeFilter(told)

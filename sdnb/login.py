@@ -13,10 +13,10 @@ def notebook_login(force: bool = False) -> None:
     """Logs in to the Hugging Face hub; returns at once where a token is already there.
 
     A token is looked for where huggingface_hub looks: the environment (`HF_TOKEN`), the token
-    file, a Colab secret. Whose it is is said; the token itself is never shown. Without one, and
+    file, a Colab secret. Whose it is is logged; the token itself never. Without one, and
     where the hub does not accept it, huggingface_hub's own login opens; but not where the embedded
     model is used, which needs none, and not where nobody can answer (a script, CI, a notebook run
-    by a program). A token in the environment goes before any login: what to change there is said.
+    by a program). A token in the environment goes before any login: what to change there is logged.
 
     Arguments:
         force: open the login in any case, for another account, or for a model that needs it.

@@ -280,7 +280,7 @@ def to_a1111(name: str) -> dict[str, str]:
     """How AUTOMATIC1111's web UI writes it: `Sampler`, and `Schedule type` where that is needed.
 
     Without one its versions from 1.9 on take the sampler's own, which for some is not the plain
-    one: for these it is said.
+    one: for these it is written.
 
     Example:
         >>> to_a1111("DPM++ 2M Karras")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps, features
 
 import sdnb
-from sdnb import image_input
+from sdnb import image_conversion, image_input
 from sdnb.display import slider
 from sdnb.display.animation import animate
 from sdnb.display.plots import difference
@@ -350,7 +350,7 @@ def test_the_steps_as_code_give_the_same_pixels(data):
         image = Image.fromarray(rng.integers(0, 256, (6, 5, 4)).astype("uint8")).convert(mode)
     content = file_of(image, "TIFF" if mode == "CMYK" else "PNG", **options)
     taken = (image_input.mask if is_mask else image_input.picture)(content)
-    lines = [image_input.STEPS[step].code.format(x="start") for step in taken.steps]
+    lines = [image_conversion.STEPS[step].code.format(x="start") for step in taken.steps]
     assert all(lines)
     names = {"start": Image.open(io.BytesIO(content)), "Image": Image, "ImageOps": ImageOps,
              "ImageCms": ImageCms, "io": io, "np": np}  # fmt: skip

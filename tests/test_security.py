@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 import sdnb
-from sdnb import Sample, Settings, image_input, schedulers
+from sdnb import Sample, Settings, image_conversion, schedulers
 from sdnb.records import diffusers_code, fact_schema, metadata
 from tests.records.test_fuzz import ANY_FACTS, FACTS, NAMES, SETTINGS, TEXTS, attempt, fuzzed
 
@@ -40,7 +40,7 @@ def test_no_line_of_the_package_lets_a_model_bring_its_own_program():
 
 # ---------------------------------------------------------------- code
 
-DONE = st.lists(st.sampled_from([*image_input.STEPS]) | TEXTS, max_size=4).map(", ".join)
+DONE = st.lists(st.sampled_from([*image_conversion.STEPS]) | TEXTS, max_size=4).map(", ".join)
 STARTS = st.fixed_dictionaries(
     {"image": TEXTS},
     optional={

@@ -1,4 +1,4 @@
-"""Plots: how pictures come to rest as their steps grow, how many are right. Needs matplotlib."""
+"""Plots: how pictures converge as their steps grow, how many are right. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def accuracy(
 
     Arguments:
         samples: a name -> a sheet, or any samples: one line each.
-        right: says of a picture whether it is right.
+        right: whether a picture is right.
         against: the setting, such as "guidance" or "steps".
 
     Returns:

@@ -21,7 +21,7 @@ class Start:
     """A picture to start from, RGB, and for inpainting its mask, grey: white is painted anew.
 
     `path` and `mask_path` are the files, where they came from files; `steps` and `mask_steps` what
-    was done to them, names of `image_input.STEPS`.
+    was done to them, names of `image_conversion.STEPS`.
     """
 
     image: Image.Image
@@ -32,9 +32,9 @@ class Start:
     mask_steps: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """What a sample's facts say of it: SHA-256 of the pixels, the files, and what was done.
+        """The entry in a sample's facts: SHA-256 of the pixels, the files, and what was done.
 
-        `image_file_steps` and `mask_file_steps` are names of `image_input.STEPS`, in their order,
+        `image_file_steps` and `mask_file_steps` are names of `image_conversion.STEPS`, in order,
         with ", " between them; not there where there are none.
         """
         known: dict[str, Any] = {"image": _hash(self.image), "image_file": self.path}

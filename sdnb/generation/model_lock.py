@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -31,3 +33,25 @@ def lock(pipe: DiffusionPipeline) -> Any:
     part = denoiser_of(pipe) if vae is None else vae
     with _guard:
         return _locks.setdefault(part, threading.RLock())
+
+
+@contextmanager
+def waited(
+    pipe: DiffusionPipeline, waiting: Callable[[], object], check: Callable[[], object]
+) -> Iterator[None]:
+    """Holds the lock of a model while the block runs.
+
+    Arguments:
+        pipe: the model.
+        waiting: called once where somebody else has the lock.
+        check: called ten times a second until the lock is there; it raises where nobody waits.
+    """
+    theirs = lock(pipe)
+    if not theirs.acquire(blocking=False):
+        waiting()
+        while not theirs.acquire(timeout=0.1):
+            check()
+    try:
+        yield
+    finally:
+        theirs.release()

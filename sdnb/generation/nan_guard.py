@@ -34,7 +34,7 @@ def watched(pipe: DiffusionPipeline) -> Iterator[Seen]:
     """Looks at what goes into the decoder and what comes out, while the block runs.
 
     Half precision overflows in some decoders (SDXL's, and SD's on some GPUs); the picture then is
-    black. Such a decoding is done once more in float32, and said once: with tiling or slicing the
+    black. Such a decoding is done once more in float32, and logged once: with tiling or slicing the
     decoder is called for each part of the picture.
     """
     seen = Seen()

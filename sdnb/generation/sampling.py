@@ -167,8 +167,8 @@ def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
 
     Arguments:
         settings: resolved.
-        pipe: the pipeline that is called, which decides how many steps a strength leaves; None
-            counts as Stable Diffusion's do.
+        pipe: the pipeline that is called, or that its image to image is made of, which decides how
+            many steps a strength leaves; None counts as Stable Diffusion's do.
 
     Example:
         >>> calls_of(Settings("a fox", steps=50, scheduler="Heun")), calls_of(Settings("a fox"))
@@ -372,7 +372,7 @@ def made_by(
     """What besides the settings decides what a picture looks like, for the store's key.
 
     Returns:
-        None where that is not known, which is said once: the pipeline is not as `load` made it (a
+        None where that is not known, which is logged once: the pipeline is not as `load` made it (a
         LoRA was added, a hook, a switch of torch's), or it was not made by `load` at all.
     """
     if changed := provenance.differences(pipe, _scheduler(settings.scheduler, pipe)):
@@ -385,7 +385,7 @@ def made_by(
 def made_by_as_loaded(
     settings: Settings, pipe: DiffusionPipeline, start: init_image.Start | None = None
 ) -> dict[str, Any]:
-    """The same of a pipeline that is as `load` made it; `run` asks that at its end, and says so."""
+    """The same of a pipeline that is as `load` made it, unchecked: `run` looks when it ends."""
     origin = asdict(provenance.origin_of(pipe))
     if not origin["backend"]:
         del origin["backend"]  # torch itself
@@ -445,7 +445,7 @@ def _counted(denoisers: list[Any], on_call: Callable[[], object]) -> Iterator[li
 
 
 def _name_unknown(settings: Settings) -> None:
-    """Says which words the embedded model does not know; each word once a session."""
+    """Logs which words the embedded model does not know; each word once a session."""
     other = settings.toward["prompt"] or "" if settings.toward else ""
     text = f"{settings.prompt} {settings.negative_prompt} {other}"
     new = [word for word in emoji.unknown_words(text) if word not in _said]

@@ -36,7 +36,7 @@ class Contents:
 
         Arguments:
             names: of the files.
-            model: what sentences call it; the source where not given.
+            model: its name in messages; the source where not given.
             variant: of the weights.
         """
         files = {name: self.files[name] for name in names}
@@ -53,7 +53,7 @@ def of(source: str, revision: str | None, needed: str, model: str = "") -> Conte
         source: a folder, or a hub id.
         revision: a branch, tag or commit of a hub repository.
         needed: a file without which it is not what is looked for.
-        model: what sentences call it; the source where not given.
+        model: its name in messages; the source where not given.
 
     Raises:
         FileNotFoundError: the file is not there.

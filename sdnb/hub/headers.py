@@ -1,4 +1,4 @@
-"""The headers of safetensors files: the tensors in them, without reading one."""
+"""The headers of safetensors files: names, shapes, dtypes of the tensors, not their values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Tensor:
 
     @property
     def numbers(self) -> int:
-        """How many numbers it holds."""
+        """How many elements it has."""
         return math.prod(self.shape)
 
 
@@ -86,7 +86,7 @@ def of_hub(hub_id: str, name: str, commit: str | None) -> dict[str, Tensor]:
 def of_listing(found: repository.Listing) -> dict[str, dict[str, Tensor]]:
     """The tensors of each part's weights: by the headers of their files, here or there.
 
-    Where a header cannot be had, they are told by the file's size.
+    Where a header cannot be read, the size of the file stands for them.
     """
     parts: dict[str, dict[str, Tensor]] = {}
     for name, size in found.files.items():

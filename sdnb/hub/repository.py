@@ -17,6 +17,7 @@ from typing import Any
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import resumable_download
 from sdnb.hub.errors import PAGE
+from sdnb.hub.pipeline_files import MissingError, choose, lacks
 from sdnb.log import notice
 
 # Repositories that their owners have taken down, and where the same weights are now.
@@ -39,7 +40,7 @@ class Listing:
 
     Attributes:
         model: the hub id, or the folder.
-        index: what its model_index.json says.
+        index: the content of its model_index.json.
         files: name -> bytes; only those that are needed.
         variant: of the weight files, such as "fp16", or None.
         commit: of the repository; None for a folder.
@@ -138,7 +139,7 @@ def _local(
             shards = set(read_json(there[name], model, commit is not None)["weight_map"].values())
             part = name.partition("/")[0]
             if not all(f"{part}/{shard}" in there for shard in shards):
-                raise MissingError(_lacks(model, part, "whole weights"))
+                raise MissingError(lacks(model, part, "whole weights"))
         elif is_pointer(there[name]):
             raise damaged(there[name], model, commit is not None)
     sizes = {n: there[n].stat().st_size for n in names}
@@ -146,10 +147,10 @@ def _local(
 
 
 def read_json(path: Path, model: str, downloaded: bool) -> dict[str, Any]:
-    """What a file of settings says.
+    """The content of a JSON file.
 
     Raises:
-        OSError: it is damaged; a downloaded one is removed, so that it comes anew.
+        OSError: it is damaged; a downloaded one is removed, to be downloaded again.
     """
     try:
         return dict(json.loads(path.read_text(encoding="utf-8-sig")))
@@ -184,7 +185,7 @@ def without_marks(folder: Path, files: Iterable[str]) -> Iterator[Path]:
 
 
 def damaged(path: Path, model: str, downloaded: bool) -> OSError:
-    """Says that a file cannot be read; a downloaded one is removed, so that it comes anew."""
+    """The error for a file that cannot be read; a downloaded one is removed from the cache."""
     if downloaded:
         try:
             remove(path)
@@ -216,115 +217,6 @@ def _begins(path: Path, words: bytes) -> bool:
         return False
 
 
-_WEIGHTS = re.compile(
-    r"(?P<stem>(diffusion_pytorch_|pytorch_|)model)(\.(?P<variant>\w+?))??"
-    r"(-(?P<shard>\d{5})-of-(?P<shards>\d{5}))?\.(?P<kind>safetensors|bin)"
-    r"(?P<index>\.index(\.(?P<index_variant>\w+))?\.json)?"
-)
-# A part's settings and its tokenizer's words. Repositories hold much else beside the weights:
-# SDXL's has 10 GB for OpenVINO.
-_TEXTS = (".json", ".txt", ".model", ".jinja")
-_WEIGHTLESS = re.compile(
-    r"scheduler|tokenizer|processor|feature_?extractor|Backend|guider", re.IGNORECASE
-)
-
-
-class MissingError(ValueError):
-    """What a pipeline needs is not among the files."""
-
-
-def choose(
-    model: str, there: Iterable[str], index: Mapping[str, Any], variant: str | None, half: bool,
-    use_safetensors: bool = True,
-) -> tuple[list[str], str | None]:  # fmt: skip
-    """The files that a pipeline needs, and the variant of its weights.
-
-    Raises:
-        MissingError: a part has no files, no weights, or none of that variant.
-        ValueError: a part has only pickled weights.
-
-    Example:
-        >>> files = ["model_index.json", "unet/config.json", "unet/openvino_model.bin",
-        ...          "unet/diffusion_pytorch_model.safetensors",
-        ...          "unet/diffusion_pytorch_model.fp16.safetensors"]
-        >>> index = {"unet": ["diffusers", "UNet2DConditionModel"]}
-        >>> choose("a/b", files, index, variant="auto", half=True)[1]
-        'fp16'
-    """
-    parts = {name: made[1] for name, made in index.items() if _is_part(name, made)}
-    weights: dict[str, dict[tuple[str, str], list[str]]] = {}  # part -> (variant, kind) -> files
-    texts: dict[str, list[str]] = {}
-    for path in sorted(there):
-        part, _, name = path.partition("/")
-        if part not in parts or "/" in name:
-            continue
-        if match := _WEIGHTS.fullmatch(name):
-            which = match["variant"] or match["index_variant"] or ""
-            weights.setdefault(part, {}).setdefault((which, match["kind"]), []).append(path)
-        elif name.endswith(_TEXTS):
-            texts.setdefault(part, []).append(path)
-
-    wanted = ("fp16" if half else None) if variant == "auto" else variant
-    variants = {which for kinds in weights.values() for which, _ in kinds}
-    if variant not in ("auto", None) and variant not in variants:
-        others = " or ".join(map(repr, sorted(variants - {""})))
-        instead = f", or use {others}" if others else ""
-        raise MissingError(f"{model} has no variant {variant!r}: leave it out{instead}.")
-    if variant == "auto" and "" not in variants:  # only one precision was saved
-        wanted = wanted if wanted in variants else min(variants, default=None)
-    used = wanted if wanted in variants else None
-    needed = ["model_index.json"]
-    for part, kinds in weights.items():
-        for which in (used or "", "", "fp16" if variant == "auto" else ""):
-            files = kinds.get((which, "safetensors"), [])
-            if _is_whole(files):
-                break
-        else:
-            pickled = kinds.get((used or "", "bin"), kinds.get(("", "bin"), []))
-            if use_safetensors and _is_whole(pickled):
-                raise ValueError(_pickled(model, part))
-            if not _is_whole(pickled):
-                raise MissingError(_lacks(model, part, "whole weights"))
-            files = pickled
-        needed += files
-    for part, made in parts.items():
-        if not _WEIGHTLESS.search(f"{part} {made}"):
-            if part not in weights:
-                raise MissingError(_lacks(model, part, "weights"))
-            if f"{part}/config.json" not in texts.get(part, []):
-                raise MissingError(_lacks(model, part, "config.json"))
-        elif part not in texts:
-            raise MissingError(_lacks(model, part, "files"))
-    return needed + [path for part in texts.values() for path in part], used
-
-
-def _is_part(name: str, made: object) -> bool:
-    """Whether an entry of the index names a part: its library and its class."""
-    pair = isinstance(made, list) and len(made) == 2 and all(isinstance(x, str) for x in made)
-    return pair and not name.startswith("_")
-
-
-def _is_whole(files: list[str]) -> bool:
-    """Whether these are one file of weights, or all shards of one with their index."""
-    found = [match for f in files if (match := _WEIGHTS.fullmatch(f.partition("/")[2]))]
-    weights = [match for match in found if not match["index"]]
-    shards = {match["shard"]: int(match["shards"]) for match in weights if match["shard"]}
-    if len(weights) > len(shards):
-        return True
-    return 0 < len(shards) == max(shards.values()) and len(found) > len(weights)
-
-
-def _lacks(model: str, part: str, what: str) -> str:
-    return f"{model} has no {what} for its part {part}, so it cannot be loaded."
-
-
-def _pickled(model: str, part: str) -> str:
-    return (
-        f"{model} has only pickled weights ({part}/*.bin), which can run any program when they are "
-        "opened. If you trust their maker: sdnb.load(..., use_safetensors=False)."
-    )
-
-
 def _no_pipeline(model: str, info: Any) -> str:
     what = info.pipeline_tag or info.library_name
     says = f" The hub calls it {what!r}." if what else ""
@@ -336,13 +228,13 @@ def _no_pipeline(model: str, info: Any) -> str:
 
 # ---------------------------------------------------------------- downloading
 
-LARGE = 10_000_000  # bytes: what is worth going on with, where it broke
+LARGE = 10_000_000  # bytes: from this size on a broken download is resumed
 
 
 def download(found: Listing, revision: str | None, memory: object = "") -> Path:
-    """Fetches what is not here yet, and returns the folder.
+    """Downloads what is not here yet, and returns the folder.
 
-    Says before how many megabytes that is, and `memory`, a sentence of how many it then takes.
+    Logs before how many megabytes that is, and `memory`, a sentence of how many it then takes.
     Progress is shown by the hub's own bars; what a broken download left is used again. What was
     fetched is compared with the hub's SHA-256.
 

@@ -36,7 +36,7 @@ EDITS_ONLY = r"Edit|Pix2Pix"  # their signatures take no picture for an answer
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a pipeline takes, and what it does where nothing is said.
+    """What a pipeline takes, and its own defaults.
 
     Attributes:
         name: of its class.

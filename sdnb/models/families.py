@@ -1,4 +1,4 @@
-"""Families: settings and words of common models' parts, for files that hold weights alone.
+"""Families: configs and tokenizers of common models' parts, for files that hold weights alone.
 
 They are the published ones, and come with sdnb, so that a checkpoint loads without a network and
 whoever has taken the repository down.
@@ -30,7 +30,7 @@ def is_known(kind: str) -> bool:
 
 
 def index(kind: str) -> dict[str, Any]:
-    """What the family's model_index.json says.
+    """The content of the family's model_index.json.
 
     Example:
         >>> index("v2")["_class_name"]
@@ -41,7 +41,7 @@ def index(kind: str) -> dict[str, Any]:
 
 @contextmanager
 def unpacked(kind: str) -> Iterator[Path]:
-    """A folder in diffusers' layout with the family's settings and words, while the block runs."""
+    """The family's configs and tokenizers, in a folder in diffusers' layout, for the block."""
     merges = (FOLDER / "merges.txt").read_text(encoding="utf-8")
     words = json.dumps(vocabulary(merges), ensure_ascii=False)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -56,7 +56,7 @@ def unpacked(kind: str) -> Iterator[Path]:
 
 
 def vocabulary(merges: str) -> dict[str, int]:
-    """CLIP's words and their numbers, which follow from the pairs that it joins.
+    """CLIP's tokens and their ids, which follow from the pairs that it joins.
 
     See https://github.com/openai/CLIP/blob/main/clip/simple_tokenizer.py.
 

@@ -1,8 +1,8 @@
-"""Few-step models: how many steps they take, and with which guidance, where nothing is said.
+"""Few-step models: how many steps they take, and with which guidance, where none is given.
 
-Distilled models are of the same classes as those that they were distilled from, whose defaults burn
-their pictures: 50 steps and 7.5 of a Turbo. What they want stands on their pages, and in what the
-model brings: its scheduler, its config, its name.
+Distilled models are of the same classes as those that they were distilled from, whose defaults (50
+steps, guidance 7.5) oversaturate the pictures of a Turbo. What they need stands on their pages, and
+in what the model brings: its scheduler, its config, its name.
 """
 
 from __future__ import annotations

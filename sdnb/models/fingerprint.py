@@ -2,7 +2,7 @@
 
 Nothing is listed that might be changed: everything that can be reached from the object is looked
 at, by what it is and not by its name. Modules, configs, processors and tokenizers are followed
-attribute by attribute; weights by their identity, torch's count of changes, and numbers from all
+attribute by attribute; weights by their identity, torch's version counter, and values from all
 over them; tokenizers written in Rust by how they read a text.
 """
 
@@ -163,7 +163,7 @@ class Fingerprint:
         self._tokens = {}
         self._known.append(self._tokens)
         self.classes.add(type(item))
-        # words are given new meanings one by one, through .data, where torch does not count
+        # vectors of single words are written through .data, which the counter misses
         self._places = getattr(item, "__dict__", {}).get("num_embeddings", PLACES)
         ignored = self._ignored(type(item))
         self._nodes.append(Node(path, item, ignored))
@@ -287,7 +287,7 @@ class Fingerprint:
 
 
 def _is_nothing(item: Any, name: str, value: Any) -> bool:
-    """Whether an attribute says what its absence would.
+    """Whether an attribute means the same as its absence.
 
     Nothing is an empty list or None where the class has no such attribute, as switches leave that
     were switched off again; and the class's own method, as hooks leave that were removed.
@@ -301,7 +301,7 @@ def _is_nothing(item: Any, name: str, value: Any) -> bool:
 
 
 def _numbers_in(array: Any) -> tuple[Any, ...]:
-    """A NumPy array's dtype, shape and numbers: of a large one from all over it."""
+    """A NumPy array's dtype, shape and values: of a large one from all over it."""
     flat = array.reshape(-1)
     few = flat if flat.size <= SMALL else flat[:: flat.size // SMALL]
     return array.dtype.str, array.shape, few.tobytes()

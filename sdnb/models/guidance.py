@@ -1,6 +1,6 @@
-"""Guidance: which argument of a pipeline sets it, from where on it is on, what a step then costs.
+"""Guidance: which argument of a pipeline sets it, above which scale it is on, calls a step.
 
-A signature says half of it. The rest stands in the pipeline's config and in the source of its call:
+A signature tells half of it. The rest is in the pipeline's config and in the source of its call:
 whether the guidance scale is an input of the denoiser, or weighs a second, unconditional branch.
 """
 
@@ -135,7 +135,7 @@ class Guidance:
         return given | {self.argument: scale} | dict(self.beside)
 
 
-# ---------------------------------------------------------------- what only the source says
+# ---------------------------------------------------------------- what only the source shows
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Identities: which objects some objects hold, so that asking again takes microseconds.
+"""Identities: which objects an object holds, so that comparing again takes microseconds.
 
 An object holds its attributes, and what lists and dicts among these hold, however deep. What is
 the very same object as before needs no second look; nothing is compared by its value here.
@@ -191,7 +191,7 @@ def _is_plain(item: Any, ignored: frozenset[str]) -> bool:
     """Whether its `__dict__` holds all its attributes, and all of them count.
 
     In a dict of its own class, such as diffusers' configs, what does not count is rarely set: then
-    the thorough look says so.
+    the thorough look shows it.
     """
     kind: Any = type(item)
     counts = not ignored or isinstance(item, dict)

@@ -2,7 +2,7 @@
 
 A patch of one block's class, or of `torch.nn.functional`, changes pictures as weights do, and is
 nowhere to be seen in the pipeline. A class is compared with how it was when sdnb first saw it; what
-was replaced before that is told by the file that its code stands in.
+was replaced before that is found by the file of its code.
 """
 
 from __future__ import annotations

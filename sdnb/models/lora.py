@@ -1,4 +1,4 @@
-"""LoRAs in a pipeline: put into it, and their weights set for a call, for each row if need be.
+"""LoRAs in a pipeline: loading them, and setting their weights for a call or for each of its rows.
 
 peft computes a layer as `base(x) + lora_B(lora_A(x)) * scaling`. Where `scaling` holds a number for
 each row of the batch, runs with different weights, or with none, are one call of the denoiser.
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
 from sdnb.hub import errors as hub_errors
-from sdnb.log import quiet
-from sdnb.lora_weights import LoraWeights, of_part
+from sdnb.log import notice, quiet
+from sdnb.lora_weights import LoraWeights, OtherProgramsLoras, of_part
 from sdnb.models import lora_files
 from sdnb.models.lora_files import Lora, Wanted
 from sdnb.settings import suggestion
@@ -44,9 +44,16 @@ def resolved(weights: Mapping[str, Any] | None, known: Sequence[Lora]) -> LoraWe
         known: the pipeline's LoRAs.
 
     Raises:
-        ValueError: a name is not among them.
+        ValueError: a name is not among them; of another program's picture that is said instead,
+            where the pipeline has no LoRA at all.
     """
     own = {lora.name: lora.weight for lora in known}
+    if weights and not own and isinstance(weights, OtherProgramsLoras):
+        notice(
+            f"Another program made the picture with the LoRA {', '.join(weights)}, which is not in "
+            "this pipeline: made without. sdnb.load(model, lora=[...]) loads one."
+        )
+        return None
     for name in weights or ():
         if name in own:
             continue
@@ -108,7 +115,7 @@ def load(pipe: DiffusionPipeline, wanted: Sequence[Wanted]) -> tuple[Lora, ...]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """peft looks for all packages that it can work with, and passes on what these warn of."""
+    """peft imports all packages that it can work with, and their warnings are shown."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -186,7 +193,7 @@ def _without_place(pipe: DiffusionPipeline, names: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class OfPart:
-    """What the LoRAs of a run weigh in one of the pipeline's modules.
+    """The weights of a run's LoRAs in one of the pipeline's modules.
 
     Attributes:
         weights: pairs of a LoRA's adapter and its weight, 0 for those that are off.
@@ -322,7 +329,7 @@ class PerRow:
         self.numbers = torch.tensor(numbers, dtype=torch.float32, device=device)
 
     def __rmul__(self, output: torch.Tensor) -> torch.Tensor:
-        if output.shape[0] != len(self.numbers):  # so the rows are not where they are thought
+        if output.shape[0] != len(self.numbers):  # so the rows are not along the first axis
             raise ValueError(f"{len(self.numbers)} rows went in, {output.shape[0]} to a LoRA.")
         shaped = self.numbers.reshape(-1, *[1] * (output.ndim - 1))  # (rows, 1, 1) for (B, T, C)
         return (output * shaped).to(output.dtype)

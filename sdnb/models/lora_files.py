@@ -71,7 +71,7 @@ class Lora:
         return adapter_of(self.name)
 
     def facts(self) -> dict[str, Any]:
-        """What a picture's facts say of it."""
+        """The entry in a picture's facts."""
         names = ("source", "file", "revision", "sha256", "hash")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 

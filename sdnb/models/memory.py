@@ -21,7 +21,7 @@ class Need:
     """What a model takes.
 
     Attributes:
-        model: as sentences name it.
+        model: its name in messages.
         parts: bytes of each part's weights.
         reading: bytes in main memory while it is read.
         dtype: in which it is to run, such as "float16".

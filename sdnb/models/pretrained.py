@@ -66,7 +66,7 @@ class Pretrained:
 
     @property
     def index(self) -> Mapping[str, Any]:
-        """What its model_index.json says."""
+        """The content of its model_index.json."""
         return self.found.index
 
     def weights(self) -> dict[str, dict[str, headers.Tensor]]:
@@ -74,11 +74,11 @@ class Pretrained:
         return headers.of_listing(self.found)
 
     def download(self, memory: object) -> None:
-        """Fetches what is not here yet; says before how much that is, and `memory`."""
+        """Downloads what is not here yet; logs before how much that is, and `memory`."""
         self.folder = repository.download(self.found, self.request.revision, memory)
 
     def additions(self) -> dict[str, Any]:
-        """What facts say of it beside model, revision and variant."""
+        """Facts beside model, revision and variant."""
         return {}
 
     @contextmanager
@@ -90,16 +90,7 @@ class Pretrained:
     def pipeline(
         self, dtype: torch.dtype, given: Mapping[str, Any], quantize: str | None
     ) -> DiffusionPipeline:
-        """Makes the pipeline, in main memory.
-
-        Arguments:
-            dtype: of its weights.
-            given: parts that are taken in place of its own.
-            quantize: how weights are quantised as they are read.
-
-        Raises:
-            OSError: a file is damaged.
-        """
+        """As `build.Source.pipeline` says."""
         import diffusers
 
         try:

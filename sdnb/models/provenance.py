@@ -211,7 +211,7 @@ def differences(pipe: DiffusionPipeline, scheduler: Any = None) -> Differences:
 
 
 def say_once(pipe: DiffusionPipeline, sentence: str) -> None:
-    """Says a sentence about a pipeline, unless it was said of it before."""
+    """Logs a sentence about a pipeline, once for each."""
     said = _said.setdefault(pipe, set())
     if sentence not in said:
         said.add(sentence)
@@ -278,7 +278,7 @@ def _classes(pipe: DiffusionPipeline, record: Record, other: Any = None) -> froz
 
 @functools.cache
 def _ignored(kind: type) -> frozenset[str]:
-    """Attributes that no picture hangs on, by class: a run sets them, or whoever looks does."""
+    """Attributes that change no picture, by class: a run sets them, or whoever looks does."""
     from diffusers import DiffusionPipeline
     from diffusers.hooks import HookRegistry
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -333,7 +333,7 @@ def _scheduler_differences(pipe: DiffusionPipeline, record: Record) -> Differenc
         record.own = ref(scheduler), Fingerprint(scheduler, _scheduler_state)
     changed = record.own[1].differences(scheduler)
     if changed and not (found := _beside_config(scheduler)):
-        record.own = None  # another config, which says all of it
+        record.own = None  # another config, which is reported as a whole
         return {}
     return {f"scheduler.{name}": both for name, both in changed.items()}
 

@@ -1,4 +1,4 @@
-"""Quantisation: weights in 8 or 4 bits, for small GPUs; what of it can be had here, and its bytes.
+"""Quantisation: weights in 8 or 4 bits, for small GPUs; which kinds run here, and their bytes.
 
 diffusers does it (https://huggingface.co/docs/diffusers/quantization/overview): "8bit" and "4bit"
 by bitsandbytes, "int8" by torchao, "fp8" by casting each layer as it is used.

@@ -1,8 +1,8 @@
 """A model in a single file, as programs other than diffusers keep them: a checkpoint.
 
 Its class follows from the names and shapes of its tensors, by diffusers' own table. What it lacks
-(settings, words, and the weights of parts that are not in it) comes with sdnb, from a folder, or
-from the hub.
+(configs, tokenizers, and the weights of parts that are not in it) comes with sdnb, from a folder,
+or from the hub.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
-from sdnb.hub import contents, headers, names, repository, resumable_download
+from sdnb.hub import contents, headers, names, pipeline_files, repository, resumable_download
 from sdnb.hub import errors as hub_errors
 from sdnb.log import notice
 from sdnb.models import families, pretrained, tensor_names, weights
@@ -38,7 +38,7 @@ class SingleFile:
         made: the class of its pipeline.
         config: where its settings are from: a folder or a hub id.
         kind: the family whose settings come with sdnb; empty where they are from `config`.
-        rest: what else is needed from there: settings, words, weights of parts not in the file.
+        rest: what else is needed from there: configs, tokenizers, weights of parts not in the file.
         use_safetensors: of the rest.
         revision: of the file, as it was asked for.
         given: parts that are taken in place of its own.
@@ -62,7 +62,7 @@ class SingleFile:
 
     @classmethod
     def find(cls, request: Request) -> SingleFile:
-        """Looks into the file, and up what it needs beside it.
+        """Reads the file's header, and looks up what it needs beside it.
 
         Raises:
             ValueError: it is no text-to-image model, or it is not known what it needs.
@@ -130,7 +130,7 @@ class SingleFile:
         return there
 
     def download(self, memory: object) -> None:
-        """Fetches what is not here yet; says before how much that is, and `memory`."""
+        """Downloads what is not here yet; logs before how much that is, and `memory`."""
         # by the revision's own name, so that it is found again without a network
         folder = repository.download(self.file, self.revision, memory)
         [name] = self.file.files
@@ -139,7 +139,7 @@ class SingleFile:
             self.folder = repository.download(self.rest, None)
 
     def additions(self) -> dict[str, Any]:
-        """What facts say of it beside model and revision: the file's hash, and its settings."""
+        """Facts beside model and revision: the file's hash, and the source of its configs."""
         [name] = self.file.files
         known = self.file.hashes.get(name)
         found = {
@@ -155,16 +155,10 @@ class SingleFile:
     def pipeline(
         self, dtype: torch.dtype, given: Mapping[str, Any], quantize: str | None
     ) -> DiffusionPipeline:
-        """Makes the pipeline, in main memory.
+        """As `build.Source.pipeline` says.
 
-        Arguments:
-            dtype: of its weights.
-            given: parts that are taken in place of its own.
-            quantize: left to `quantization.cast`: what diffusers 0.42 reads from a single file it
-                does not quantise by torchao, and does not say so.
-
-        Raises:
-            OSError: the file is damaged, or does not fit its settings.
+        `quantize` is left to `quantization.cast`: what diffusers 0.42 reads from a single file it
+        does not quantise by torchao, and does not say so.
         """
         import diffusers
 
@@ -315,7 +309,7 @@ def _rest(
     there: contents.Contents, index: Mapping[str, Any], lacking: set[str], request: Request,
     model: str,
 ) -> repository.Listing:  # fmt: skip
-    """The settings and words of all parts, and the weights of those that the file lacks.
+    """Configs and tokenizers of all parts, and the weights of those that the file lacks.
 
     Raises:
         ValueError: the folder or repository lacks them, too.
@@ -326,11 +320,11 @@ def _rest(
     needed = {n: made for n, made in index.items() if n not in unused}
     half = request.dtype != "float32"
     try:
-        needs, variant = repository.choose(
+        needs, variant = pipeline_files.choose(
             request.config or there.source, there.files, needed, "auto", half,
             request.use_safetensors,
         )  # fmt: skip
-    except repository.MissingError as error:
+    except pipeline_files.MissingError as error:
         what = ", ".join(sorted(lacking)) or "words"
         raise ValueError(f"{model} has no {what}, and the settings' source neither: {error}") from (
             error

@@ -105,7 +105,7 @@ def parts(index: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The parts that have weights, and how their tensors' names begin in a single file.
 
     Arguments:
-        index: what a model_index.json says.
+        index: the content of a model_index.json.
 
     Example:
         >>> parts({"unet": ["diffusers", "UNet2DConditionModel"], "_class_name": "X"})
@@ -133,7 +133,7 @@ def by_part(
     """A file's tensors by the part that they are of; under "" those of none, such as averages.
 
     Arguments:
-        index: what a model_index.json says.
+        index: the content of a model_index.json.
         tensors: by their names; those of a denoiser alone may have theirs without a beginning.
 
     Example:

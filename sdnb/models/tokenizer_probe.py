@@ -1,4 +1,4 @@
-"""Tokenizer probe: what a tokenizer written in Rust is, told by how it reads a text."""
+"""Tokenizer probe: identifies a tokenizer written in Rust by how it encodes a text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_rust(value: Any) -> bool:
 
 
 def reads(tokenizer: Any) -> tuple[Any, ...]:
-    """How it reads a text; its limits do not count, as each call sets them."""
+    """How it encodes a text; its limits do not count, as each call sets them."""
     model = tokenizer.model
     added = tokenizer.get_added_tokens_decoder()
     text, split = PROBE, tokenizer.pre_tokenizer

@@ -1,4 +1,4 @@
-"""torch's switches: those that decide what numbers come out, for a whole process or a thread."""
+"""torch's switches: those that change results, for a whole process or a thread."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
-from sdnb.hub import contents, headers, names, repository, resumable_download
+from sdnb.hub import contents, headers, names, pipeline_files, repository, resumable_download
 from sdnb.hub import errors as hub_errors
 from sdnb.models import weights
 
@@ -53,10 +53,10 @@ class Vae:
         start = "" if "config.json" in there.files else f"{PART}/"
         as_part = {f"{PART}/{n.removeprefix(start)}": n for n in there.files if n.startswith(start)}
         try:
-            chosen, variant = repository.choose(
+            chosen, variant = pipeline_files.choose(
                 source, as_part, {PART: ["diffusers", "AutoencoderKL"]}, "auto", half
             )
-        except repository.MissingError as error:
+        except pipeline_files.MissingError as error:
             raise ValueError(f"{source} is no VAE, and no model that has one: {error}") from error
         needed = [as_part[name] for name in chosen if name in as_part]
         return cls(source, there.listing(needed, variant=variant), start)

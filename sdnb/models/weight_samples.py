@@ -1,6 +1,6 @@
-"""Weight samples: tensors by torch's count of their changes, and numbers from all over them.
+"""Weight samples: torch's version counter of a tensor, and values from all over it.
 
-The count alone does not do: LoRAs are merged into `weight.data`, where torch does not count. The
+The counter alone is not enough: LoRAs are merged into `weight.data`, which it does not count. The
 device does not matter: parts that take turns on a GPU are moved all the time.
 """
 
@@ -13,21 +13,21 @@ from operator import attrgetter
 from typing import Any
 from weakref import ref
 
-PLACES = 64  # numbers that are looked at in each weight
+PLACES = 64  # values that are compared of each weight
 BROAD = 65536  # the same where one tensor has taken another's place
-SMALL = 4096  # numbers of a tensor that is compared whole
+SMALL = 4096  # values of a tensor that is compared whole
 
 _how = attrgetter("_version", "dtype", "shape", "requires_grad")
 
 
 def sample(tensor: Any, places: int = PLACES) -> tuple[Any, ...]:
-    """What is compared of a tensor: torch's count, dtype, shape, gradients, order, numbers.
+    """What is compared of a tensor: version counter, dtype, shape, gradients, layout, values.
 
-    The count is left out where all numbers are looked at.
+    The counter is left out where all values are compared.
 
     Arguments:
         tensor: the tensor.
-        places: how many of its numbers are looked at, where it is not small.
+        places: how many of its values are compared, where it is not small.
 
     Example:
         >>> import torch
@@ -55,7 +55,7 @@ def sample(tensor: Any, places: int = PLACES) -> tuple[Any, ...]:
 
 
 def spread(tensor: Any, places: int = BROAD) -> bytes:
-    """Numbers from all over a tensor, however it lies in memory; none of a class of its own."""
+    """Values from all over a tensor, whatever its strides; none of a subclass of Tensor."""
     import torch
 
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout != torch.strided:
@@ -73,7 +73,7 @@ class Weight:
     Arguments:
         path: where it is.
         tensor: the tensor.
-        places: how many of its numbers are looked at, where it is not small.
+        places: how many of its values are compared, where it is not small.
     """
 
     __slots__ = ("path", "places", "sample", "there", "words")
@@ -84,13 +84,13 @@ class Weight:
         self.words = 0 if tensor.is_inference() else _words_in(tensor)
 
     def is_changed(self) -> bool:
-        """Whether it has other numbers; one that is gone says nothing."""
+        """Whether its values are others; False for a tensor that is gone."""
         tensor = self.there()
         return tensor is not None and sample(tensor, self.places) != self.sample
 
 
 class Weights:
-    """Many tensors, asked in one go; those in main memory by what stands there."""
+    """Many tensors, compared in one go; those in main memory by reading it directly."""
 
     def __init__(self, weights: Iterable[Weight]) -> None:
         self._all = list(weights)
@@ -128,7 +128,7 @@ class Weights:
 
 
 def _where(tensors: Sequence[Any]) -> tuple[list[Any], ...]:
-    """Where tensors lie, how, and torch's counts of their changes."""
+    """Addresses and layouts of tensors, and torch's version counters."""
     import torch
 
     kind = torch.Tensor
@@ -160,7 +160,7 @@ def _are_alike(weights: Iterable[Weight]) -> bool:
 
 
 def _is_so(tensor: Any, weight: Weight) -> bool:
-    """Whether all but the numbers is as it was."""
+    """Whether all but the values is as it was."""
     small = tensor.numel() <= SMALL
     now = 0 if small else tensor._version, tensor.dtype, tuple(tensor.shape), tensor.requires_grad
     order = not tensor.is_contiguous() and _is_channels_last(tensor)

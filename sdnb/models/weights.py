@@ -74,10 +74,10 @@ def _is_number(stored: torch.Tensor) -> bool:
 
 
 def trace(*modules: torch.nn.Module) -> tuple[Any, ...]:
-    """What of the weights changes when they are changed, by whatever way, or when some are added.
+    """What differs once weights were changed, in whatever way, or added.
 
-    Their number of changes, which torch counts, and a number of each: LoRAs are merged into
-    `weight.data`, where torch does not count.
+    torch's version counters, and a value of each: LoRAs are merged into `weight.data`, which the
+    counter misses.
 
     Example:
         >>> import torch

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sdnb import image_input, schedulers
+from sdnb import image_conversion, schedulers
 from sdnb.lora_weights import adapter_of
 from sdnb.records.fact_schema import check
 from sdnb.records.loading_code import literal as _text
@@ -68,22 +68,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         more, loaded = _loras(settings.lora, facts)
         others += more
         lines += loaded
-    if facts.get("backend"):
-        lines.append("# made by OpenVINO; by torch, as here, it is the same to the eye")
-
-    for part in ("tiling", "slicing"):
-        if facts.get(f"vae_{part}"):
-            lines.append(f"pipe.vae.enable_{part}()")
-    if scales := facts.get("freeu"):
-        numbers = ", ".join(f"{name}={_text(scales[name])}" for name in ("s1", "s2", "b1", "b2"))
-        lines.append(f"pipe.enable_freeu({numbers})")
-    if changed := facts.get("changed"):
-        lines.append(f"# made otherwise than by this pipeline as it is loaded here: {changed}")
-    if facts.get("adapters"):  # others than sdnb has loaded
-        lines.append("# made with adapters (LoRA) in the pipeline, which have to be loaded here")
-    if facts.get("decoder_upcast"):
-        lines.append("# decoded in float32, since in this dtype the decoder returned NaN")
-
+    lines += _changed(facts)
     known = schedulers.SCHEDULERS.get(settings.scheduler or "")
     if known:
         classes.add(known.cls)
@@ -91,12 +76,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         flags = "".join(f", {k}={_text(v)}" for k, v in needed.items())
         lines.append(f"pipe.scheduler = {known.cls}.from_config(pipe.scheduler.config{flags})")
 
-    guidance = None if settings.guidance is None else figure(settings.guidance)
-    scale = facts.get("guidance_argument", "guidance_scale")
-    arguments: dict[str, Any] = {"num_inference_steps": settings.steps, scale: guidance}
-    arguments |= {k: getattr(settings, k) for k in ("width", "height")}
-    arguments = {k: v for k, v in arguments.items() if v is not None}
-    arguments |= {name: _text(value) for name, value in facts.get("beside", {}).items()}
+    arguments = _numbers(settings, facts)
     pieces = facts.get("pieces")
     if in_parts:
         pipeline = made if start else str(facts["pipeline"])
@@ -131,6 +111,34 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         f"from diffusers import {', '.join(sorted(classes))}",
     ]
     return "\n".join([*sorted(head, key=_group), "", *lines, *call])
+
+
+def _changed(facts: Mapping[str, Any]) -> list[str]:
+    """Lines that change what was loaded as it was changed then; comments where they cannot."""
+    parts = [part for part in ("tiling", "slicing") if facts.get(f"vae_{part}")]
+    lines = [f"pipe.vae.enable_{part}()" for part in parts]
+    if facts.get("backend"):
+        lines.insert(0, "# made by OpenVINO; by torch, as here, it is the same to the eye")
+    if scales := facts.get("freeu"):
+        numbers = ", ".join(f"{name}={_text(scales[name])}" for name in ("s1", "s2", "b1", "b2"))
+        lines.append(f"pipe.enable_freeu({numbers})")
+    if changed := facts.get("changed"):
+        lines.append(f"# made otherwise than by this pipeline as it is loaded here: {changed}")
+    if facts.get("adapters"):  # others than sdnb has loaded
+        lines.append("# made with adapters (LoRA) in the pipeline, which have to be loaded here")
+    if facts.get("decoder_upcast"):
+        lines.append("# decoded in float32, since in this dtype the decoder returned NaN")
+    return lines
+
+
+def _numbers(settings: Settings, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the call that are numbers, as code."""
+    guidance = None if settings.guidance is None else figure(settings.guidance)
+    scale = facts.get("guidance_argument", "guidance_scale")
+    arguments: dict[str, Any] = {"num_inference_steps": settings.steps, scale: guidance}
+    arguments |= {k: getattr(settings, k) for k in ("width", "height")}
+    arguments = {k: v for k, v in arguments.items() if v is not None}
+    return arguments | {name: _text(value) for name, value in facts.get("beside", {}).items()}
 
 
 def _group(line: str) -> int:
@@ -206,7 +214,7 @@ def _opened(name: str, file: str | None, done: str | None, fit: str) -> tuple[se
     Arguments:
         name: "start" or "mask", the variable.
         file: its path; None where it came from none.
-        done: from the facts, names of `image_input.STEPS` with ", " between them.
+        done: from the facts, names of `image_conversion.STEPS` with ", " between them.
         fit: how its size is made to fit, as code.
     """
     source = _text(file or f"{name}.png")
@@ -220,9 +228,9 @@ def _opened(name: str, file: str | None, done: str | None, fit: str) -> tuple[se
     lines = [f"{name} = Image.open({source}){unknown}"]
     imports: set[str] = set()
     steps = done.split(", ")
-    known = [step for step in image_input.STEPS if step in steps]
+    known = [step for step in image_conversion.STEPS if step in steps]
     for step in known:
-        words, code = image_input.STEPS[step]
+        words, code = image_conversion.STEPS[step]
         lines += code.format(x=name).splitlines() or [f"# not written here: {words}"]
         imports |= {line for used, line in _IMPORTS.items() if f"{used}." in code}
     if len(known) < len(steps):

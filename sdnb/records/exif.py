@@ -12,7 +12,7 @@ NAMED = (0x010E, 0x010F, 0x0110)  # ImageDescription, Make, Model
 
 
 def texts(image: Image.Image) -> dict[str, str]:
-    """What the picture's EXIF says of how it was made.
+    """The texts in a picture's EXIF that tell how it was made.
 
     Returns:
         "parameters": the comment; and what ComfyUI writes as `name:{…}` into other tags, by name.

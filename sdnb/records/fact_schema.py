@@ -1,4 +1,4 @@
-"""Facts: what a picture's record says beside its settings, checked where a file says so.
+"""Facts: what a picture's record holds beside its settings; those from a file are checked.
 
 Anybody can write anything into a PNG. What is shown, counted, or written into code is looked at
 first; names that we do not know are kept as they are.

@@ -22,8 +22,8 @@ from xml.sax.saxutils import quoteattr
 
 from PIL import Image, PngImagePlugin
 
-from sdnb.files import replacing, without_folder
-from sdnb.image_input import opening
+from sdnb.files import check_folder, replacing, without_folder
+from sdnb.image_file import opening
 from sdnb.records import exif, other_programs
 from sdnb.records.a1111 import from_a1111, to_a1111
 from sdnb.records.fact_schema import check
@@ -52,7 +52,7 @@ def save(image: Image.Image, path: str | os.PathLike[str], records: Sequence[Rec
         path: a file ending in .png, .webp (both lossless), .jpg or .jpeg (quality 95); an existing
             one is replaced, whole or not at all.
         records: settings and facts of each sample in the picture: one, or a sheet's, row by row.
-            Those of pictures from elsewhere (`Sheet.beside`) say nothing, and are left out.
+            Those of pictures from elsewhere (`Sheet.beside`) hold nothing, and are left out.
 
     Returns:
         The path.
@@ -87,21 +87,11 @@ def save(image: Image.Image, path: str | os.PathLike[str], records: Sequence[Rec
 
 
 def save_png(image: Image.Image, path: str | os.PathLike[str], records: Sequence[Record]) -> Path:
-    """Writes a picture with the settings and facts of what it shows.
-
-    Arguments:
-        image: the picture.
-        path: a file ending in .png; an existing one is replaced, whole or not at all.
-        records: settings and facts of each sample in the picture: one, or a sheet's, row by row.
-            Those of pictures from elsewhere (`Sheet.beside`) say nothing, and are left out.
-
-    Returns:
-        The path.
+    """As `save`, for a file ending in .png.
 
     Raises:
         ValueError: the path does not end in .png.
-        OSError: the file cannot be written, or the texts are more than a reader takes; nothing
-            half-written is left.
+        OSError: as `save`.
     """
     path = check_writable(path)
     info = PngImagePlugin.PngInfo()
@@ -138,10 +128,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     path = Path(path).expanduser()
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path} does not end in .png, .jpg or .webp, which are written.")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give a file in it.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"Cannot write {path}: there is no folder {path.parent}.")
+    check_folder(path)
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"Cannot write {path}: the folder {path.parent} is read-only.")
     return path
@@ -190,7 +177,7 @@ def texts_of(picture: Image.Image) -> dict[str, str]:
 
 
 def _records(texts: Mapping[str, str], name: object) -> list[Record]:
-    """What the texts of a file say."""
+    """What is read from the texts of a file."""
     if "sdnb" in texts:
         return from_json(texts["sdnb"], name)
     if other_programs.program(texts):

@@ -15,7 +15,7 @@ from sdnb.display.grid import GAP, image_grid
 from sdnb.display.preview import LEAST, MOST, enlarged, preview
 from sdnb.image_input import Source, rgb
 from sdnb.records import metadata
-from sdnb.records.sample import Elsewhere, Sample, about, maker, why_black
+from sdnb.records.sample import Elsewhere, Sample, about, maker, model_name, why_black
 from sdnb.settings import NAMES, printable
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Sheet:
         row_labels, col_labels: one text a row and a column, or none.
         title: what all samples share.
         page_labels: one text a page; none where there is one page.
-        note: what else is to be said, below.
+        note: a text below all.
         below: one text a sample, under its picture; or none.
 
     Raises:
@@ -98,7 +98,11 @@ class Sheet:
 
     def _drawn(self, width: int | None = None) -> Image.Image:
         """The sheet as one picture, each of its pictures so many pixels wide at most."""
-        makers = dict.fromkeys(maker(s.facts) for s in self.samples)
+        # dtype and device only where they tell pictures apart: another device's sheet reads alike
+        makers = dict.fromkeys(model_name(s.facts) for s in self.samples)
+        exactly = dict.fromkeys(maker(s.facts) for s in self.samples)
+        if len(exactly) > len(makers):
+            makers = exactly
         black: dict[str, list[str]] = {}
         for i, sample in enumerate(self.samples, 1):
             for why in why_black(sample.facts):

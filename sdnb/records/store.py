@@ -30,7 +30,7 @@ VERSION = 2  # of keys: what older versions stored may be a changed pipeline's
 NOT_KEPT = {"broken", "changed", "freeu", "vae_tiling", "vae_slicing"}
 TICK = 1_000_000  # nanoseconds between two uses, at least
 
-_said: set[Path] = set()  # folders of which it was said that they cannot be written
+_said: set[Path] = set()  # folders that were logged as not writable
 
 
 class Store:
@@ -38,7 +38,7 @@ class Store:
 
     They are ordinary PNGs, which `sdnb.read` and other programs open. Several processes may use
     one folder at once; each further one that puts can take it a twentieth above the cap for a
-    while. Where the folder cannot be written, that is said once and work goes on without it.
+    while. Where the folder cannot be written, that is logged once and work goes on without it.
 
     Arguments:
         folder: where they are; made when the first is put. None takes the one named by the
@@ -127,7 +127,7 @@ class Store:
         return sample
 
     def put(self, key: str, sample: Sample) -> None:
-        """Keeps a sample; drops those that were not used for longest where there are too many.
+        """Keeps a sample; evicts the least recently used where there are too many.
 
         One whose facts say that its settings alone do not make it again is not kept.
         """
@@ -209,7 +209,7 @@ class Store:
             os.utime(path, ns=(self._latest, self._latest))
 
     def _drop_oldest(self) -> None:
-        """Looks the folder through; above the cap drops so many that the next few have room."""
+        """Looks the folder through; above the cap evicts so many that the next few have room."""
         files = sorted(self._files(), key=lambda file: file[1].st_mtime_ns)
         taken = sum(stat.st_size for _, stat in files)
         if taken > self.most_bytes:

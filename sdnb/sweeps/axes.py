@@ -9,6 +9,7 @@ from typing import Any
 
 from sdnb import prompt_choices, schedulers
 from sdnb.files import without_folder
+from sdnb.lora_weights import LoraWeights
 from sdnb.settings import LORA, NAMES, Settings, check_names, label
 
 MODEL, DTYPE, QUANTIZE = "model", "dtype", "quantize"
@@ -38,7 +39,7 @@ def split(choices: bool = True, **arguments: Any) -> tuple[dict[str, Any], dict[
         value = arguments.get(name)
         if value is None:
             continue
-        if name == "lora" and isinstance(value, Mapping):
+        if name == "lora" and isinstance(value, Mapping) and not isinstance(value, LoraWeights):
             for each, weight in value.items():  # a list of one's weights is an axis of its own
                 if _is_axis(weight):
                     axes[f"{LORA}{each}"] = _listed(f"the weight of lora {each}", weight)

@@ -23,7 +23,7 @@ class Call:
         arguments: by name, the positional ones first.
         positional: how many of them were given by position.
         rows: length of the batch axis; 0 where the first argument is no tensor, and there is none.
-        lora: what LoRAs weigh in the module for this call; None leaves it as it is.
+        lora: the weights of LoRAs in the module for this call; None leaves it as it is.
     """
 
     module: Any

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DENOISER, DECODER, TEXT = "denoiser", "decoder", "text encoder"
 
-# Numbers that a call keeps at its peak, for each pixel of a picture: Stable Diffusion v1-4, at
+# Values that a call keeps at its peak, for each pixel of a picture: Stable Diffusion v1-4, at
 # 512 x 512 in bfloat16, took 200 MB for a denoiser call with guidance, 550 MB for the decoder's.
 NUMBERS = {DENOISER: 400, DECODER: 1100}
 # Pictures at once beyond which nothing is gained. The embedded model on two cores: a denoiser call

@@ -153,7 +153,7 @@ class Making:
         Arguments:
             remote: the way to them, the one that this was made with.
             batch: pictures at once in a worker; None takes what fits into its memory.
-            on_calls: is told for each picture how many denoiser calls it took.
+            on_calls: is given for each picture the number of denoiser calls that it took.
         """
         recipes: dict[Any, Recipe] = {}
         jobs = []
@@ -175,7 +175,7 @@ class Making:
         return self.plan._sheet(self.made, self.errors, self._alone)
 
     def finished(self) -> Sheet:
-        """The whole sheet; says which pictures failed.
+        """The whole sheet; logs which pictures failed.
 
         Raises:
             the first error, where every picture failed.
@@ -235,7 +235,7 @@ def opened(store: Kept) -> Store | None:
 
 
 def tell_of_drive(store: Kept) -> None:
-    """Says once, before a picture is kept, that the usual store is on the user's Google Drive."""
+    """Logs once, before a picture is kept, that the usual store is on the user's Google Drive."""
     if store is True and not os.environ.get("SDNB_STORE") and DRIVE.is_dir():
         _say(
             f"Pictures are kept on your Google Drive, in {DRIVE / 'sdnb'}. Elsewhere: "

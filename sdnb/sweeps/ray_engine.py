@@ -10,20 +10,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import pickle
-import signal
-import sys
-import threading
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from sdnb.generation import init_image, sampling
 from sdnb.log import notice
@@ -31,6 +24,7 @@ from sdnb.models import device, provenance
 from sdnb.records.sample import Sample
 from sdnb.records.store import Store
 from sdnb.settings import Settings
+from sdnb.sweeps import ray_session
 from sdnb.sweeps.ray_worker import Recipe, Worker
 
 if TYPE_CHECKING:
@@ -113,7 +107,7 @@ def opened(engine: str | Ray | None) -> Iterator[Remote | None]:
             "Ray is not installed: pip install 'sdnb[ray]', or leave engine= out."
         ) from error
     remote = Remote(engine)
-    with _quiet():
+    with ray_session.quiet():
         try:
             yield remote
         finally:
@@ -137,7 +131,7 @@ class Remote:
         """Ends what the workers do, and lets go of the cluster if this run has connected to it."""
         import ray
 
-        with _uninterrupted():
+        with ray_session.uninterrupted():
             try:
                 if self._work:
                     self._work.close()
@@ -169,7 +163,7 @@ class Remote:
             start: the picture that all start from, if they do.
             store: where finished pictures are kept: by the workers, if they see the same folder.
             batch: pictures at once in a worker; None takes what fits into its memory.
-            on_calls: is told for each picture how many denoiser calls are done with it.
+            on_calls: is given for each picture the number of denoiser calls that are done with it.
 
         Returns:
             Pairs: a job's number, and its sample, or the exception where it failed.
@@ -230,8 +224,8 @@ class Remote:
         if not ray.is_initialized():
             self._mine = True
             try:
-                with _silent():
-                    _start(
+                with ray_session.silent():
+                    ray_session.start(
                         include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
                     )
             except Exception as error:  # Ray raises plain ones too
@@ -301,28 +295,8 @@ class Remote:
             reason = str(error).strip().splitlines()[-1]
             raise RuntimeError(f"Ray could not run the workers: {reason}") from error
         finally:
-            with _uninterrupted():
+            with ray_session.uninterrupted():
                 stream.close()  # cancels what the workers do, and lets them end
-
-
-def _start(**options: Any) -> None:
-    """`ray.init`, and where that times out once more: on a busy machine its 30 seconds are few."""
-    import ray
-
-    me = psutil.Process()
-    for more in (True, False):
-        there = me.children(recursive=True)
-        try:
-            with _uninterrupted():
-                ray.init(**options)
-            return
-        except Exception as error:
-            for process in set(me.children(recursive=True)) - set(there):
-                with suppress(psutil.Error):
-                    if any("/ray/" in word for word in process.cmdline()):  # none of the user's
-                        process.kill()
-            if not (more and "timed out during startup" in str(error)):
-                raise
 
 
 def _row(job: Job, recipe: int) -> dict[str, Any]:
@@ -355,62 +329,3 @@ def _marked(store: Store | None) -> Iterator[tuple[Store, str] | None]:
         yield Store(folder, store.most_bytes), name
     finally:
         mark.unlink(missing_ok=True)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block: Ray that is half started, or half ended, would stay.
-
-    Python calls handlers in the main thread alone.
-    """
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(usual):
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda *given: came.append(given))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-        if came:
-            usual(*came[-1])
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Ray starts, and its C++ part keeps to what is fatal.
-
-    It calls each of Ray Data's own workers an error, unless told not to, and then says that it was
-    told (https://github.com/ray-project/ray/issues/53727).
-    """
-    name = "RAY_BACKEND_LOG_LEVEL"
-    if name in os.environ:  # the user wants to hear it
-        yield
-        return
-    os.environ[name] = "fatal"
-    sys.stderr.flush()
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
-        del os.environ[name]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Ray Data's log goes to its file alone: what fails is raised, or told by its picture."""
-    handlers = logging.getLogger("ray.data").handlers
-    screens = [handler for handler in handlers if isinstance(handler, logging.StreamHandler)]
-    levels = [screen.level for screen in screens]
-    for screen in screens:
-        screen.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for screen, level in zip(screens, levels):
-            screen.setLevel(level)

@@ -214,7 +214,7 @@ def _pickled(result: Sample | Exception) -> bytes:
 
 
 class _Said(logging.Handler):
-    """Keeps what is said in a worker, to be said again where the user is."""
+    """Collects a worker's notices, to be logged in the user's process."""
 
     def __init__(self) -> None:
         super().__init__()

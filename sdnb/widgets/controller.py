@@ -8,29 +8,24 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from sdnb import api
 from sdnb.files import without_folder
 from sdnb.generation import model_lock, sampling
 from sdnb.generation.init_image import Start
-from sdnb.log import log
+from sdnb.log import notices_to
 from sdnb.models import cache, provenance
 from sdnb.records import metadata
 from sdnb.records.a1111 import not_applied
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.settings import LORA, Settings, label
-from sdnb.sweeps import axes
-from sdnb.sweeps.axes import Cell
+from sdnb.settings import Settings
 from sdnb.sweeps.execution import Kept, Making, opened
-from sdnb.sweeps.plan import Plan
 from sdnb.widgets import frontend, html, parsing, style
 from sdnb.widgets.controls import Controls, uploads
+from sdnb.widgets.draft import Draft, Wanted, of_axis, of_seeds
 from sdnb.widgets.history import History
 from sdnb.widgets.job_thread import Check, Job, JobThread, Stopped
 from sdnb.widgets.output_view import OutputView
@@ -49,7 +44,7 @@ _controllers = itertools.count(1)
 
 
 def _answer(act: Callable[..., None]) -> Callable[..., None]:
-    """A method that answers the page: one at a time, and what goes wrong is said in the panel."""
+    """A method that answers the page: one at a time, and errors are shown in the panel."""
 
     @functools.wraps(act)
     def answer(self: Controller, *args: Any, **named: Any) -> None:
@@ -111,7 +106,9 @@ class Controller:
         self.count = widgets.IntSlider(1, 1, MOST, description="Pictures", continuous_update=False)
         self.live = widgets.Checkbox(description="Live: generate at each change", indent=False)
         self.make = widgets.Button(description="Generate", button_style="primary")
-        self.axis = widgets.Dropdown(description="Compare", options=self._axes())
+        self.axis = widgets.Dropdown(
+            description="Compare", options=parsing.axes_of(self.controls.can, self.controls.loras)
+        )
         self.among = widgets.Textarea(
             parsing.AXES["steps"], description="Values", rows=2, continuous_update=False
         )
@@ -280,45 +277,28 @@ class Controller:
     def _generate_live(self, check: Check) -> None:
         self._make(self._drafted(1, drawn=False), check)
 
-    def _drafted(self, count: int, drawn: bool) -> _Draft:
+    def _drafted(self, count: int, drawn: bool) -> Draft:
         with self._lock:
             self.controls.take_seed(drawn)
-            settings, start, pipe = self.controls.settings(), self.controls.start, self.pipe
-        first = settings.seed or 0
-        seeds = range(first, first + count)
-        drafts = [Cell(settings.but(seed=seed)) for seed in seeds]
-        code = ""
-        if count > 1:
-            code = html.comparison(settings, "seed", seeds, _origin(pipe), start, _extras(pipe))
-        return _Draft(pipe, start, lambda: _tabled(Plan.of(drafts, pipe, start)), code)
+            return of_seeds(self._wanted(), count)
 
     def _compare(self, check: Check) -> None:
         with self._lock:
             axis = self.axis.value
             among = parsing.read(axis, self.among.value)
-            settings, start, pipe = self.controls.settings(), self.controls.start, self.pipe
-        if axis == "strength" and start is None:
-            raise ValueError("strength is for image to image: choose a picture to start from.")
-        given = settings.to_dict()
-        if axis.startswith(LORA):
-            given["lora"] = {**(settings.lora or {}), axis.removeprefix(LORA): among}
-        else:
-            given[axis] = among
-        code = html.comparison(settings, axis, among, _origin(pipe), start, _extras(pipe))
+            wanted = self._wanted()
+        self._make(of_axis(wanted, axis, among), check)
 
-        def plan() -> Plan:
-            image, mask = (start.image, start.mask) if start else (None, None)
-            return api.plan(**given, pipe=pipe, image=image, mask=mask)
+    def _wanted(self) -> Wanted:
+        return Wanted(self.controls.settings(), self.controls.start, self.pipe)
 
-        self._make(_Draft(pipe, start, plan, code), check)
-
-    def _make(self, draft: _Draft, check: Check) -> None:
+    def _make(self, draft: Draft, check: Check) -> None:
         making = watch = None
         with self._lock:
             self.output.begin()
             self.output.say("")
         try:
-            with _heard(self.output.say), self._model_lock(draft.pipe, check):
+            with notices_to(self.output.say), model_lock.waited(draft.pipe, self._waiting, check):
                 self.output.waiting("Preparing …")
                 making = Making(draft.plan(), self._kept)
                 for made in making.made.values():
@@ -335,6 +315,9 @@ class Controller:
             if making is None or watch is None or getattr(stopped, "newer", False):
                 raise
             self._stopped(making, watch, draft.code)
+
+    def _waiting(self) -> None:
+        self.output.waiting("Waiting for another run of this model …")
 
     def _preview(self, jpeg: bytes) -> None:
         with self._lock:
@@ -358,13 +341,13 @@ class Controller:
         asked = self.controls.model.value
         self.output.waiting(f"Loading {asked} …")
         try:
-            with _heard(self.output.say):
+            with notices_to(self.output.say):
                 pipe = cache.get(cache.locate(asked.strip()))
             check()
             with self._lock:
                 self.controls.fit(pipe)
                 self.pipe = pipe
-                self.axis.options = self._axes()
+                self.axis.options = parsing.axes_of(self.controls.can, self.controls.loras)
                 self._watch_loras()
                 self.output.say(f"{_model(pipe)} is loaded.")
         finally:
@@ -373,7 +356,7 @@ class Controller:
                     self.controls.model.value = _model(self.pipe)
 
     def _ended(self, error: BaseException | None) -> None:
-        """After each job: nothing half-made stays, and what became of it is said."""
+        """After each job: nothing half-made stays, and an error or a stop is shown."""
         with self._lock:
             for clear in (self.output.back, self.output.idle):
                 try:
@@ -385,30 +368,7 @@ class Controller:
             elif error is not None and not getattr(error, "newer", False):
                 self.output.say("Stopped.")
 
-    @contextmanager
-    def _model_lock(self, pipe: DiffusionPipeline, check: Check) -> Iterator[None]:
-        """Waits until no other panel or cell runs the model."""
-        lock = model_lock.lock(pipe)
-        if not lock.acquire(blocking=False):
-            self.output.waiting("Waiting for another run of this model …")
-            while not lock.acquire(timeout=0.1):
-                check()
-        try:
-            yield
-        finally:
-            lock.release()
-
     # ---------------------------------------------------------------- how it is set out
-
-    def _axes(self) -> list[tuple[str, str]]:
-        can = self.controls.can
-        lacking = {
-            "guidance": can.guidance, "negative_prompt": can.negative_prompt,
-            "prompt": can.prompt, "strength": can.picture, "scheduler": len(can.schedulers) > 1,
-        }  # fmt: skip
-        names = [name for name in parsing.AXES if lacking.get(name, True)]
-        loras = [(f"LoRA {name}", f"{LORA}{name}") for name in self.controls.loras]
-        return [*((name.replace("_", " "), name) for name in names), *loras]
 
     def _laid_out(self) -> Any:
         ask = self.controls.ask
@@ -427,58 +387,8 @@ _FIELDS = {"prompt": "prompt", "negative_prompt": "negative"}
 _TELLING = (widgets.HTML, widgets.Image)  # have a value, and are no controls
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """What is to be made: of what, how it becomes a plan, and the code of its sheet."""
-
-    pipe: DiffusionPipeline
-    start: Start | None
-    plan: Callable[[], Plan]
-    code: str
-
-
-def _tabled(plan: Plan) -> Plan:
-    """The plan's pictures as a table, each with its seed."""
-    seeds = [settings.seed or 0 for settings in plan.settings]
-    cols = len(plan) if len(plan) <= 4 else next(n for n in (4, 3, 5, 7) if len(plan) % n == 0)
-    rows = len(plan) // cols
-    across = [f"+ {i}" for i in range(cols)] if rows > 1 else [label("seed", s) for s in seeds]
-    return replace(
-        plan, rows=rows, cols=cols, col_labels=across,
-        row_labels=[label("seed", s) for s in seeds[::cols]] if rows > 1 else (),
-        title=axes.title(plan.settings[0], {"seed": seeds}),
-    )  # fmt: skip
-
-
-@contextmanager
-def _heard(say: Callable[[str], object]) -> Iterator[None]:
-    """What the library has to say in this thread is said in the panel, not below a cell."""
-    mine = threading.get_ident()
-
-    def told(record: Any) -> bool:
-        if record.thread == mine:
-            say(record.getMessage())
-        return record.thread != mine
-
-    log.addFilter(told)
-    try:
-        yield
-    finally:
-        log.removeFilter(told)
-
-
-def _origin(pipe: DiffusionPipeline) -> provenance.Origin:
-    return provenance.origin_of(pipe)
-
-
 def _model(pipe: DiffusionPipeline) -> str:
     return provenance.origin_of(pipe).model
-
-
-def _extras(pipe: DiffusionPipeline) -> dict[str, Any]:
-    """The arguments of `load` that few models have."""
-    request = provenance.request_of(pipe)
-    return dict(request.extras) if request else {}
 
 
 def _words(error: Exception) -> str:

@@ -56,7 +56,7 @@ class Controls:
         lock: threading.RLock,
     ) -> None:
         self._changed, self._complain, self._lock = changed, complain, lock
-        self._filling = threading.local()  # a change is told in the thread that makes it
+        self._filling = threading.local()  # who changes a value calls its observers
         self._diced = False  # whether no picture was made yet with the seed that was diced
         self.start: Start | None = None
 

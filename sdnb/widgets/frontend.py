@@ -1,4 +1,21 @@
-"""The front end: whether widgets can be shown, whether it is Colab, which cell runs."""
+"""The front end: whether widgets can be shown, whether it is Colab, which cell runs.
+
+The panel is made of core widgets. Three pieces are there because these send each change by itself:
+the script in a `<style onload>` (style.py), the replaced `HTMLInputElement.prototype.click` in it,
+which hands a dropped file to a FileUpload, and the wait for a page without changes
+(`Controller._pressed`). One anywidget (0.9.21) among them was tried in their place, which reads all
+models at a press and sends them in one message, sends dropped files, and names the sliders. It
+works in JupyterLab 4.6 with ipywidgets 8.1, and with 7.7.1 as far as the kernel's protocol goes.
+It was not taken:
+
+- A kernel cannot know whether the page has anywidget's own JavaScript. JupyterLab needs it
+  installed beside the server, which may be another environment than the kernel's; VS Code and Colab
+  fetch it from a CDN, and Colab exchanges its widget manager for that, for the whole page. Where it
+  is missing, names and drops are gone, so the three pieces would have to stay beside it.
+- Waiting stays anyway, for texts that are typed while "Live" is on, and so does `<style onload>`,
+  for the slider of a sheet. An anywidget is rendered before it is in the page and has to look for
+  its panel from frame to frame; `onload` comes when it is there.
+"""
 
 from __future__ import annotations
 

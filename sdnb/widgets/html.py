@@ -1,4 +1,4 @@
-"""What a panel says, as HTML; everything that a person typed is escaped."""
+"""The texts of a panel as HTML; everything that a person typed is escaped."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def remaining(done: int, total: int, seconds: float) -> str:
 
 
 def said(text: str, wrong: bool = False) -> str:
-    """A sentence to the person; one that says what went wrong is read out at once."""
+    """A message; screen readers read an error out at once."""
     if not text:
         return '<div role="status"></div>'
     kind = 'class="sdnb-wrong" role="alert"' if wrong else 'role="status"'
@@ -94,7 +94,7 @@ def said(text: str, wrong: bool = False) -> str:
 
 def caption(shown: Sample) -> str:
     """Prompt, numbers and maker below a picture, and why it is black where it is."""
-    lines = "".join(f"<p>{escape(line)}</p>" for line in sample.lines_of(shown))
+    lines = "".join(f"<p>{escape(line)}</p>" for line in sample.lines_of(shown, sample.maker))
     return f'<div class="sdnb-about {QUIET}">{lines}</div>'
 
 

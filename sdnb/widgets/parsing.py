@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sdnb import schedulers
 from sdnb.settings import LORA, figure
+
+if TYPE_CHECKING:
+    from sdnb.models.capabilities import Capabilities
 
 # the axes of a comparison, and what stands there to begin with
 AXES: dict[str, str] = {
@@ -21,6 +24,17 @@ AXES: dict[str, str] = {
 }
 LORA_WEIGHTS = "0, 0.4, 0.8, 1.2"  # likewise of one LoRA's weight
 TEXTS = ("prompt", "negative_prompt")  # these hold commas themselves: one a line
+
+
+def axes_of(can: Capabilities, loras: Iterable[str]) -> list[tuple[str, str]]:
+    """The axes that a pipeline can be compared along: each as it is shown, and by its name."""
+    lacking = {
+        "guidance": can.guidance, "negative_prompt": can.negative_prompt,
+        "prompt": can.prompt, "strength": can.picture, "scheduler": len(can.schedulers) > 1,
+    }  # fmt: skip
+    names = [name for name in AXES if lacking.get(name, True)]
+    weights = [(f"LoRA {name}", f"{LORA}{name}") for name in loras]
+    return [*((name.replace("_", " "), name) for name in names), *weights]
 
 
 def usual(axis: str) -> str:

@@ -63,7 +63,7 @@ class Progress:
             self._tell(self.done, self.total, now - self._started)
 
     def on_step(self, settings: Settings, call: int, latents: torch.Tensor | Exception) -> None:
-        """With what the denoiser predicts; a preview that cannot be made is the last of the run."""
+        """With predicted x0; a preview that cannot be made is the last of the run."""
         if self._show is None or call < FIRST:
             return
         self._latents[self._index[id(settings)]] = latents

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 import sdnb
 from sdnb import emoji, login
 from sdnb.hub import errors as hub_errors
-from sdnb.hub import headers, repository
+from sdnb.hub import headers, pipeline_files, repository
 from sdnb.models import cache, provenance
 from tests.support import toys
 from tests.support.hub_server import COMMIT, Hub, Repository
@@ -279,10 +279,10 @@ def test_shards_and_their_index_are_needed_and_other_formats_are_not():
         "unet/diffusion_pytorch_model.safetensors.index.fp16.json", "unet/flax.msgpack",
         "unet_onnx/model.onnx", "safety_checker/model.safetensors",
     ]  # fmt: skip
-    needed, variant = repository.choose("a/b", there, index, "auto", half=False)
+    needed, variant = pipeline_files.choose("a/b", there, index, "auto", half=False)
     assert variant is None
     assert sorted(needed) == sorted([*there[:1], *there[3:8]])
-    needed, variant = repository.choose("a/b", there, index, "auto", half=True)
+    needed, variant = pipeline_files.choose("a/b", there, index, "auto", half=True)
     assert variant == "fp16"
     assert sorted(needed) == sorted([there[0], *there[3:5], *there[9:11]])
 
@@ -329,7 +329,7 @@ SDXL_INDEX = {
 @pytest.mark.parametrize("half", [False, True])
 def test_of_sdxl_only_the_parts_weights_in_one_precision_and_their_texts_are_needed(half):
     there = SDXL.split()
-    needed, variant = repository.choose("a/b", there, SDXL_INDEX, "auto", half)
+    needed, variant = pipeline_files.choose("a/b", there, SDXL_INDEX, "auto", half)
     assert variant == ("fp16" if half else None)
     parts = ("scheduler/", "text_encoder", "tokenizer", "unet/", "vae/")
     texts = [n for n in there if n.startswith(parts) and n.endswith((".json", ".txt"))]
@@ -373,12 +373,12 @@ def test_a_part_is_whole_with_its_settings_and_all_shards_of_its_weights():
         "unet/config.json", f"{name}-00001-of-00002.safetensors",
         f"{name}-00002-of-00002.safetensors", f"{name}.safetensors.index.json",
     ]  # fmt: skip
-    assert sorted(repository.choose("a/b", whole, index, "auto", half=False)[0]) == whole
+    assert sorted(pipeline_files.choose("a/b", whole, index, "auto", half=False)[0]) == whole
     for lost in whole[1:]:
         with pytest.raises(
-            repository.MissingError, match=f"for its part {lost.partition('/')[0]}, so it"
+            pipeline_files.MissingError, match=f"for its part {lost.partition('/')[0]}, so it"
         ):
-            repository.choose("a/b", [n for n in whole if n != lost], index, "auto", half=False)
+            pipeline_files.choose("a/b", [n for n in whole if n != lost], index, "auto", half=False)
 
 
 # ---------------------------------------------------------------- what fails, in words

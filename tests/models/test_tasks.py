@@ -10,7 +10,7 @@ from PIL import Image
 import sdnb
 from sdnb import schedulers
 from sdnb.models import tasks
-from tests.support import toys
+from tests.support import families, toys
 
 STARTING = [
     "StableDiffusionImg2Img",
@@ -78,3 +78,34 @@ def test_the_calls_of_every_scheduler_from_a_picture_are_those_that_are_made(pip
             "a fox", image=red, steps=steps, strength=strength, scheduler=name, seed=2, pipe=pipe
         )
         assert plan.run(store=False)[0].facts["denoiser_calls"] == plan.calls
+
+
+TASKS = {
+    "Img2Img": diffusers.AutoPipelineForImage2Image,
+    "Inpaint": diffusers.AutoPipelineForInpainting,
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("family", [*toys.FAMILIES])
+def test_another_task_has_the_class_and_the_parts_that_diffusers_gives_it(tmp_path, family, task):
+    pipe = toys.FAMILIES[family](tmp_path)
+    ours, theirs = tasks.for_task(pipe, task), TASKS[task].from_pipe(pipe)
+    assert type(ours) is type(theirs)
+    for name, part in theirs.components.items():
+        assert ours.components[name] is part or name == "scheduler"
+    # the reason why it is not diffusers' own: each call sets the timesteps of its scheduler
+    assert theirs.scheduler is pipe.scheduler
+    assert ours.scheduler is not pipe.scheduler
+    assert ours.scheduler.config == pipe.scheduler.config
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_that_diffusers_own_table_leaves_out_is_found(task):
+    """When diffusers finds it too, `for_task` may become its `from_pipe`."""
+    pipe = families.made("ChromaPipeline")
+    with pytest.raises(ValueError, match="can't find a pipeline"):
+        TASKS[task].from_pipe(pipe)
+    made = tasks.for_task(pipe, task)
+    assert type(made).__name__ == f"Chroma{task}Pipeline"
+    assert made.transformer is pipe.transformer

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import sdnb
-from sdnb import image_input
+from sdnb import image_conversion, image_input
 from sdnb.records import diffusers_code
 from tests.records.test_code_after_changes import assert_same
 from tests.support import toys
@@ -75,10 +75,10 @@ def cell(**start):
     return diffusers_code.cell(sdnb.Settings("a fox", seed=1, strength=0.5), facts)
 
 
-@pytest.mark.parametrize("step", image_input.STEPS)
+@pytest.mark.parametrize("step", image_conversion.STEPS)
 def test_each_step_stands_as_a_line_or_in_a_comment(step):
     code = cell(image_file="a.png", image_file_steps=step)
-    words, line = image_input.STEPS[step]
+    words, line = image_conversion.STEPS[step]
     assert (line.format(x="start") or f"# not written here: {words}") in code
     assert "load_image" not in code
     compile(code, "cell", "exec")

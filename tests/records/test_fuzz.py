@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from sdnb import Sample, Settings, image_input, read, schedulers
+from sdnb import Sample, Settings, image_file, read, schedulers
 from sdnb.generation import init_image
 from sdnb.records import diffusers_code, fact_schema, metadata
 
@@ -384,7 +384,7 @@ def pictured(kind):
     if kind == "interlaced":
         return interlaced(noise, b"sdnb\0\0\0\0\0" + record.encode())
     buffer = io.BytesIO()
-    if kind in metadata.FORMATS or kind in image_input.FORMATS:
+    if kind in metadata.FORMATS or kind in image_file.FORMATS:
         exif = {} if kind in ("GIF", "BMP") else {"exif": Image.Exif()}
         noise.convert("RGB").save(buffer, kind, **exif)
     else:
@@ -397,7 +397,7 @@ def pictured(kind):
 
 
 PNGS = ["RGB", "RGBA", "P", "P clear", "L", "L clear", "LA", "I;16", "1", "interlaced"]
-KINDS = [*PNGS, *image_input.FORMATS[1:]]
+KINDS = [*PNGS, *image_file.FORMATS[1:]]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from PIL import Image
 import sdnb
 from sdnb import Settings, Store
 from sdnb.generation import sampling
-from sdnb.sweeps import ray_engine, ray_worker
+from sdnb.sweeps import ray_engine, ray_session, ray_worker
 from tests.support import denoiser_calls
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def ray():
         for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):
             patch.delenv(name, raising=False)
         patch.setenv("OMP_NUM_THREADS", "1")
-        ray_engine._start(
+        ray_session.start(
             address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
             object_store_memory=200_000_000, _temp_dir=folder,
         )  # fmt: skip
@@ -420,7 +420,7 @@ def test_a_start_that_times_out_is_tried_once_more_and_leaves_no_process(monkeyp
     monkeypatch.setattr(ray, "init", init)
     failing = pytest.raises(Exception, match=r"timed out during startup\.")
     with failing if late == 2 else contextlib.nullcontext():
-        ray_engine._start(num_cpus=2)
+        ray_session.start(num_cpus=2)
     assert len(tried) == 2
     for process in tried[:late]:
         assert process.wait(timeout=10) == -signal.SIGKILL
