@@ -73,6 +73,7 @@ def in_words(toward: Mapping[str, Any] | None) -> str:
     """
     if toward is None:
         return "not on a way"
+    toward = Toward(toward)  # an axis has it as it was given
     goals = [toward["prompt"], None if toward["seed"] is None else f"seed {toward['seed']}"]
     return f"{100 * toward['part']:.3g} % toward {', '.join(filter(None, goals))}"
 
