@@ -4,6 +4,7 @@ from . import metadata as metadata
 from . import plots as plots
 from . import prompts as prompts
 from . import schedulers as schedulers
+from . import scores as scores
 from .api import compare as compare
 from .api import evolution as evolution
 from .api import generate as generate
@@ -23,8 +24,14 @@ from .records.store import Store as Store
 from .records.word_effects import WordEffect as WordEffect
 from .records.word_effects import WordEffects as WordEffects
 from .settings import Settings as Settings
+from .studies.duel import Duel as Duel
+from .studies.duel import duel as duel
+from .studies.enough import Enough as Enough
+from .studies.enough import enough as enough
 from .sweeps.plan import Plan as Plan
 from .sweeps.ray_engine import Ray as Ray
 from .which_word import attention as attention
 from .which_word import words as words
 from .widgets import panel as panel
+from .widgets.voting import Vote as Vote
+from .widgets.voting import vote as vote
