@@ -103,7 +103,7 @@ class Recorder:
                 f"to token {len(self.columns)}: which of them are the words is not known."
             )
         # with guidance the prompt's half is the second
-        self._call = _Call(base, 0, tokens, self.columns.to(text.device))
+        self._call = _Call(base, rows - 1, tokens, self.columns.to(text.device))
 
     def _end(self, *_: Any) -> None:
         call, self._call = self._call, None

@@ -68,6 +68,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         more, loaded = _loras(settings.lora, facts)
         others += more
         lines += loaded
+    lines += start_of.last
     lines += _changed(facts)
     known = schedulers.SCHEDULERS.get(settings.scheduler or "")
     if known:
