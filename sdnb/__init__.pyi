@@ -15,6 +15,7 @@ from .display.slider import Slider as Slider
 from .login import notebook_login as notebook_login
 from .models.cache import clear as clear
 from .models.cache import load as load
+from .prompt_path import path as path
 from .records.attention import Attention as Attention
 from .records.sample import Sample as Sample
 from .records.sample import read as read

@@ -130,6 +130,18 @@ def has_bfloat16(device: str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def half(device: str) -> str:
+    """The half precision that pictures come out right in there; empty where none does.
+
+    Example:
+        >>> half("cpu"), half("mps")
+        ('bfloat16', 'float16')
+    """
+    if device.startswith("cpu"):
+        return "bfloat16"
+    return "" if device.startswith("cuda") and breaks_float16(device) else "float16"
+
+
 def breaks_float16(device: str) -> bool:
     """Whether the GPU is of the family whose half-precision convolutions give NaN.
 

@@ -184,7 +184,7 @@ def duel(
         stop_early: False makes all pairs, and then takes the ordinary sign test and Wilson's
             interval, which are a little narrower.
         negative_prompt, steps, guidance, scheduler, width, height, strength, long_prompt,
-            prompt_syntax, keep, lora: what both share, as for `generate`.
+            prompt_syntax, keep, lora, toward: what both share, as for `generate`.
         seed: there is none; give `seeds`.
         calls: instead of `steps`: so many denoiser calls for each, whatever its scheduler.
         model, dtype, quantize: what both share, as for `load`; instead of `pipe`.

@@ -16,11 +16,12 @@ from sdnb import compat, emoji, image_input, schedulers
 from sdnb.generation import init_image, prompt_encoding
 from sdnb.generation.init_image import Start
 from sdnb.lora_weights import of_part
-from sdnb.models import capabilities, provenance
+from sdnb.models import provenance
 from sdnb.models.capabilities import Capabilities
 from sdnb.models.lora_files import Lora
 from sdnb.settings import Settings
 from sdnb.widgets import html, parsing
+from sdnb.widgets.model_choice import ModelChoice
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -42,6 +43,7 @@ class Controls:
         lock: held while a change is answered: two may come at once, in different threads.
 
     Attributes:
+        choice: which model is to be loaded, and with what.
         ask, settings_box: what is to be shown: the prompts, and all the rest.
         reader: the pipeline with tokenizers of its own, for whoever has the lock; a tokenizer
             cannot be used by two threads at once.
@@ -100,13 +102,8 @@ class Controls:
         self.loras: dict[str, Any] = {}
         self._known: Sequence[Lora] = ()
         self._parts: dict[str, Any] = {}  # weights by parts, for which a slider is too little
-        self.model = widgets.Combobox(
-            description="Model", options=capabilities.models(), continuous_update=False,
-            placeholder="a hub id, a folder, or emoji",
-        )  # fmt: skip
-        self.load = _styled(
-            widgets.Button(description="Load", tooltip="Load this model"), "sdnb-small"
-        )
+        self.choice = ModelChoice()
+        self.model, self.load = self.choice.model, self.choice.load
         self.ask = _styled(
             widgets.VBox(
                 [
@@ -124,7 +121,7 @@ class Controls:
                     _pair(self.width, self.height),
                     _pair(self.thumbnail, self.upload, self.forget), self.strength,
                     self._loras_box,
-                    _pair(self.model, self.load),
+                    self.choice.box,
                 ]
             ),
             "sdnb-settings",
@@ -158,6 +155,7 @@ class Controls:
             _show(field, bool(can.sizes))
         _show(self.weights, can.weights)
         self._fit_loras(provenance.origin_of(pipe).lora)
+        self.choice.fit(pipe)
         _show(self.upload, can.picture)
         if not can.picture:
             self.start = None
@@ -224,6 +222,8 @@ class Controls:
             lacks += self._restore_loras(settings)
             if settings.keep:
                 lacks.append("it was painted anew in part, by a mask, which no panel takes")
+            if settings.toward:
+                lacks.append("it was made on the way to another picture, which no panel makes")
             self.start = start if self.can.picture else None
             if settings.strength is not None:
                 self.strength.min = min(STRENGTH, settings.strength)

@@ -30,6 +30,7 @@ STYLE = """
 .sdnb-vote .sdnb-answers > * { flex: 1 1 90px }
 .sdnb-vote .sdnb-answers > :nth-last-child(-n+2) { flex: 0 1 auto }
 .sdnb-vote:focus { outline: 2px solid var(--accent); outline-offset: 3px }
+.sdnb-vote [role=status] { max-width: 840px; margin: 0 }
 .sdnb-vote .sdnb-which { font-size: 15px } .sdnb-vote.sdnb-vote { gap: 10px }
 """
 # Core widgets have no keys. JupyterLab's own use of the arrow keys is kept away by the attribute.
