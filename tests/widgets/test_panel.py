@@ -780,14 +780,14 @@ def test_a_model_that_is_not_there_is_said_in_words_and_the_old_one_stays(contro
 
 @pytest.fixture
 def other(tmp_path, monkeypatch):
-    """Another model, which `cache.get` gives whatever is asked; `asked` holds the names."""
+    """Another model, which `cache.get` gives whatever is asked; `asked` holds their names."""
 
     class Other:
         pipe = sdnb.load(toys.saved("SD 2", tmp_path), device="cpu", dtype="float32")
         name, asked, at = str(tmp_path / "pipeline"), [], staticmethod(lambda: None)
 
     def load(model):
-        Other.asked.append(model)
+        Other.asked.append(model.source)
         Other.at()
         return Other.pipe
 
