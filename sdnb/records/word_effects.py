@@ -15,7 +15,7 @@ from sdnb.display import heat
 from sdnb.display.grid import image_grid
 from sdnb.display.preview import enlarged, preview
 from sdnb.records import metadata
-from sdnb.records.sample import Sample, about, maker, numbers, why_black
+from sdnb.records.sample import Sample, about, model_name, numbers, why_black
 from sdnb.records.sheet import Sheet
 from sdnb.settings import printable
 
@@ -145,7 +145,7 @@ class WordEffects:
             rest = [blank] * (cols - len(pictures[line]))
             cells += [*pictures[line], *rest, *overlays[line], *rest]
             labels += [*names[line], *[""] * len(rest), *figures[line], *[""] * len(rest)]
-        notes = [maker(self.whole.facts), self.note]
+        notes = [model_name(self.whole.facts), self.note]
         return image_grid(
             enlarged(cells), cols=cols, labels=labels, title=self._title,
             footer=" · ".join(filter(None, notes)),

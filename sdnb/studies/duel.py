@@ -173,8 +173,7 @@ def duel(
     Arguments:
         a, b: what is compared: settings by their names, such as {"scheduler": "PNDM"}, model,
             dtype and quantize among them; or whole `Settings`, but for their seed; a text is a
-            prompt. Where there are `prompts` too, it
-            says where they go: "{}, film still".
+            prompt, which says where `prompts` go, if there are any: "{}, film still".
         prompts: what the pictures show: a text, or several, or choices as in "a {red|blue} fox"; or
             whole `Settings` for both.
         seeds: each prompt is drawn once with each of them.
