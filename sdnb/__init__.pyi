@@ -28,10 +28,10 @@ from .studies.duel import Duel as Duel
 from .studies.duel import duel as duel
 from .studies.enough import Enough as Enough
 from .studies.enough import enough as enough
+from .studies.which_word import attention as attention
+from .studies.which_word import words as words
 from .sweeps.plan import Plan as Plan
 from .sweeps.ray_engine import Ray as Ray
-from .which_word import attention as attention
-from .which_word import words as words
 from .widgets import panel as panel
 from .widgets.voting import Vote as Vote
 from .widgets.voting import vote as vote

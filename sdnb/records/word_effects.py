@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image, ImageChops
 
 from sdnb.display import heat
+from sdnb.display.distance import difference
 from sdnb.display.grid import image_grid
 from sdnb.display.preview import enlarged, preview
 from sdnb.records import metadata
@@ -197,11 +198,10 @@ def _apart(one: Sample, other: Sample) -> tuple[float, numpy.ndarray[Any, Any]]:
     if black or one.image.size != other.image.size:
         return math.nan, numpy.zeros(one.image.size[::-1])
     differing = ImageChops.difference(one.image.convert("RGB"), other.image.convert("RGB"))
-    means = ImageStat.Stat(differing).mean
     # blurred as one channel of whole numbers, which is exact enough for a map
     grey = numpy.asarray(differing, dtype="float64").mean(axis=2)
     blurred = heat.smooth(Image.fromarray(grey.astype("float32"), "F").convert("L"))
-    return sum(means) / len(means), numpy.asarray(blurred, dtype="float64")
+    return difference(one.image, other.image), numpy.asarray(blurred, dtype="float64")
 
 
 def _figure(change: float) -> str:

@@ -210,11 +210,6 @@ def duel(
         >>> print(str(found).partition(",")[0])
         1 step against 2 steps: better in 0 of 8 pairs
     """
-    if options.get("seed") is not None:
-        raise TypeError(f"duel has seeds, not one seed: give seeds=[{options['seed']}, ...].")
-    options.pop("seed", None)
-    if model is not None and pipe is not None:
-        raise ValueError("Give pipe or model, not both.")
     pairs = Pairs.of(
         a, b, prompts, seeds, pipe, init_image.start(image, mask), calls,
         model=model, dtype=dtype, quantize=quantize, **options,

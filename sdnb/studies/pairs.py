@@ -84,6 +84,10 @@ class Pairs:
         Raises:
             ValueError, TypeError: a value does not fit, or both make the same pictures.
         """
+        if (seed := shared.pop("seed", None)) is not None:
+            raise TypeError(f"There are seeds, not one seed: give seeds=[{seed}, ...].")
+        if pipe is not None and shared.get("model") is not None:
+            raise ValueError("Give pipe or model, not both.")
         if isinstance(prompts, Settings):
             given = prompts.to_dict()
             del given["seed"], given["prompt"]
