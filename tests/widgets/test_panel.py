@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from html import unescape
 
 import pytest
@@ -617,7 +617,7 @@ def upload(field, name, content):
         field._counter += 1
     else:
         about = {"name": name, "type": "image/png", "size": len(content)}
-        now = datetime.now(UTC)
+        now = datetime.now(timezone.utc)
         field.value = ({**about, "content": memoryview(content), "last_modified": now},)
 
 
