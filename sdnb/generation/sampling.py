@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from sdnb import emoji, schedulers
-from sdnb.generation import init_image, nan_guard, out_of_memory, prompt_encoding, x0_preview
+from sdnb.generation import (
+    between,
+    init_image,
+    nan_guard,
+    out_of_memory,
+    prompt_encoding,
+    x0_preview,
+)  # fmt: skip
 from sdnb.log import notice
 from sdnb.models import denoiser, lora, memory, modular, provenance, tasks
 from sdnb.models.capabilities import STEPS, Capabilities
@@ -69,6 +76,7 @@ def resolve(
         raise ValueError(
             f"{can.name} takes one picture, and {len(start.images)} are given: give one, image=."
         )
+    between.check(settings, pipe, start is not None)
     strength = _strength(settings.strength, steps, pipe, start)
     if settings.prompt_syntax:
         can.check_syntax()
@@ -229,6 +237,8 @@ def run(
         modular.without_bars(view)
     else:
         view.set_progress_bar_config(disable=True)
+    if settings.toward:
+        between.apply(view, settings.toward)
     in_pieces = settings.long_prompt == "chunk" and not settings.prompt_syntax
     pieces = prompt_encoding.pieces_of(pipe, settings) if in_pieces else None
     started, dtype = time.perf_counter(), origin.dtype
@@ -461,7 +471,8 @@ def _counted(denoisers: list[Any], on_call: Callable[[], object]) -> Iterator[li
 
 def _name_unknown(settings: Settings) -> None:
     """Logs which words the embedded model does not know; each word once a session."""
-    text = f"{settings.prompt} {settings.negative_prompt}"
+    other = settings.toward["prompt"] or "" if settings.toward else ""
+    text = f"{settings.prompt} {settings.negative_prompt} {other}"
     new = [word for word in emoji.unknown_words(text) if word not in _said]
     if new:
         _said.update(new)

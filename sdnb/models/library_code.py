@@ -28,8 +28,11 @@ HELPERS = ("typing_extensions", "packaging", "tqdm")
 _HARMLESS = {
     "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl",
     "__annotate__", "__annotate_func__", "__annotations_cache__", "__dict__", "__weakref__",
-    "_can_set_attn_implementation_cached_value",  # transformers' answer to itself
+    # transformers' answers to itself
+    "_can_set_attn_implementation_cached_value", "_can_set_experts_implementation_cached_value",
     "__warningregistry__",  # what a module has warned of
+    # transformers before 5.23: what can be recorded of each class; one that is loaded enters itself
+    "_CAN_RECORD_REGISTRY",
     "__builtins__",  # where terminals and notebooks put the last value, and input() anew each cell
 }  # fmt: skip
 _code_of = attrgetter("__code__", "__defaults__")
