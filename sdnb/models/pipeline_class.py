@@ -67,8 +67,9 @@ def task_class(made: Any, task: str) -> Any:
 
     if task in made.__name__ or (task == "Inpaint" and "mask_image" in arguments_of(made)):
         return made
-    name = re.sub(r"(Img2Img|Inpaint)?Pipeline$", f"{task}Pipeline", made.__name__)
-    return getattr(diffusers, name, None)
+    stem = re.sub(r"(Img2Img|Inpaint)?Pipeline$", "", made.__name__)
+    names = f"{stem}{task}Pipeline", f"{stem}{task}ingPipeline"  # DeepFloyd's is IFInpainting…
+    return next((found for name in names if (found := getattr(diffusers, name, None))), None)
 
 
 def lacking(made: Any) -> list[str]:

@@ -118,7 +118,7 @@ def for_inpainting(unet: Any) -> Any:
     They refuse one whose latents have more than 4 channels. What they mean by 4 is: the mask is
     not among the inputs; they then mix the latents by the mask after each step.
     """
-    if unet.config.in_channels in (4, 9):
+    if unet.config.in_channels <= 4 or unet.config.in_channels == 9:  # DeepFloyd's are 3, pixels
         return unet
     twin = copy.copy(unet)
     twin.register_to_config(in_channels=4)

@@ -23,6 +23,7 @@ STARTING = [
     "FluxInpaint",
     "LatentConsistencyModelImg2Img",
     "IFImg2Img",
+    "IFInpainting",
     "ChromaImg2Img",
     "QwenImageImg2Img",
 ]
