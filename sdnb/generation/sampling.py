@@ -7,10 +7,8 @@ import functools
 import os
 import secrets
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +19,12 @@ from sdnb.generation import (
     between,
     init_image,
     nan_guard,
-    out_of_memory,
     prompt_encoding,
+    watched_call,
     x0_preview,
-)  # fmt: skip
+)
 from sdnb.log import notice
-from sdnb.models import denoiser, lora, memory, modular, provenance, tasks
+from sdnb.models import lora, modular, provenance, tasks
 from sdnb.models.capabilities import STEPS, Capabilities
 from sdnb.models.guidance import GUIDER
 from sdnb.records.sample import Sample
@@ -35,7 +33,6 @@ from sdnb.settings import Settings, check_multiple
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, SchedulerMixin
 
-Around = Callable[["DiffusionPipeline"], "AbstractContextManager[Any]"]
 LANCZOS = Image.Resampling.LANCZOS
 _said: set[str] = set()  # unknown words that were already named
 
@@ -206,7 +203,7 @@ def run(
     on_call: Callable[[], object] = lambda: None,
     start: init_image.Start | None = None,
     on_step: x0_preview.OnStep | None = None,
-    around: Around | None = None,
+    around: watched_call.Around | None = None,
 ) -> Sample:
     """Makes the picture of resolved settings.
 
@@ -246,13 +243,13 @@ def run(
     # in a batch each call has its weights
     weights = None if provenance.is_runs_own(pipe) else settings.lora
 
-    def called() -> _Called:
+    def called() -> watched_call.Call:
         with lora.applied(view, weights, origin.lora):
             arguments = _arguments(settings, view, start, pieces)
             if GUIDER in arguments:
                 view.guider.enable()
                 view.guider.guidance_scale = arguments.pop(GUIDER)
-            return _called(view, arguments, on_call, on_step, settings, around)
+            return watched_call.made(view, arguments, settings, on_call, on_step, around)
 
     made = called()
     if made.seen.broken and dtype != "float32" and "quantize" not in origin.additions:
@@ -285,46 +282,9 @@ def run(
     return Sample(image, settings.but(width=image.width, height=image.height), facts)
 
 
-@dataclass(frozen=True)
-class _Called:
-    """One call of a pipeline: what it returned, its denoiser calls, what the NaN guard saw.
-
-    `backend` is what made the denoiser's calls in torch's place; else empty.
-    """
-
-    result: Any
-    calls: int
-    seen: nan_guard.Seen
-    backend: str
-
-
-def _called(
-    view: DiffusionPipeline,
-    arguments: dict[str, Any],
-    on_call: Callable[[], object],
-    on_step: x0_preview.OnStep | None,
-    settings: Settings,
-    around: Around | None,
-) -> _Called:
-    before = denoiser.backend_of(view)
-    with (
-        _counted(denoiser.all_of(view), on_call) as calls,
-        nan_guard.watched(view) as seen,
-        x0_preview.watching(view, on_step) if on_step else nullcontext(),
-        around(view) if around else nullcontext(),
-    ):
-        try:
-            result = view(**arguments)
-        except (RuntimeError, MemoryError) as error:
-            if not memory.ran_out(error):
-                raise
-            traceback.clear_frames(error.__traceback__)  # they hold on to what was computed
-            raise out_of_memory.explained(error, view, settings, seen.decoding) from error
-    backend = before[0] if denoiser.backend_of(view) != before else ""
-    return _Called(result, len(calls), seen, backend)
-
-
-def _facts(made: _Called, view: DiffusionPipeline, pipe: DiffusionPipeline) -> dict[str, Any]:
+def _facts(
+    made: watched_call.Call, view: DiffusionPipeline, pipe: DiffusionPipeline
+) -> dict[str, Any]:
     """What every sample's facts have beside model, dtype and cost."""
     unsafe = getattr(made.result, "nsfw_content_detected", None)
     known = schedulers.name_of(view.scheduler) in schedulers.SCHEDULERS
@@ -336,7 +296,7 @@ def _facts(made: _Called, view: DiffusionPipeline, pipe: DiffusionPipeline) -> d
 
 
 def _unusual(
-    made: _Called,
+    made: watched_call.Call,
     pipe: DiffusionPipeline,
     changed: dict[str, tuple[str, str]],
     start: init_image.Start | None,
@@ -450,23 +410,6 @@ def version_of(package: str) -> str:
         return version(package)
     except PackageNotFoundError:  # used from a folder, without being installed
         return "unknown"
-
-
-@contextmanager
-def _counted(denoisers: list[Any], on_call: Callable[[], object]) -> Iterator[list[None]]:
-    """Counts the denoisers' calls, and tells of each, while the block runs."""
-    calls: list[None] = []
-
-    def after(*_: Any) -> None:
-        calls.append(None)
-        on_call()
-
-    hooks = [each.register_forward_hook(after) for each in denoisers]
-    try:
-        yield calls
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _name_unknown(settings: Settings) -> None:

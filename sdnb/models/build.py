@@ -18,11 +18,10 @@ from sdnb.models import (
     embeddings,
     lora,
     memory,
-    modular,
     modular_pretrained,
     quantization,
     weights,
-)  # fmt: skip
+)
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.embeddings import Embedding
 from sdnb.models.lora_files import Wanted
@@ -152,6 +151,13 @@ def load(
     request = replace(request, dtype=_dtype(source, request))
     vae = Vae.find(request.vae, request.dtype != "float32") if request.vae else None
     there = memory.make(_need(request, source, vae), request.device, loaded, forget)
+    if not there.whole and isinstance(source, modular_pretrained.Modular):
+        raise MemoryError(
+            f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, "
+            f"and {there.free / 1e6:,.0f} MB are free on the GPU: sdnb has no parts of modular "
+            "pipelines take turns there. Take sdnb.load(..., device='cpu'), or a smaller model."
+            f"{there.instead}"
+        )
     if not there.whole:
         notice(
             f"{source.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
@@ -174,13 +180,6 @@ def load(
     try:
         if there.whole:
             pipe.to(request.device)
-        elif modular.is_modular(pipe):
-            raise MemoryError(
-                f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, "
-                f"and {there.free / 1e6:,.0f} MB are free on the GPU: the parts of modular "
-                "pipelines do not take turns there. Take sdnb.load(..., device='cpu'), or a "
-                f"smaller model.{there.instead}"
-            )
         else:
             pipe.enable_model_cpu_offload(device=request.device)
     except torch.OutOfMemoryError as error:

@@ -278,15 +278,11 @@ class Capabilities:
         if name == "guidance" and not self.guidance:
             return f"{self.name} takes no guidance, {same}: {self.guide.why}."
         least = figure(self.guide.above)
-        if name == "guidance" and self.guide.off is not None:
-            return f"Guidance is off at {least}, {same}: give others."
         if name == "guidance":
             return f"Guidance is off at {least} and below, {same}: give values above {least}."
         if name == "negative_prompt":
-            return (
-                f"A negative prompt counts only with guidance above {least}, {same}: "
-                "give guidance= too."
-            )
+            on = f"above {least}" if self.guide.off is None else f"that is not {least}"
+            return f"A negative prompt counts only with guidance {on}, {same}: give guidance= too."
         return f"{self.name} takes no {name}, {same}."
 
     @functools.cached_property

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdnb.hub import headers, repository
+from sdnb.log import quiet
 from sdnb.models import modular, weights
 from sdnb.models.pretrained import Pretrained, classes, failed
 
@@ -145,7 +146,8 @@ class Modular:
             )
         there = {name: source for source, (_, names) in self.others.items() for name in names}
         with weights.read_as(dtype, classes(self.parts)), self.settings() as readable:
-            pipe: Any = diffusers.ModularPipeline.from_pretrained(readable)
+            with quiet(warnings=True):  # guiders warn that they are new
+                pipe: Any = diffusers.ModularPipeline.from_pretrained(readable)
             made = dict(given)
             for name in self.parts:
                 if name in given:

@@ -198,7 +198,7 @@ def enough(
     within: float = 2.0,
     share: float = 0.95,
     pipe: DiffusionPipeline | None = None,
-    image: image_input.Source | None = None,
+    image: image_input.Sources | None = None,
     mask: image_input.Source | None = None,
     store: Kept = True,
     batch: int | None = None,

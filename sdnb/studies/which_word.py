@@ -35,7 +35,7 @@ def words(
     words: Iterable[str] | None = None,
     *,
     pipe: DiffusionPipeline | None = None,
-    image: image_input.Source | None = None,
+    image: image_input.Sources | None = None,
     mask: image_input.Source | None = None,
     store: Kept = True,
     batch: int | None = None,
@@ -110,7 +110,7 @@ def attention(
     words: Iterable[str] | None = None,
     *,
     pipe: DiffusionPipeline | None = None,
-    image: image_input.Source | None = None,
+    image: image_input.Sources | None = None,
     mask: image_input.Source | None = None,
     **options: Unpack[Options],
 ) -> Attention:

@@ -38,7 +38,7 @@ def vote(
     dtype: Dtype | None = None,
     quantize: str | None = None,
     pipe: DiffusionPipeline | None = None,
-    image: image_input.Source | None = None,
+    image: image_input.Sources | None = None,
     mask: image_input.Source | None = None,
     store: Kept = True,
     batch: int | None = None,

@@ -11,10 +11,10 @@ from PIL import Image
 
 import sdnb
 from sdnb.generation import sampling, x0_preview
-from sdnb.models import provenance
+from sdnb.models import memory, modular_pretrained, provenance
 from sdnb.models.capabilities import Capabilities
 from sdnb.sweeps.batching import Batcher
-from tests.support import modular_families
+from tests.support import families, loras, modular_families
 
 SIZE = {"width": 32, "height": 32}
 XL = "StableDiffusionXLModularPipeline"
@@ -87,8 +87,8 @@ def test_guidance_is_the_guiders(xl):
     exec(sheet.samples[1].code(), scope)
     assert (pixels(sheet.samples[1]) == pixels(scope["image"])).all()
     assert xl.pipe.guider.guidance_scale == 7.5  # a run's own was changed
-    with pytest.raises(ValueError, match=r"Guidance is off at 1, so all pictures"):
-        xl.compare(guidance=[1, 1.0], negative_prompt="a cat")
+    with pytest.raises(ValueError, match="counts only with guidance that is not 1, so all"):
+        xl.compare(guidance=1, negative_prompt=["a cat", "two dogs"])
 
 
 def test_a_guider_that_is_off_stays_off_unless_guidance_is_given(tmp_path):
@@ -232,6 +232,12 @@ def test_a_live_pipeline_of_the_users_own_blocks_makes_pictures_that_are_not_kep
     assert not Capabilities.of(pipe).picture
 
 
+def test_loading_logs_no_warning_of_diffusers(xl, caplog):
+    sdnb.clear()
+    sdnb.load(xl.folder, device="cpu", dtype="float32")
+    assert not [told for told in caplog.records if told.name.startswith("diffusers")]
+
+
 def test_what_makes_no_pictures_is_refused_with_the_reason(tmp_path):
     with pytest.raises(ValueError, match="a WanModularPipeline, which makes videos"):
         sdnb.generate("a fox", pipe=diffusers.WanModularPipeline())
@@ -269,6 +275,36 @@ def test_a_damaged_part_is_named(xl, tmp_path):
     (own / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
     with pytest.raises(OSError, match=r"vae/diffusion_pytorch_model\.safetensors.*damaged"):
         sdnb.load(own, device="cpu", dtype="float32")
+
+
+def test_one_that_is_too_large_for_the_gpu_is_refused_before_its_download(xl, monkeypatch):
+    def no_room(*_):
+        return memory.Room(24 * 10**9, 8 * 10**9, whole=False, instead=" With less it fits.")
+
+    fetched = []
+    monkeypatch.setattr(memory, "make", no_room)
+    monkeypatch.setattr(modular_pretrained.Modular, "download", lambda *_: fetched.append(1))
+    sdnb.clear()
+    text = r"needs 24,000 MB of memory in float32, and 8,000 MB are free on the GPU.*With less it"
+    with pytest.raises(MemoryError, match=text):
+        sdnb.load(xl.folder, device="cpu", dtype="float32")
+    assert not fetched
+
+
+def test_loras_and_another_vae_go_on_it_as_on_a_classic_one(xl, tmp_path):
+    classic = families.made("StableDiffusionXLPipeline")
+    classic.vae.decoder.conv_out.bias.data += 0.3
+    classic.vae.save_pretrained(tmp_path / "vae")
+    ink = loras.written(classic, tmp_path / "ink" / "ink.safetensors", size=20)
+    pipe = sdnb.load(
+        xl.folder, device="cpu", dtype="float32", lora=[str(ink)], vae=str(tmp_path / "vae")
+    )
+    without, sample = xl.generate(pipe=pipe, lora={}), xl.generate(pipe=pipe)
+    assert (pixels(xl.own().images[0]) != pixels(without)).any()
+    assert (pixels(without) != pixels(sample)).any()
+    scope = {}
+    exec(sample.code(), scope)
+    assert (pixels(sample) == pixels(scope["image"])).all()
 
 
 def test_fp8_is_had_and_other_kinds_are_refused(xl):
