@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +21,31 @@ PLACE = "pretrained_model_name_or_path"  # a part's repository, in the index
 
 
 @dataclass
+class Other:
+    """Another repository, at a revision of it, that some parts come from.
+
+    `folder` is where its files are, after the download.
+    """
+
+    found: repository.Listing
+    revision: str | None
+    parts: list[str]
+    folder: Path = Path()
+
+
+@dataclass
 class Modular:
     """A modular model: its own repository, and the others that its parts come from.
 
     Attributes:
         own: the repository that the user named.
         parts: name -> library and class, of all parts.
-        others: repository -> what is taken from it, and the names of these parts.
+        others: the repositories of the parts that are not in it.
     """
 
     own: Pretrained
     parts: dict[str, list[str]]
-    others: dict[str, tuple[repository.Listing, list[str]]]
-    folders: dict[str, Path] = field(default_factory=dict)
+    others: list[Other]
 
     @classmethod
     def find(cls, own: Pretrained) -> Modular:
@@ -48,13 +60,13 @@ class Modular:
         parts, elsewhere = _places(found, other_vae=bool(request.vae))
         check_packages(found.model, pipeline, parts)
         half = request.dtype != "float32"
-        others = {}
+        others = []
         for (source, revision), names in elsewhere.items():
             wanted = {name: parts[name] for name in names}
             listing = repository.listing(
                 source, revision, request.variant, half, request.use_safetensors, wanted
             )
-            others[source] = listing, names
+            others.append(Other(listing, revision, names))
         return cls(own, parts, others)
 
     @property
@@ -80,23 +92,23 @@ class Modular:
     def weights(self) -> dict[str, dict[str, headers.Tensor]]:
         """The tensors of each part's weights."""
         found = self.own.weights()
-        for listing, _ in self.others.values():
-            found |= headers.of_listing(listing)
+        for other in self.others:
+            found |= headers.of_listing(other.found)
         return {name: its for name, its in found.items() if name in self.parts}
 
     def download(self, memory: object) -> None:
         """Fetches what is not here yet; says before how much that is, and `memory`."""
         self.own.download(memory)
-        for source, (listing, _) in self.others.items():
-            self.folders[source] = repository.download(listing, listing.commit, memory)
+        for other in self.others:
+            other.folder = repository.download(other.found, other.revision, memory)
 
     def additions(self) -> dict[str, Any]:
         """Facts beside model, revision and variant: the commits of parts in other repositories."""
         commits = {
-            name: listing.commit
-            for listing, names in self.others.values()
-            for name in names
-            if listing.commit
+            name: other.found.commit
+            for other in self.others
+            for name in other.parts
+            if other.found.commit
         }
         return {"other_parts": commits} if commits else {}
 
@@ -127,7 +139,7 @@ class Modular:
                 f"quantize={quantize!r} is for classic pipelines, and {self.model} is a modular "
                 "one: give quantize='fp8', or none."
             )
-        there = {name: source for source, (_, names) in self.others.items() for name in names}
+        there = {name: other for other in self.others for name in other.parts}
         with weights.read_as(dtype, classes(self.parts)), self.settings() as readable:
             with quiet(warnings=True):  # guiders warn that they are new
                 pipe: Any = diffusers.ModularPipeline.from_pretrained(readable)
@@ -135,9 +147,10 @@ class Modular:
             for name in self.parts:
                 if name in given:
                     continue
-                source = there.get(name)
-                listing = self.others[source][0] if source else self.own.found
-                folder = self.folders[source] if source else Path(readable)
+                other = there.get(name)
+                listing, folder = (
+                    (other.found, other.folder) if other else (self.own.found, Path(readable))
+                )
                 made[name] = self._part(pipe, name, listing, folder, dtype)
             pipe.update_components(**made)
         return pipe
