@@ -84,6 +84,10 @@ class Pairs:
         Raises:
             ValueError, TypeError: a value does not fit, or both make the same pictures.
         """
+        if (seed := shared.pop("seed", None)) is not None:
+            raise TypeError(f"There are seeds, not one seed: give seeds=[{seed}, ...].")
+        if pipe is not None and shared.get("model") is not None:
+            raise ValueError("Give pipe or model, not both.")
         if isinstance(prompts, Settings):
             given = prompts.to_dict()
             del given["seed"], given["prompt"]
@@ -255,8 +259,10 @@ def _sides(plan: Plan, drafts: Sequence[Cell], given: Sequence[Side]) -> tuple[s
 
 
 def _prompt_of(side: Side) -> str:
-    """What goes around each prompt; {} where nothing does."""
-    return side if isinstance(side, str) else dict(side).get("prompt", "{}")  # type: ignore[call-overload]
+    """What a side puts around each prompt; {} where it adds nothing."""
+    if isinstance(side, Settings):
+        return side.prompt
+    return side if isinstance(side, str) else side.get("prompt", "{}")
 
 
 def _label(name: str, value: Any) -> str:

@@ -137,7 +137,7 @@ def test_a_changed_weight_is_noticed_and_another_file_is_another_key(flux, tmp_p
 def test_a_lora_goes_on_it_and_its_weights_are_one_call(flux, tmp_path):
     folder, file = flux
     lora = loras.written(
-        diffusers.DiffusionPipeline.from_pretrained(folder), tmp_path / "style.safetensors"
+        diffusers.DiffusionPipeline.from_pretrained(folder), tmp_path / "style.safetensors", size=8
     )
     pipe = sdnb.load(file, config=folder, lora=lora, **PLAIN)
     plain = sdnb.generate("a fox", **HOW, pipe=sdnb.load(file, config=folder, **PLAIN))
