@@ -39,6 +39,7 @@ def test_the_ends_are_the_plain_pictures(toy):
     first = sdnb.generate("a red fox", seed=1, pipe=pipe, **QUICK)
     last = sdnb.generate("a blue owl on snow", seed=2, pipe=pipe, **QUICK)
     assert (way[0].settings, way[2].settings) == (first.settings, last.settings)
+    assert way.col_labels == ["a red fox, seed 1", "50 %", "a blue owl on snow, seed 2"]
     assert apart(way[0], first) <= 1
     assert apart(way[2], last) <= 1
     assert apart(way[1], first) > 3
