@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import sdnb
 from sdnb import Settings
@@ -160,6 +161,29 @@ def test_bad_paths_get_a_sentence(options, error, says, emoji):
 def test_bad_values_get_a_sentence(toward, error, says):
     with pytest.raises(error, match=says):
         Settings("a fox", toward=toward)
+
+
+@pytest.mark.parametrize(
+    ("toward", "options", "says"),
+    [
+        ({"prompt": "fox " * 90, "part": 0.5}, {}, "would be cut off"),
+        ({"seed": 2, "part": 0.5}, {"image": True, "strength": 0.5}, "pictures from text"),
+        ({"seed": 2, "part": 0.5}, {"scheduler": "DPM2 a"}, "draws new noise at each step"),
+        ({"seed": 2, "part": 0.5}, {"long_prompt": "chunk"}, "leave out prompt_syntax"),
+        ({"seed": 2, "part": 0.5}, {"prompt_syntax": "compel"}, "leave out prompt_syntax"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_toward_gets_a_sentence(toward, options, says, emoji):
+    if "image" in options:
+        options = options | {"image": Image.new("RGB", (128, 128))}
+    with pytest.raises(ValueError, match=says):
+        sdnb.generate("a fox", toward=toward, seed=1, pipe=emoji, **QUICK, **options)
+
+
+def test_toward_the_same_seed_is_the_plain_picture(emoji):
+    plain = sdnb.generate("a fox", seed=1, pipe=emoji, **QUICK)
+    same = sdnb.generate("a fox", seed=1, toward={"seed": 1, "part": 0.5}, pipe=emoji, **QUICK)
+    assert apart(plain, same) == 0
 
 
 def test_a_model_whose_prompts_differ_in_length_is_refused():
