@@ -15,6 +15,7 @@ from .display.slider import Slider as Slider
 from .login import notebook_login as notebook_login
 from .models.cache import clear as clear
 from .models.cache import load as load
+from .prompt_path import path as path
 from .records.attention import Attention as Attention
 from .records.sample import Sample as Sample
 from .records.sample import read as read
@@ -27,10 +28,10 @@ from .studies.duel import Duel as Duel
 from .studies.duel import duel as duel
 from .studies.enough import Enough as Enough
 from .studies.enough import enough as enough
+from .studies.which_word import attention as attention
+from .studies.which_word import words as words
 from .sweeps.plan import Plan as Plan
 from .sweeps.ray_engine import Ray as Ray
-from .which_word import attention as attention
-from .which_word import words as words
 from .widgets import panel as panel
 from .widgets.voting import Vote as Vote
 from .widgets.voting import vote as vote

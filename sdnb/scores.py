@@ -148,21 +148,18 @@ class Clip:
             failing: tuple[type[Exception], ...] = (ValueError, *hub_errors.library_errors())
             try:
                 kind = AutoConfig.from_pretrained(self.model).model_type
-                if kind != "clip":
-                    raise WrongModelError(
-                        f"{self.model} is a model of type {kind!r}, and no CLIP: give one such as "
-                        "openai/clip-vit-base-patch32."
-                    )
+            except failing as error:
+                raise hub_errors.explained(error, self.model) from error
+            if kind != "clip":
+                raise ValueError(
+                    f"{self.model} is a model of type {kind!r}, and no CLIP: give one such as "
+                    "openai/clip-vit-base-patch32."
+                )
+            try:
                 clip = CLIPModel.from_pretrained(self.model).eval()
                 looker = AutoImageProcessor.from_pretrained(self.model)
                 tokenizer = AutoTokenizer.from_pretrained(self.model)
-            except WrongModelError:
-                raise
             except failing as error:
                 raise hub_errors.explained(error, self.model) from error
             self._parts = clip.to(self.device or device.best()), looker, tokenizer
         return self._parts
-
-
-class WrongModelError(ValueError):
-    """A model that is there, and is none of the kind that is needed."""

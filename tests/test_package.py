@@ -15,8 +15,8 @@ PUBLIC = {
     "Attention", "Duel", "Enough", "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider",
     "Store", "Vote", "WordEffect", "WordEffects", "attention", "clear", "cluster", "compare",
     "counting", "duel", "enough", "evolution", "generate", "image_grid", "load", "metadata",
-    "notebook_login", "panel", "plan", "plots", "prompts", "read", "schedulers", "scores",
-    "variations", "vote", "words",
+    "notebook_login", "panel", "path", "plan", "plots", "prompts", "read", "schedulers",
+    "scores", "variations", "vote", "words",
 }  # fmt: skip
 
 

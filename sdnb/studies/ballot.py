@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ class Ballot:
         better = {"a": one, "b": other, SAME: SAME}.get(self._votes.get(i, ""))
         pair = self.pairs[i]
         line = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "pictures": [one, other], "better": better, "left": self._keys[i][self._turned[i]],
             "settings": [pair.a.settings.to_dict(), pair.b.settings.to_dict()],
             "models": [pair.a.facts.get("model"), pair.b.facts.get("model")],

@@ -173,8 +173,7 @@ def duel(
     Arguments:
         a, b: what is compared: settings by their names, such as {"scheduler": "PNDM"}, model,
             dtype and quantize among them; or whole `Settings`, but for their seed; a text is a
-            prompt. Where there are `prompts` too, it
-            says where they go: "{}, film still".
+            prompt, which says where `prompts` go, if there are any: "{}, film still".
         prompts: what the pictures show: a text, or several, or choices as in "a {red|blue} fox"; or
             whole `Settings` for both.
         seeds: each prompt is drawn once with each of them.
@@ -184,7 +183,7 @@ def duel(
         stop_early: False makes all pairs, and then takes the ordinary sign test and Wilson's
             interval, which are a little narrower.
         negative_prompt, steps, guidance, scheduler, width, height, strength, long_prompt,
-            prompt_syntax, keep, lora: what both share, as for `generate`.
+            prompt_syntax, keep, lora, toward: what both share, as for `generate`.
         seed: there is none; give `seeds`.
         calls: instead of `steps`: so many denoiser calls for each, whatever its scheduler.
         model, dtype, quantize: what both share, as for `load`; instead of `pipe`.
@@ -211,11 +210,6 @@ def duel(
         >>> print(str(found).partition(",")[0])
         1 step against 2 steps: better in 0 of 8 pairs
     """
-    if options.get("seed") is not None:
-        raise TypeError(f"duel has seeds, not one seed: give seeds=[{options['seed']}, ...].")
-    options.pop("seed", None)
-    if model is not None and pipe is not None:
-        raise ValueError("Give pipe or model, not both.")
     pairs = Pairs.of(
         a, b, prompts, seeds, pipe, init_image.start(image, mask), calls,
         model=model, dtype=dtype, quantize=quantize, **options,

@@ -84,6 +84,10 @@ class Pairs:
         Raises:
             ValueError, TypeError: a value does not fit, or both make the same pictures.
         """
+        if (seed := shared.pop("seed", None)) is not None:
+            raise TypeError(f"There are seeds, not one seed: give seeds=[{seed}, ...].")
+        if pipe is not None and shared.get("model") is not None:
+            raise ValueError("Give pipe or model, not both.")
         if isinstance(prompts, Settings):
             given = prompts.to_dict()
             del given["seed"], given["prompt"]
@@ -97,7 +101,7 @@ class Pairs:
         ]  # fmt: skip
         plan = Plan.of(drafts, pipe, start)
         _check_differ(plan)
-        sides = _sides(plan, drafts)
+        sides = _sides(plan, drafts, (a, b))
         return cls(plan, sides, _names(plan, texts, numbers))
 
     def __len__(self) -> int:
@@ -231,8 +235,8 @@ def _check_differ(plan: Plan) -> None:
             raise ValueError(can.why_same(sorted(differing)[0]))
 
 
-def _sides(plan: Plan, drafts: Sequence[Cell]) -> tuple[str, str]:
-    """The names of the two: the settings that they do not share."""
+def _sides(plan: Plan, drafts: Sequence[Cell], given: Sequence[Side]) -> tuple[str, str]:
+    """The names of the two: the settings that they do not share, or the prompts as given."""
     values = [plan.settings[i].to_dict() for i in (0, 1)]
     prompts = [{plan.settings[i].prompt for i in range(side, len(plan), 2)} for side in (0, 1)]
     order = ["model", "dtype", "quantize", "scheduler", "steps"]
@@ -244,7 +248,7 @@ def _sides(plan: Plan, drafts: Sequence[Cell]) -> tuple[str, str]:
         elif name == "prompt":
             both = [values[0][name], values[1][name]]
             if both[0] != both[1] and len(prompts[0]) > 1:
-                both = ["its prompts", "the other's"]
+                both = [_prompt_of(side) for side in given]
         else:
             both = [values[0][name], values[1][name]]
         if both[0] == both[1]:
@@ -252,6 +256,13 @@ def _sides(plan: Plan, drafts: Sequence[Cell]) -> tuple[str, str]:
         for texts, value in zip(sides, both):
             texts.append(_label(name, value))
     return ", ".join(sides[0]), ", ".join(sides[1])
+
+
+def _prompt_of(side: Side) -> str:
+    """What a side puts around each prompt; {} where it adds nothing."""
+    if isinstance(side, Settings):
+        return side.prompt
+    return side if isinstance(side, str) else side.get("prompt", "{}")
 
 
 def _label(name: str, value: Any) -> str:

@@ -184,6 +184,7 @@ def title(settings: Settings, axes: Mapping[str, list[Any]], prompt: str = "") -
     values = settings.to_dict()
     shown = [
         "negative_prompt", "steps", "guidance", "scheduler", "seed", "strength", "keep", "lora",
+        "toward",
     ]  # fmt: skip
     texts = [label(n, values[n]) for n in shown if n not in axes and values[n] not in (None, "")]
     if not prompt and "prompt" not in axes:

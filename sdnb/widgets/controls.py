@@ -222,6 +222,8 @@ class Controls:
             lacks += self._restore_loras(settings)
             if settings.keep:
                 lacks.append("it was painted anew in part, by a mask, which no panel takes")
+            if settings.toward:
+                lacks.append("it was made on the way to another picture, which no panel makes")
             self.start = start if self.can.picture else None
             if settings.strength is not None:
                 self.strength.min = min(STRENGTH, settings.strength)

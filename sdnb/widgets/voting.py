@@ -84,11 +84,6 @@ def vote(
         return Vote(Ballot(a.pairs, (a.a, a.b), folder))
     if b is None:
         raise TypeError("There is one side only: give a second, or what sdnb.duel returned.")
-    if options.get("seed") is not None:
-        raise TypeError(f"vote has seeds, not one seed: give seeds=[{options['seed']}, ...].")
-    options.pop("seed", None)
-    if model is not None and pipe is not None:
-        raise ValueError("Give pipe or model, not both.")
     pairs = Pairs.of(
         a, b, prompts, seeds, pipe, init_image.start(image, mask), calls,
         model=model, dtype=dtype, quantize=quantize, **options,

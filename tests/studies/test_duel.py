@@ -132,6 +132,8 @@ def test_prompts_are_compared_alone_or_as_what_goes_around_them(pipe):
     found = duel("{}", "{}, sepia", ["a fox", "an owl"], [1], score=len_of_prompt, pipe=pipe,
                  steps=1, **SMALL)  # fmt: skip
     assert [p.b.settings.prompt for p in found.pairs] == ["a fox, sepia", "an owl, sepia"]
+    assert (found.a, found.b) == ("{}", "{}, sepia")
+    assert str(found).startswith("{} against {}, sepia: better in 0 of 2 pairs")
     assert found.tally.losses == 2
     found = duel(*STEPS, "a {red|blue} fox", [1], score=steps, pipe=pipe, **SMALL)
     assert [p.a.settings.prompt for p in found.pairs] == ["a red fox", "a blue fox"]

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from html import unescape
 
 import pytest
@@ -617,7 +617,7 @@ def upload(field, name, content):
         field._counter += 1
     else:
         about = {"name": name, "type": "image/png", "size": len(content)}
-        now = datetime.now(UTC)
+        now = datetime.now(timezone.utc)
         field.value = ({**about, "content": memoryview(content), "last_modified": now},)
 
 
@@ -780,14 +780,14 @@ def test_a_model_that_is_not_there_is_said_in_words_and_the_old_one_stays(contro
 
 @pytest.fixture
 def other(tmp_path, monkeypatch):
-    """Another model, which `cache.get` gives whatever is asked; `asked` holds the names."""
+    """Another model, which `cache.get` gives whatever is asked; `asked` holds their names."""
 
     class Other:
         pipe = sdnb.load(toys.saved("SD 2", tmp_path), device="cpu", dtype="float32")
         name, asked, at = str(tmp_path / "pipeline"), [], staticmethod(lambda: None)
 
     def load(model):
-        Other.asked.append(model)
+        Other.asked.append(model.source)
         Other.at()
         return Other.pipe
 
