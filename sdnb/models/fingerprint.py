@@ -231,13 +231,14 @@ class Fingerprint:
     def _note_tensor(self, path: str, value: Any) -> None:
         import torch
 
-        if type(value).__getattribute__ is torch.Tensor.__getattribute__ and vars(value):
+        kind: Any = type(value)
+        if kind.__getattribute__ is torch.Tensor.__getattribute__ and vars(value):
             self._todo.append((path, value))  # attributes of a weight
         self._weights.append(weight := Weight(path, value, self._places))
-        self._tokens[path] = type(value), *weight.sample
+        self._tokens[path] = kind, *weight.sample
         if value.numel() > SMALL:  # not all of it is looked at
             # a move to another device replaces buffers, and never parameters
-            is_buffer = type(value) is torch.Tensor and not value.is_meta
+            is_buffer = kind is torch.Tensor and not value.is_meta
             wide = weight_samples.spread(value) if is_buffer else id(self._canonical(value))
             self._tokens[path] = *self._tokens[path], wide
 
