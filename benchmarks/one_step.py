@@ -1,12 +1,13 @@
 """One denoiser step at full size: sdnb against the article's cell, bfloat16 by hand and OpenVINO.
 
     pip install openvino        # for three of the ways; without it they are left out
-    python benchmarks/one_step.py [--folder FOLDER] [--runs 3] [--steps 3]
+    python benchmarks/one_step.py [--folder FOLDER] [--runs 1] [--steps 4] [--minutes 8]
 
 Stable Diffusion v1-4's architecture with random weights (see full_size.py), 512 x 512, guidance on:
 two rows a step. Each way is a process of its own that calls its pipeline, and measures the time
-between the ends of steps, after a first one; the ways take turns. "floor" is what the step's
-operations, counted by torch, would take at the rate of a large matrix product in
+between the ends of steps, after a first one. The ways take turns, the most telling first, and each
+prints its figures as it ends; what has not begun when --minutes are over is left out. "floor" is
+what the step's operations, counted by torch, would take at the rate of a large matrix product in
 the dtype that sdnb takes, measured in the same process.
 """
 
@@ -30,15 +31,15 @@ from full_size import build
 PLAIN = "the article's cell (diffusers, float32)"
 SDNB = "sdnb.load"
 WAYS = {
+    SDNB: "sdnb",
     PLAIN: "float32",
+    'sdnb.load, backend="openvino"': "sdnb backend",
+    "OpenVINO, static shapes": "float32 openvino",
+    "bfloat16 by hand, channels last": "bfloat16 channels_last",
     "float32, channels last": "float32 channels_last",
     "float32, merged query, key and value": "float32 fused",
-    "bfloat16 by hand, channels last": "bfloat16 channels_last",
     "torch.compile (inductor)": "float32 inductor",
     "torch.compile (openvino)": "float32 openvino_compile",
-    "OpenVINO, static shapes": "float32 openvino",
-    SDNB: "sdnb",
-    'sdnb.load, backend="openvino"': "sdnb backend",
 }
 
 
@@ -143,18 +144,24 @@ def main() -> None:
     """Measures each way in turn, prints the table."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "sdnb-full-size"))
-    p.add_argument("--runs", type=int, default=3)
+    p.add_argument("--runs", type=int, default=1)
     p.add_argument("--steps", type=int, default=4, help="of which the first is not counted")
+    p.add_argument("--minutes", type=float, default=8, help="after which no other way is begun")
     p.add_argument("--json", help="writes the figures there")
     p.add_argument("--way", help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.way:
         print("\n" + json.dumps(measure(args.folder, set(WAYS[args.way].split()), args.steps)))
         return
+    until = time.monotonic() + 60 * args.minutes
+    print("building a model of Stable Diffusion's size, where it is not there yet", flush=True)
     build(Path(args.folder))
     runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     for _ in range(args.runs):
         for way in WAYS:
+            if runs[SDNB] and runs[PLAIN] and time.monotonic() > until:
+                print(f"{way}: left out, the {args.minutes:g} minutes are over", flush=True)
+                continue
             command = [sys.executable, __file__, "--folder", args.folder, "--way", way,
                        "--steps", str(args.steps)]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
@@ -162,7 +169,8 @@ def main() -> None:
                 print(f"{way}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
                 continue
             runs[way].append(json.loads(done.stdout.splitlines()[-1]))
-            print(f"{way}: {runs[way][-1]}", file=sys.stderr, flush=True)
+            figures = (f"{v:.2f}" if isinstance(v, float) else v for v in runs[way][-1].values())
+            print(f"{way}: " + "; ".join(map(" ".join, zip(runs[way][-1], figures))), flush=True)
     table = {
         way: {k: statistics.median(r[k] for r in rs) for k in ("first step, s", "step, s")}
         for way, rs in runs.items()

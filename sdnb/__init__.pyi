@@ -14,11 +14,16 @@ from .display.slider import Slider as Slider
 from .login import notebook_login as notebook_login
 from .models.cache import clear as clear
 from .models.cache import load as load
+from .records.attention import Attention as Attention
 from .records.sample import Sample as Sample
 from .records.sample import read as read
 from .records.sheet import Sheet as Sheet
 from .records.store import Store as Store
+from .records.word_effects import WordEffect as WordEffect
+from .records.word_effects import WordEffects as WordEffects
 from .settings import Settings as Settings
 from .sweeps.plan import Plan as Plan
 from .sweeps.ray_engine import Ray as Ray
+from .which_word import attention as attention
+from .which_word import words as words
 from .widgets import panel as panel

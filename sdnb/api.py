@@ -132,8 +132,9 @@ def compare(
         prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength,
             long_prompt, prompt_syntax, keep, lora: as for `generate`; each also as a list, range,
             tuple or array of values. A list as one LoRA's weight is an axis of its own:
-            lora={"style": [0, 0.4, 0.8]}. Instead of one prompt whole `Settings`, which the others
-            change.
+            lora={"style": [0, 0.4, 0.8]}. Choices in one prompt, "a {red|blue} fox", are an axis,
+            two of them two; \\{ is a brace. Instead of one prompt whole `Settings`, which the
+            others change.
         calls: instead of `steps`: each scheduler makes about so many denoiser calls, so that they
             are compared at equal cost.
         model: instead of `pipe`: what `load` takes; a list compares models.
@@ -198,7 +199,9 @@ def plan(
     if model is not None and pipe is not None:
         raise ValueError("Give pipe or model, not both.")
     given = _given(prompt, options, calls)
-    fixed, lists = axes.split(**given, model=model, dtype=dtype, quantize=quantize)
+    fixed, lists = axes.split(
+        not isinstance(prompt, Settings), **given, model=model, dtype=dtype, quantize=quantize
+    )
     drafts = axes.cells(fixed, lists, calls)
     made = Plan.of(drafts, pipe, init_image.start(image, mask))
     made.check_axes(drafts, lists)
@@ -206,7 +209,10 @@ def plan(
     return replace(
         made, rows=len(rows) or 1, cols=len(cols) or 1, col_labels=cols, row_labels=rows,
         page_labels=pages,
-        title=axes.title(made.settings[0], lists | made.differing),
+        title=axes.title(
+            made.settings[0], lists | made.differing,
+            fixed["prompt"] if axes.has_choices(lists) else "",
+        ),
     )  # fmt: skip
 
 

@@ -59,6 +59,13 @@ class LoraWeights(_Frozen):
         super().__init__({name: _weight(name, pairs[name]) for name in sorted(pairs)})
 
 
+class OtherProgramsLoras(LoraWeights):
+    """The same as another program wrote them: of files that sdnb may never have loaded.
+
+    A pipeline without any LoRA makes such a picture without them, and says so.
+    """
+
+
 def lora_weights(value: object) -> LoraWeights:
     """What was given as `lora`, as weights: a name alone, or names and weights.
 
@@ -157,6 +164,6 @@ def _number(name: str, value: Any) -> float:
 
 
 __all__ = [
-    "PARTS", "LoraWeights", "Weight", "adapter_of", "check_name", "in_words", "lora_weights",
-    "of_part",
+    "PARTS", "LoraWeights", "OtherProgramsLoras", "Weight", "adapter_of", "check_name", "in_words",
+    "lora_weights", "of_part",
 ]  # fmt: skip

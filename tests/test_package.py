@@ -12,9 +12,10 @@ import sdnb
 ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
-    "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider", "Store", "clear", "cluster", "compare",
-    "counting", "evolution", "generate", "image_grid", "load", "metadata", "notebook_login",
-    "panel", "plan", "plots", "prompts", "read", "schedulers", "variations",
+    "Attention", "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider", "Store", "WordEffect",
+    "WordEffects", "attention", "clear", "cluster", "compare", "counting", "evolution", "generate",
+    "image_grid", "load", "metadata", "notebook_login", "panel", "plan", "plots", "prompts", "read",
+    "schedulers", "variations", "words",
 }  # fmt: skip
 
 

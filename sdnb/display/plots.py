@@ -171,6 +171,41 @@ def accuracy(
     return figure
 
 
+def bars(values: Mapping[str, float], axis_label: str) -> Plot:
+    """Numbers with names as horizontal bars, the first on top.
+
+    Arguments:
+        values: a name -> its number.
+        axis_label: what the numbers are.
+
+    Returns:
+        A figure; `savefig` writes it to a file.
+
+    Raises:
+        ValueError: there are no numbers.
+
+    Example:
+        >>> [axis] = bars({"fox": 40.0, "a": 2.5}, "difference").axes
+        >>> [float(bar.get_width()) for bar in axis.patches]
+        [40.0, 2.5]
+    """
+    if not values:
+        raise ValueError("There are no numbers to draw as bars: give at least one.")
+    figure = Plot(figsize=(6.4, 1 + 0.3 * len(values)), layout="constrained")
+    axis = figure.subplots()
+    places = range(len(values))
+    drawn = axis.barh(places, list(values.values()), color="C0", height=0.7)
+    axis.bar_label(drawn, fmt="%.1f", padding=3)
+    names = [shorten(name, 40, placeholder=" …").replace("$", r"\$") for name in values]
+    axis.set_yticks(places, names)
+    axis.invert_yaxis()
+    axis.set_xlabel(axis_label)
+    axis.set_xlim(left=0)
+    axis.margins(x=0.12)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def lines_of(samples: Iterable[Picture]) -> list[list[Picture]]:
     """The samples that differ in steps only, together and in that order.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
@@ -14,6 +15,7 @@ from sdnb.display import font_files
 from sdnb.log import notice
 
 OWN = ""  # the "file" of Pillow's own font
+NONE = "none"  # that of letters which no font has: a `CodeBox`
 SMALLER = 12 / 13  # DejaVu's letters are larger than those of Pillow's own font at the same size
 JOINERS = "\u200c\u200d"  # they join and part letters, and have no shape
 
@@ -28,11 +30,62 @@ CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO")
 _said: set[str] = set()  # scripts that were logged as not drawable
 
 
+class CodeBox:
+    """The "font" of letters that no font has: each is a box with its code point, as browsers do.
+
+    So two texts never look the same, and which letter it is can be looked up.
+
+    Arguments:
+        size: in pixels, of the line that the boxes stand in.
+
+    Example:
+        >>> box = CodeBox(13)
+        >>> box.getlength("狐狸") == 2 * box.getlength("狐")
+        True
+    """
+
+    def __init__(self, size: int) -> None:
+        self.digits: Any = ImageFont.load_default(max(7, round(size * 0.58)))
+        self._above, self._below = _font(OWN, size).getmetrics()
+        self._digit = max(self.digits.getlength(c) for c in "0123456789ABCDEF")
+
+    def getlength(self, text: str) -> float:
+        """How wide the boxes are, in pixels."""
+        return sum(self._width(c) for c in text)
+
+    def getmetrics(self) -> tuple[int, int]:
+        """Pixels above and below the baseline."""
+        return self._above, self._below
+
+    def draw(
+        self, pen: ImageDraw.ImageDraw, x: float, baseline: float, text: str, ink: str
+    ) -> None:
+        """Draws the boxes from `x` on."""
+        top, bottom = baseline - self._above, baseline + self._below - 1
+        for c in text:
+            right = x + self._width(c)
+            pen.rectangle((x + 1, top, right - 2, bottom), outline=ink)
+            middles = (3 * top + bottom) / 4 + 1, (top + 3 * bottom) / 4
+            for digits, y in zip(_halves(c), middles):
+                pen.text(((x + right) / 2, y), digits, font=self.digits, fill=ink, anchor="mm")
+            x = right
+
+    def _width(self, character: str) -> int:
+        return round(len(_halves(character)[1]) * self._digit) + 6
+
+
+def _halves(character: str) -> tuple[str, str]:
+    """A code point in two lines of hexadecimal digits: 2 and 2, or 3 and 3."""
+    code = f"{ord(character):04X}"
+    code = code if len(code) == 4 else f"{code:>06}"
+    return code[: len(code) // 2], code[len(code) // 2 :]
+
+
 class Run(NamedTuple):
     """Neighbouring letters in one font and one direction."""
 
     text: str
-    font: ImageFont.FreeTypeFont
+    font: ImageFont.FreeTypeFont | CodeBox
     options: dict[str, Any]  # direction and language, where Raqm sets the text
 
 
@@ -41,7 +94,7 @@ class Typeface:
 
     Pillow's own font draws what it has. Of a text with other Latin letters (é, ł) all Latin is in
     the bundled font, so no word mixes fonts; other scripts are in that one, or in a font of the
-    system. What no font has is logged once a script.
+    system. What no font has is a box with its code point, and is logged once a script.
 
     Arguments:
         size: in pixels.
@@ -56,7 +109,8 @@ class Typeface:
         other = {c for c in lacking if not font_files.holds(bundled, c)}
         self._files = dict.fromkeys(lacking - other, font_files.BUNDLED)
         self._files |= font_files.covering(other)
-        _say_missing({c for c in other - self._files.keys() if unicodedata.category(c)[0] != "M"})
+        self._lost = other - self._files.keys()
+        _say_missing({c for c in self._lost if unicodedata.category(c)[0] != "M"} or self._lost)
         _say_unshaped(lacking & self._files.keys())
 
     def getlength(self, line: str) -> float:
@@ -70,12 +124,16 @@ class Typeface:
     def draw(self, pen: ImageDraw.ImageDraw, x: float, y: float, line: str, ink: str) -> None:
         """Draws a line whose upper left corner is (x, y)."""
         runs = self._runs(line)
-        if [run.font for run in runs] == [_font(OWN, self.size)]:
-            pen.text((x, y), runs[0].text, font=runs[0].font, fill=ink)
+        own = _font(OWN, self.size)
+        if [run.font for run in runs] == [own]:
+            pen.text((x, y), runs[0].text, font=own, fill=ink)
             return
         baseline = y + self._metrics(line)[0]
         for text, font, options in runs:
-            pen.text((x, baseline), text, font=font, fill=ink, anchor="ls", **options)
+            if isinstance(font, CodeBox):
+                font.draw(pen, x, baseline, text, ink)
+            else:
+                pen.text((x, baseline), text, font=font, fill=ink, anchor="ls", **options)
             x += font.getlength(text, **options)
 
     def _metrics(self, line: str) -> tuple[int, int]:
@@ -86,16 +144,20 @@ class Typeface:
 
     def _runs(self, line: str) -> list[Run]:
         """The line's runs from left to right."""
-        if not self._files:
+        if not self._files and not self._lost:
             line = cleaned(line)
             return [Run(line, _font(OWN, self.size), {})]
-        pieces = clusters(line)
+        pieces = [part for piece in clusters(line) for part in self._parts(piece)]
         latin = OWN
         if any(self._files.get(c) == font_files.BUNDLED and _is_latin(c) for c in line):
             latin = font_files.BUNDLED
         files: list[str] = []
+        before = latin
         for piece in pieces:
-            files.append(self._file(piece, latin, files[-1] if files else latin))
+            if piece[0] in self._lost:
+                files.append(NONE)
+            else:
+                files.append(before := self._file(piece, latin, before))
         kana = any(script(c) in ("HIRAGANA", "KATAKANA") for c in line)
         visual: list[Run] = []
         for is_right, indices in _directed(pieces):
@@ -109,6 +171,13 @@ class Typeface:
             visual += runs[::-1] if is_right else runs
         return visual
 
+    def _parts(self, piece: str) -> list[str]:
+        """A cluster in one piece, or, where no font has some of it, each of these by itself."""
+        if self._lost.isdisjoint(piece):
+            return [piece]
+        lost = "".join(map(re.escape, self._lost))
+        return re.findall(f"[{lost}]|[^{lost}]+", piece)
+
     def _file(self, piece: str, latin: str, before: str) -> str:
         """The font of one cluster; signs, digits and spaces go on in the font before them."""
         first = piece[0]
@@ -120,6 +189,8 @@ class Typeface:
         return before
 
     def _run(self, pieces: list[str], file: str, is_right: bool, kana: bool) -> Run:
+        if file == NONE:
+            return Run("".join(pieces[::-1] if is_right else pieces), _boxes(self.size), {})
         font = _font(file, self.size)
         if file == OWN:
             return Run("".join(pieces), font, {})
@@ -233,6 +304,11 @@ def _font(file: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 @cache
+def _boxes(size: int) -> CodeBox:
+    return CodeBox(size)
+
+
+@cache
 def _own_ranges() -> font_files.Ranges:
     return font_files.ranges_of(_font(OWN, 13).font_bytes)
 
@@ -248,7 +324,7 @@ def _has_raqm() -> bool:
 
 
 def _say_missing(characters: set[str]) -> None:
-    """Logs once a script which letters are drawn as boxes, and what to install."""
+    """Logs once a script of which letters the code points are drawn, and what to install."""
     new = [c for c in sorted(characters) if script(c) not in _said]
     lost: dict[tuple[str, str], dict[str, list[str]]] = {}
     for c in new:
@@ -260,7 +336,8 @@ def _say_missing(characters: set[str]) -> None:
             for kind, letters in by_script.items()
         ]
         notice(
-            f"No font here has {', '.join(shown)}, so boxes stand for them: install {font} "
+            f"No font here has {', '.join(shown)}, so boxes with their code points stand for them: "
+            f"install {font} "
             f"(on Debian, Ubuntu and Colab: apt-get install {package}) and draw again."
         )
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from sdnb.settings import Settings, check_multiple
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, SchedulerMixin
 
+Around = Callable[["DiffusionPipeline"], "AbstractContextManager[Any]"]
 LANCZOS = Image.Resampling.LANCZOS
 _said: set[str] = set()  # unknown words that were already named
 
@@ -165,8 +166,8 @@ def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
 
     Arguments:
         settings: resolved.
-        pipe: the pipeline that is called, which decides how many steps a strength leaves; None
-            counts as Stable Diffusion's do.
+        pipe: the pipeline that is called, or that its image to image is made of, which decides how
+            many steps a strength leaves; None counts as Stable Diffusion's do.
 
     Example:
         >>> calls_of(Settings("a fox", steps=50, scheduler="Heun")), calls_of(Settings("a fox"))
@@ -191,6 +192,7 @@ def run(
     on_call: Callable[[], object] = lambda: None,
     start: init_image.Start | None = None,
     on_step: x0_preview.OnStep | None = None,
+    around: Around | None = None,
 ) -> Sample:
     """Makes the picture of resolved settings.
 
@@ -204,6 +206,8 @@ def run(
         start: the picture to start from, and its mask.
         on_step: is given the number of each denoiser call and the latents predicted there, or the
             exception where they cannot be computed.
+        around: given the pipeline, what is entered just around its call; again, where a picture is
+            made again in float32.
 
     Returns:
         The sample.
@@ -226,7 +230,8 @@ def run(
 
     def called() -> _Called:
         with lora.applied(view, weights, origin.lora):
-            return _called(view, _arguments(settings, view, start, pieces), on_call, on_step)
+            arguments = _arguments(settings, view, start, pieces)
+            return _called(view, arguments, on_call, on_step, around)
 
     made = called()
     if made.seen.broken and dtype != "float32" and "quantize" not in origin.additions:
@@ -277,12 +282,14 @@ def _called(
     arguments: dict[str, Any],
     on_call: Callable[[], object],
     on_step: x0_preview.OnStep | None,
+    around: Around | None,
 ) -> _Called:
     before = denoiser.backend_of(view)
     with (
         _counted(denoiser.all_of(view), on_call) as calls,
         nan_guard.watched(view) as seen,
         x0_preview.watching(view, on_step) if on_step else nullcontext(),
+        around(view) if around else nullcontext(),
     ):
         result = view(**arguments)
     backend = before[0] if denoiser.backend_of(view) != before else ""

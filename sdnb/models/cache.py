@@ -72,7 +72,8 @@ def load(
         use_safetensors: False also takes pickled weights, which can run any program when opened.
         backend: what makes the denoiser's calls. "openvino" is Intel's runtime, for CPUs (`pip
             install 'sdnb[openvino]'`): large models are faster with it, and take 2.5 times the
-            memory; a model is converted once, with its first picture.
+            memory; a model is converted once, with its first picture. "auto" takes it on a CPU
+            where this model has been converted before, else "torch".
         lora: LoRAs to put on the model (`pip install 'sdnb[lora]'`): a file, a hub id, "owner/name/
             file.safetensors", "sepia" or "cyanotype" for the embedded model's; or a pair of one and
             the weight that it has where `generate` names none; or a list of these, or a dict of
@@ -112,6 +113,7 @@ def load(
     if vae is not None:
         request = replace(request, vae=names.place(vae))
     request = replace(request, embeddings=embedded.asked(embeddings))
+    request = replace(request, backend=_backend(request, quantize))
     request = replace(request, quantize=_quantized(quantize, request))
     with _cache_lock:
         pipe = _kept(request, why)
@@ -197,7 +199,7 @@ def _request(
 ) -> tuple[Request, str]:  # fmt: skip
     """The cache's key, and a sentence on what was chosen where the user left it open."""
     loras = lora_files.wanted(lora)
-    if loras and backend != "torch":
+    if loras and backend == "openvino":
         raise ValueError("OpenVINO converts a model without LoRAs: leave backend= or lora= out.")
     where = _check_backend(backend, where)
     where = device.best() if where == "auto" else device.check(where)
@@ -240,6 +242,18 @@ def _dtype(source: str, dtype: str | torch.dtype, where: str) -> str:
     return "float32" if of_sdnb and str(dtype) == "auto" else device.dtype_name(dtype, where)
 
 
+def _backend(request: Request, quantize: str | None) -> str:
+    """Which backend makes the calls: "auto" is OpenVINO where that costs no conversion."""
+    if request.backend != "auto":
+        return request.backend
+    plain = request.device == "cpu" and not (request.lora or quantize)
+    if not (plain and find_spec("openvino")):
+        return "torch"
+    from sdnb.models import openvino
+
+    return "openvino" if openvino.is_converted(request.converted) else "torch"
+
+
 def _check_backend(backend: str, where: str) -> str:
     """The device that the backend leaves: OpenVINO runs on the CPU.
 
@@ -247,9 +261,9 @@ def _check_backend(backend: str, where: str) -> str:
         ValueError: there is no such backend, or not for that device.
         ModuleNotFoundError: it is not installed.
     """
-    if backend not in build.TIMES:
-        raise ValueError(f"There is no backend {backend!r}: give 'torch' or 'openvino'.")
-    if backend == "torch":
+    if backend not in ("auto", *build.TIMES):
+        raise ValueError(f"There is no backend {backend!r}: give 'torch', 'openvino' or 'auto'.")
+    if backend != "openvino":
         return where
     if where not in ("auto", "cpu"):
         raise ValueError(f"OpenVINO runs on the CPU, and device is {where!r}: leave one out.")

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
 from sdnb.hub import errors as hub_errors
-from sdnb.log import quiet
-from sdnb.lora_weights import LoraWeights, of_part
+from sdnb.log import notice, quiet
+from sdnb.lora_weights import LoraWeights, OtherProgramsLoras, of_part
 from sdnb.models import lora_files
 from sdnb.models.lora_files import Lora, Wanted
 from sdnb.settings import suggestion
@@ -44,9 +44,16 @@ def resolved(weights: Mapping[str, Any] | None, known: Sequence[Lora]) -> LoraWe
         known: the pipeline's LoRAs.
 
     Raises:
-        ValueError: a name is not among them.
+        ValueError: a name is not among them; of another program's picture that is said instead,
+            where the pipeline has no LoRA at all.
     """
     own = {lora.name: lora.weight for lora in known}
+    if weights and not own and isinstance(weights, OtherProgramsLoras):
+        notice(
+            f"Another program made the picture with the LoRA {', '.join(weights)}, which is not in "
+            "this pipeline: made without. sdnb.load(model, lora=[...]) loads one."
+        )
+        return None
     for name in weights or ():
         if name in own:
             continue

@@ -26,6 +26,7 @@ KEPT = 2  # converted models on the disk
 # how far outputs may be apart, relative to their size; bfloat16 is 0.02 from itself
 ALIKE = {torch.float32: 0.01, torch.float16: 0.01, torch.bfloat16: 0.05}
 FILE = "model.xml"
+NOTE = "of.txt"  # beside it: which model it is of, as `load` was asked for it
 TAKEN = ("UNet2DConditionModel", "SD3Transformer2DModel", "FluxTransformer2DModel")
 _requests_lock = threading.RLock()  # guards what a compiled model is asked, and its answers
 
@@ -41,15 +42,17 @@ class Forward:
 
     Arguments:
         module: the UNet or transformer, on the CPU.
+        of: which model it is a part of, for `is_converted`.
 
     Attributes:
         name: OpenVINO's name and version, for a picture's facts.
         calls: how many it has made.
     """
 
-    def __init__(self, module: torch.nn.Module) -> None:
+    def __init__(self, module: torch.nn.Module, of: str = "") -> None:
         import openvino
 
+        self.of = of
         self.name = f"openvino {openvino.__version__.partition('-')[0]}"
         self.calls = 0
         self.module, self.plain = module, module.forward
@@ -134,11 +137,12 @@ class Forward:
 Layout = tuple[tuple[tuple[str, tuple[int, ...], str], ...], bool]
 
 
-def take_over(module: torch.nn.Module) -> str:
+def take_over(module: torch.nn.Module, of: str = "") -> str:
     """Has OpenVINO make the calls of a denoiser from now on; its weights and class stay.
 
     Arguments:
         module: a UNet or transformer of diffusers, on the CPU.
+        of: which model it is a part of, for `is_converted`.
 
     Returns:
         OpenVINO's name and version; empty, and logged, where it is not known to be right for them.
@@ -147,7 +151,7 @@ def take_over(module: torch.nn.Module) -> str:
     if kind not in TAKEN:
         notice(f"OpenVINO has not been tried with the class {kind}, so torch makes its steps.")
         return ""
-    forward = Forward(module)
+    forward = Forward(module, of)
     # a twin of the batcher has another forward, and still the backend
     vars(module).update(forward=forward, backend=forward)
     return forward.name
@@ -200,12 +204,14 @@ def _compiled(forward: Forward, layout: Layout, inputs: dict[str, torch.Tensor])
     with suppress(OSError):
         os.utime(file.parent)  # the last used ones stay
     if file.exists():
+        with suppress(OSError):
+            (file.parent / NOTE).write_text(forward.of, "utf-8")
         with suppress(RuntimeError):  # damaged: it is made anew
             return core.compile_model(core.read_model(file), "CPU", options)
     notice("OpenVINO converts the model: a minute for one of Stable Diffusion's size, once.")
     model = _converted(forward, inputs)
     try:
-        _save(model, file, half=dtype != torch.float32)
+        _save(model, file, half=dtype != torch.float32, of=forward.of)
     except (OSError, RuntimeError) as error:
         notice(f"The converted model cannot be kept in {file.parent.parent} ({error}).")
         return core.compile_model(model, "CPU", options)
@@ -242,7 +248,7 @@ def _shape(x: torch.Tensor) -> list[int]:
     return [n if i == channels and i else -1 for i, n in enumerate(x.shape)]
 
 
-def _save(model: Any, file: Path, half: bool) -> None:
+def _save(model: Any, file: Path, half: bool, of: str) -> None:
     """Into a folder of its own first: what stands under its name is whole."""
     import openvino
 
@@ -251,6 +257,7 @@ def _save(model: Any, file: Path, half: bool) -> None:
     made = Path(tempfile.mkdtemp(prefix=".sdnb-", dir=root))
     try:
         openvino.save_model(model, made / file.name, compress_to_fp16=half)
+        (made / NOTE).write_text(of, "utf-8")
         shutil.rmtree(file.parent, ignore_errors=True)
         os.replace(made, file.parent)
     finally:
@@ -266,6 +273,20 @@ def folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("sdnb")) / "openvino"
+
+
+def is_converted(of: str) -> bool:
+    """Whether a converted model of that one, as `take_over` was told it, is on the disk.
+
+    Example:
+        >>> is_converted("a model that nobody converted")
+        False
+    """
+    for file in folder().glob(f"*/{NOTE}"):
+        with suppress(OSError):
+            if file.read_text("utf-8") == of and file.with_name(FILE).exists():
+                return True
+    return False
 
 
 def clear() -> None:

@@ -71,17 +71,21 @@ def steps_made(pipe: DiffusionPipeline, steps: int, strength: float | None) -> i
     in place of the scheduler whose timesteps are range(steps).
 
     Arguments:
-        pipe: the pipeline that is called.
+        pipe: the pipeline that is called, or the one that its image to image is made of.
         steps: of the whole schedule.
         strength: over 0 and up to 1; None where no picture is the start.
 
     Example:
         >>> from sdnb import load
-        >>> steps_made(for_task(load("emoji", device="cpu"), "Img2Img"), 5, 0.5)
-        2
+        >>> pipe = load("emoji", device="cpu")
+        >>> steps_made(for_task(pipe, "Img2Img"), 5, 0.5), steps_made(pipe, 5, 0.5)
+        (2, 2)
     """
-    rule = getattr(type(pipe), "get_timesteps", None)
-    if strength is None or rule is None:
+    if strength is None:
+        return steps
+    kinds = type(pipe), pipeline_class.task_class(type(pipe), "Img2Img")
+    rule = next((r for kind in kinds if (r := getattr(kind, "get_timesteps", None))), None)
+    if rule is None:
         return steps
     scheduler = SimpleNamespace(
         timesteps=range(steps), order=1, set_begin_index=lambda _: None, config={}

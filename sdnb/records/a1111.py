@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdnb import schedulers
-from sdnb.lora_weights import Weight, check_name
+from sdnb.lora_weights import OtherProgramsLoras, Weight, check_name
 from sdnb.records.fact_schema import KNOWN
 from sdnb.settings import Settings, figure
 
@@ -100,7 +100,7 @@ def from_a1111(text: str) -> tuple[Settings, dict[str, Any]]:
             width=_whole(width) if width else None,
             height=_whole(height) if height else None,
             strength=_real(strength) if strength else None,
-            lora=lora or None,
+            lora=OtherProgramsLoras(lora) if lora else None,
         )
     except ValueError as error:
         raise ValueError(f"The AUTOMATIC1111 settings cannot be used: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ class Sample:
         return f"Sample({about(self)})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        shown = image_grid(enlarged([rgb(self.image)]), footer="\n".join(lines_of(self)))
+        footer = "\n".join(lines_of(self, model_name))
+        shown = image_grid(enlarged([rgb(self.image)]), footer=footer)
         return {"text/plain": repr(self), **preview(shown)}
 
 
@@ -102,12 +104,17 @@ class Elsewhere(Sample):
         raise ValueError(f"{self.facts['model']} was not made by sdnb, so there is no code of it.")
 
 
-def lines_of(sample: Sample) -> list[str]:
-    """Prompt, numbers and maker, as they read below a picture, and why it is black where it is."""
+def lines_of(sample: Sample, name: Callable[[dict[str, Any]], str]) -> list[str]:
+    """Prompt, numbers and maker, as they read below a picture, and why it is black where it is.
+
+    Arguments:
+        name: names the maker from the facts: `maker`, or `model_name` for text that is drawn into
+            a picture, which another device's run shall draw alike.
+    """
     if isinstance(sample, Elsewhere):
-        return [maker(sample.facts)]
+        return [name(sample.facts)]
     settings, facts = sample.settings, sample.facts
-    return [settings.prompt, numbers(settings), maker(facts), *why_black(facts)]
+    return [settings.prompt, numbers(settings), name(facts), *why_black(facts)]
 
 
 def why_black(facts: dict[str, Any]) -> list[str]:
@@ -178,17 +185,26 @@ def numbers(settings: Settings) -> str:
     return ", ".join(texts)
 
 
+def model_name(facts: dict[str, Any]) -> str:
+    """The model that made a picture, as it reads below it.
+
+    Example:
+        >>> model_name({"model": "emoji", "dtype": "float32", "device": "cpu"})
+        "sdnb's embedded model emoji"
+    """
+    model = facts.get("model", "unknown model")
+    return "sdnb's embedded model emoji" if model == "emoji" else without_folder(model)
+
+
 def maker(facts: dict[str, Any]) -> str:
-    """Who made a picture.
+    """Who made a picture, and where.
 
     Example:
         >>> maker({"model": "emoji", "dtype": "float32", "device": "cpu"})
         "sdnb's embedded model emoji, float32 on cpu"
     """
-    model = facts.get("model", "unknown model")
-    name = "sdnb's embedded model emoji" if model == "emoji" else without_folder(model)
-    known = {"dtype", "device"} <= set(facts)
-    if not known:
+    name = model_name(facts)
+    if not {"dtype", "device"} <= set(facts):
         return name
     by = f" by {facts['backend']}" if facts.get("backend") else ""
     return f"{name}, {facts['dtype']} on {facts['device']}{by}"

@@ -15,7 +15,7 @@ from sdnb.display.grid import GAP, image_grid
 from sdnb.display.preview import LEAST, MOST, enlarged, preview
 from sdnb.image_input import Source, rgb
 from sdnb.records import metadata
-from sdnb.records.sample import Elsewhere, Sample, about, maker, why_black
+from sdnb.records.sample import Elsewhere, Sample, about, maker, model_name, why_black
 from sdnb.settings import NAMES, printable
 
 if TYPE_CHECKING:
@@ -98,7 +98,11 @@ class Sheet:
 
     def _drawn(self, width: int | None = None) -> Image.Image:
         """The sheet as one picture, each of its pictures so many pixels wide at most."""
-        makers = dict.fromkeys(maker(s.facts) for s in self.samples)
+        # dtype and device only where they tell pictures apart: another device's sheet reads alike
+        makers = dict.fromkeys(model_name(s.facts) for s in self.samples)
+        exactly = dict.fromkeys(maker(s.facts) for s in self.samples)
+        if len(exactly) > len(makers):
+            makers = exactly
         black: dict[str, list[str]] = {}
         for i, sample in enumerate(self.samples, 1):
             for why in why_black(sample.facts):

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sdnb import schedulers
+from sdnb import prompt_choices, schedulers
 from sdnb.files import without_folder
+from sdnb.lora_weights import LoraWeights
 from sdnb.settings import LORA, NAMES, Settings, check_names, label
 
 MODEL, DTYPE, QUANTIZE = "model", "dtype", "quantize"
+CHOICE = "choice:"  # before a number: which of the prompt's choices in braces
 LOADING = (MODEL, DTYPE, QUANTIZE)  # axes that are no settings: which pipeline
 
 
-def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+def split(choices: bool = True, **arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """Tells single values from axes: lists, ranges, tuples, arrays, and other iterables.
 
+    Arguments:
+        choices: whether {red|blue} in a prompt is an axis; in whole `Settings` it is plain text.
+        arguments: settings by their names.
+
     Raises:
-        ValueError: an axis is empty.
+        ValueError: an axis is empty, or a prompt's choices are nested.
         TypeError: there is no such setting, or it is a set, whose order is not defined.
 
     Example:
@@ -33,7 +39,7 @@ def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         value = arguments.get(name)
         if value is None:
             continue
-        if name == "lora" and isinstance(value, Mapping):
+        if name == "lora" and isinstance(value, Mapping) and not isinstance(value, LoraWeights):
             for each, weight in value.items():  # a list of one's weights is an axis of its own
                 if _is_axis(weight):
                     axes[f"{LORA}{each}"] = _listed(f"the weight of lora {each}", weight)
@@ -41,9 +47,29 @@ def split(**arguments: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
             continue
         if _is_axis(value):
             axes[name] = _listed(name, value)
+            if name == "prompt":
+                axes[name] = _spread(axes[name])
+        elif name == "prompt" and isinstance(value, str) and choices:
+            for n, group in enumerate(prompt_choices.groups(value)):
+                axes[f"{CHOICE}{n}"] = group  # each is an axis of its own
+            fixed[name] = value if has_choices(axes) else prompt_choices.chosen(value, [])
         else:
             fixed[name] = value
     return fixed, axes
+
+
+def has_choices(axes: Iterable[str]) -> bool:
+    """Whether the prompt holds choices, so that it is not yet any picture's."""
+    return any(name.startswith(CHOICE) for name in axes)
+
+
+def _spread(prompts: list[Any]) -> list[Any]:
+    """Prompts of a list, those with choices as all that they come to."""
+    return [
+        p
+        for each in prompts
+        for p in (prompt_choices.every(each) if isinstance(each, str) else [each])
+    ]
 
 
 def _is_axis(value: Any) -> bool:
@@ -109,6 +135,8 @@ def cells(
             given["lora"] = given["lora"] | single
         if calls is not None:
             given["steps"] = schedulers.steps_for(given.get("scheduler"), calls)
+        if picks := [given.pop(n) for n in axes if n.startswith(CHOICE)]:
+            given["prompt"] = prompt_choices.chosen(given["prompt"], picks)
         dtype = dtype and str(dtype).removeprefix("torch.")
         made.append(Cell(Settings(**given), model and str(model), dtype, quantize))
     return made
@@ -136,11 +164,18 @@ def _label(name: str, value: Any) -> str:
         return str(value).removeprefix("torch.")
     elif name == QUANTIZE:
         return value or "not quantised"
+    elif name.startswith(CHOICE):
+        return value or "(nothing)"
     return label(name, value)
 
 
-def title(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
+def title(settings: Settings, axes: Mapping[str, list[Any]], prompt: str = "") -> str:
     r"""What all pictures share: the prompt, then the settings that matter.
+
+    Arguments:
+        settings: of one of them.
+        axes: the settings that differ.
+        prompt: what stands in the place of their prompt, where it holds choices.
 
     Example:
         >>> title(Settings("a fox", scheduler="PNDM", seed=510), {"steps": [12, 24]})
@@ -151,4 +186,6 @@ def title(settings: Settings, axes: Mapping[str, list[Any]]) -> str:
         "negative_prompt", "steps", "guidance", "scheduler", "seed", "strength", "keep", "lora",
     ]  # fmt: skip
     texts = [label(n, values[n]) for n in shown if n not in axes and values[n] not in (None, "")]
-    return "\n".join([settings.prompt] * ("prompt" not in axes) + [" · ".join(texts)])
+    if not prompt and "prompt" not in axes:
+        prompt = settings.prompt
+    return "\n".join([prompt] * bool(prompt) + [" · ".join(texts)])

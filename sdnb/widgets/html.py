@@ -94,7 +94,7 @@ def said(text: str, wrong: bool = False) -> str:
 
 def caption(shown: Sample) -> str:
     """Prompt, numbers and maker below a picture, and why it is black where it is."""
-    lines = "".join(f"<p>{escape(line)}</p>" for line in sample.lines_of(shown))
+    lines = "".join(f"<p>{escape(line)}</p>" for line in sample.lines_of(shown, sample.maker))
     return f'<div class="sdnb-about {QUIET}">{lines}</div>'
 
 

@@ -137,8 +137,34 @@ def test_two_different_labels_never_look_the_same(fonts):
     write(fonts / "han.ttf", "狐")
     tile = Image.new("RGB", (128, 32))
     words = ["狐", "лиса", "αλεπού", "żółć", "zolc", "שועל", "ثعلب", "×", "x", "½"]
+    words += [
+        "狸",
+        "狸狐",
+        "狐狸",
+        "여우",
+        "우여",
+        "🦊",
+        "🐻",
+        "लो",
+        "ली",
+        "a ली",
+    ]  # in no font here
     looks = {image_grid([tile], labels=[word]).tobytes() for word in words}
     assert len(looks) == len(words)
+
+
+def test_a_letter_that_no_font_has_is_a_box_with_its_code_point_among_the_others(fonts):
+    runs = Typeface(13, ["a 狐 b"])._runs("a 狐 b")
+    assert [run.text for run in runs] == ["a ", "狐", " b"]
+    box = drawn("狐")
+    digits = ImageFont.load_default(8)
+    upper, lower = (drawn_by(digits, text) for text in ("72", "D0"))
+    inside = np.asarray(box)[1:-1, 1:-1]
+    for text in (upper, lower):
+        shape = np.asarray(text)
+        windows = np.lib.stride_tricks.sliding_window_view(inside, shape.shape)
+        assert np.abs(windows.astype(int) - shape).mean((2, 3)).min() < 40
+    assert (np.asarray(box)[[0, -1]] < 128).all()
 
 
 def test_lines_break_between_letters_and_never_before_a_mark(fonts):

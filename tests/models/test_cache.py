@@ -14,7 +14,8 @@ import torch
 from huggingface_hub.errors import HFValidationError
 
 import sdnb
-from sdnb.models import cache, device, pipeline_class, provenance
+from sdnb.models import build, cache, device, pipeline_class, provenance
+from tests.support import toys
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +197,22 @@ def test_a_cpu_gets_the_dtype_that_a_probe_finds_faster(gain, dtype, monkeypatch
     assert provenance.origin_of(pipe).dtype == dtype
     assert provenance.is_channels_last(pipe) == (dtype == "bfloat16")
     assert provenance.origin_of(sdnb.load("emoji", device="cpu")).dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("large", "gain", "is_said"), [(1e3, 1.3, True), (1e3, 1.1, False), (1e9, 1.3, False)]
+)
+def test_where_openvino_would_be_faster_load_says_so(
+    large, gain, is_said, monkeypatch, tmp_path, heard
+):
+    monkeypatch.setattr(build, "LARGE", large)
+    monkeypatch.setattr(device, "openvino_gain", lambda dtype: gain)
+    sdnb.load(toys.saved("SD 2", tmp_path), device="cpu", dtype="float32")
+    said = " ".join(text for text in heard() if "OpenVINO" in text)
+    assert bool(said) == is_said
+    if is_said:
+        assert "1.3 times as fast" in said
+        assert "backend='openvino'" in said
 
 
 @pytest.mark.parametrize(

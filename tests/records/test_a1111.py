@@ -213,9 +213,20 @@ def test_loras_are_read_as_settings_and_where_they_are_missing_is_said(tmp_path,
     assert (settings.prompt, settings.lora) == ("a fox", {"style": 0.8})
     [said] = caplog.messages
     assert said.endswith("was made with the LoRA style: sdnb.load(..., lora=[...]) loads LoRAs.")
-    with pytest.raises(ValueError, match="no LoRA 'style' in this pipeline"):
-        sdnb.plan(settings, pipe=pipe)
+    plans = [sdnb.plan(settings, steps=steps, width=64, height=64, pipe=pipe) for steps in (2, [2])]
+    for plan in plans:  # what is made says that it was made without
+        assert plan.settings[0].lora is None
+    assert caplog.messages[1].endswith(
+        "the LoRA style, which is not in this pipeline: made without. "
+        "sdnb.load(model, lora=[...]) loads one."
+    )
+    caplog.clear()
     assert sdnb.plan(settings, lora={}, width=64, height=64, pipe=pipe).settings[0].lora is None
+    assert caplog.messages == []
+    with pytest.raises(ValueError, match="no LoRA 'style' in this pipeline"):
+        sdnb.plan("a fox", lora={"style": 0.8}, pipe=pipe)
+    with pytest.raises(ValueError, match="no LoRA 'style' in this pipeline"):  # a picture of ours
+        sdnb.plan(Settings("a fox", lora={"style": 0.8}), pipe=pipe)
 
 
 def test_plain_prompts_and_our_own_pictures_are_said_nothing_of(tmp_path, caplog):

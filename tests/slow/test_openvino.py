@@ -146,6 +146,20 @@ def test_what_made_a_picture_stands_under_it_and_in_its_code_and_its_key(pipe, f
     assert "backend" not in keys[1]
 
 
+def test_auto_takes_openvino_once_the_model_has_been_converted(converted, monkeypatch, tmp_path):
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path))
+    auto = {"dtype": "float32", "backend": "auto"}
+    assert sdnb.load("emoji", **auto) is sdnb.load("emoji", dtype="float32")
+    monkeypatch.setattr(cache, "_loaded", {})
+    pipe = sdnb.load("emoji", dtype="float32", backend="openvino")
+    sdnb.generate("a fox", seed=1, steps=1, pipe=pipe, store=False)
+    assert sdnb.load("emoji", **auto) is pipe
+    assert provenance.origin_of(pipe).backend.startswith("openvino")
+    assert not provenance.origin_of(sdnb.load("emoji", quantize="fp8", **auto)).backend
+    ours.clear()
+    assert not provenance.origin_of(sdnb.load("emoji", **auto)).backend
+
+
 def test_a_model_is_converted_once(toy, monkeypatch):
     one = called(toy())
     monkeypatch.setattr(ours, "_converted", lambda *_: pytest.fail("it was converted again"))
@@ -298,7 +312,7 @@ def test_only_the_last_used_models_stay_on_the_disk(monkeypatch, tmp_path):
     ("asked", "error", "sentence"),
     [
         ({"backend": "tensorrt"}, ValueError,
-         "There is no backend 'tensorrt': give 'torch' or 'openvino'."),
+         "There is no backend 'tensorrt': give 'torch', 'openvino' or 'auto'."),
         ({"backend": "openvino", "device": "cuda"}, ValueError,
          "OpenVINO runs on the CPU, and device is 'cuda': leave one out."),
     ],
