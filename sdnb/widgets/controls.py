@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +15,17 @@ from PIL import Image
 from sdnb import compat, emoji, image_input, schedulers
 from sdnb.generation import init_image, prompt_encoding
 from sdnb.generation.init_image import Start
-from sdnb.lora_weights import of_part
 from sdnb.models import capabilities, provenance
 from sdnb.models.capabilities import Capabilities
-from sdnb.models.lora_files import Lora
 from sdnb.settings import Settings
 from sdnb.widgets import html, parsing
+from sdnb.widgets.lora_sliders import LoraSliders
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 AUTOMATIC = 0  # pixels: the model's own, or the picture's shape; None is no value of a Dropdown
 STEPS, GUIDANCE = 100, 20  # where the sliders end, until a larger value is restored
-LORA_MOST = 2  # where LoRAs' sliders end, until a larger weight is restored
 STRENGTH = 0.05  # where its slider begins, until a smaller value is restored
 LONG = [("say so", "error"), ("cut the end", "cut"), ("read it in pieces", "chunk")]
 
@@ -95,11 +93,7 @@ class Controls:
         )  # fmt: skip
         self.forget = widgets.Button(description="Remove", tooltip="Start from noise again")
         self.thumbnail = _styled(widgets.HTML(), "sdnb-small")
-        self._loras_box = widgets.VBox([])
-        _show(self._loras_box, False)
-        self.loras: dict[str, Any] = {}
-        self._known: Sequence[Lora] = ()
-        self._parts: dict[str, Any] = {}  # weights by parts, for which a slider is too little
+        self._loras = LoraSliders(self._moved_lora)
         self.model = widgets.Combobox(
             description="Model", options=capabilities.models(), continuous_update=False,
             placeholder="a hub id, a folder, or emoji",
@@ -123,7 +117,7 @@ class Controls:
                     _pair(self.seed, self.dice), self.lock,
                     _pair(self.width, self.height),
                     _pair(self.thumbnail, self.upload, self.forget), self.strength,
-                    self._loras_box,
+                    self._loras.box,
                     _pair(self.model, self.load),
                 ]
             ),
@@ -157,7 +151,7 @@ class Controls:
         for field in (self.width, self.height):
             _show(field, bool(can.sizes))
         _show(self.weights, can.weights)
-        self._fit_loras(provenance.origin_of(pipe).lora)
+        self._loras.fit(provenance.origin_of(pipe).lora)
         _show(self.upload, can.picture)
         if not can.picture:
             self.start = None
@@ -183,7 +177,7 @@ class Controls:
             strength=self.strength.value if self.start else None,
             long_prompt=self.long.value,
             prompt_syntax="compel" if can.weights and self.weights.value else None,
-            lora=self._weights() if self.loras else None,
+            lora=self._loras.weights(),
         )
 
     def restore(self, settings: Settings, start: Start | None = None) -> list[str]:
@@ -221,7 +215,7 @@ class Controls:
             self.weights.value = settings.prompt_syntax == "compel"
             if settings.prompt_syntax and not self.can.weights:
                 lacks.append("weights in a prompt cannot be read here")
-            lacks += self._restore_loras(settings)
+            lacks += self._loras.restore(settings)
             if settings.keep:
                 lacks.append("it was painted anew in part, by a mask, which no panel takes")
             self.start = start if self.can.picture else None
@@ -234,53 +228,16 @@ class Controls:
         self._count()
         return lacks
 
-    def _fit_loras(self, known: Sequence[Lora]) -> None:
-        """A slider for each LoRA of the pipeline, at the weight that it was loaded with."""
-        if known == self._known:
-            return
-        for slider in self.loras.values():
-            slider.close()
-        self._known, self._parts = known, {}
-        self.loras = {lora.name: self._lora_slider(lora) for lora in known}
-        self._loras_box.children = tuple(self.loras.values())
-        _show(self._loras_box, bool(known))
+    @property
+    def loras(self) -> dict[str, Any]:
+        """The LoRAs' sliders by their names."""
+        return self._loras.sliders
 
-    def _lora_slider(self, lora: Lora) -> Any:
-        slider = widgets.FloatSlider(
-            of_part(lora.weight, "denoiser"), min=-LORA_MOST, max=LORA_MOST, step=0.05,
-            description=f"LoRA {lora.name}", continuous_update=False, readout_format="",
-        )  # fmt: skip
-        if isinstance(lora.weight, Mapping):
-            self._parts[lora.name] = lora.weight
-        slider.observe(lambda _: self._moved_lora(lora.name), "value")
-        return slider
-
-    def _moved_lora(self, name: str) -> None:
+    def _moved_lora(self, by_person: Callable[[], object]) -> None:
         with self._lock:
             if not self._is_filling:
-                self._parts.pop(name, None)  # one number for all parts from here on
+                by_person()
             self._told()
-
-    def _weights(self) -> dict[str, Any]:
-        """The weights that stand in the sliders; one that was restored by parts is so still."""
-        return {
-            name: self._parts.get(name, slider.value)
-            for name, slider in self.loras.items()
-            if slider.value or name in self._parts
-        }
-
-    def _restore_loras(self, settings: Settings) -> list[str]:
-        """Sets the sliders to what made a picture; returns which LoRAs are not here, in words."""
-        own = {lora.name: lora.weight for lora in self._known}
-        weights = own if settings.lora is None else settings.lora
-        self._parts = {n: w for n, w in weights.items() if n in own and isinstance(w, Mapping)}
-        for name, slider in self.loras.items():
-            weight = weights.get(name, 0.0)
-            weight = of_part(own[name] if weight is None else weight, "denoiser")
-            slider.max = max(LORA_MOST, weight)
-            slider.min = min(-LORA_MOST, weight)
-            slider.value = weight
-        return [f"the LoRA {name} is not loaded" for name in weights if name not in own]
 
     def take_seed(self, drawn: bool) -> None:
         """Before a picture: draws its seed where that is wanted, and none is kept or was diced."""

@@ -1045,7 +1045,7 @@ def with_loras():
 
 def test_a_panel_without_loras_shows_none(controller):
     panel = controller()
-    assert not shown(panel.controls._loras_box)
+    assert not shown(panel.controls._loras.box)
     assert not [name for name, _ in panel.axis.options if "LoRA" in name]
     assert panel.controls.settings().lora is None
 
@@ -1053,7 +1053,7 @@ def test_a_panel_without_loras_shows_none(controller):
 def test_loras_have_sliders_that_begin_where_they_were_loaded(controller, with_loras):
     panel = controller(pipe=with_loras)
     sliders = panel.controls.loras
-    assert shown(panel.controls._loras_box)
+    assert shown(panel.controls._loras.box)
     assert {name: slider.value for name, slider in sliders.items()} == {"ink": 0.5, "old": 1.0}
     sliders["ink"].value, sliders["old"].value = 0.8, 0
     panel.make.click()
@@ -1103,4 +1103,4 @@ def test_another_model_takes_the_sliders_away(controller, with_loras):
     panel.load("emoji")
     done(panel)
     assert panel.controls.loras == {}
-    assert not shown(panel.controls._loras_box)
+    assert not shown(panel.controls._loras.box)
