@@ -4,6 +4,7 @@ from . import metadata as metadata
 from . import plots as plots
 from . import prompts as prompts
 from . import schedulers as schedulers
+from . import scores as scores
 from .api import compare as compare
 from .api import evolution as evolution
 from .api import generate as generate
@@ -14,6 +15,7 @@ from .display.slider import Slider as Slider
 from .login import notebook_login as notebook_login
 from .models.cache import clear as clear
 from .models.cache import load as load
+from .prompt_path import path as path
 from .records.attention import Attention as Attention
 from .records.sample import Sample as Sample
 from .records.sample import read as read
@@ -22,8 +24,14 @@ from .records.store import Store as Store
 from .records.word_effects import WordEffect as WordEffect
 from .records.word_effects import WordEffects as WordEffects
 from .settings import Settings as Settings
+from .studies.duel import Duel as Duel
+from .studies.duel import duel as duel
+from .studies.enough import Enough as Enough
+from .studies.enough import enough as enough
+from .studies.which_word import attention as attention
+from .studies.which_word import words as words
 from .sweeps.plan import Plan as Plan
 from .sweeps.ray_engine import Ray as Ray
-from .which_word import attention as attention
-from .which_word import words as words
 from .widgets import panel as panel
+from .widgets.voting import Vote as Vote
+from .widgets.voting import vote as vote

@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
         return report()
     p = parser()
     args = p.parse_args(words)
-    names = [name for name in Axes.__annotations__ if name != "lora"]
+    # of LoRAs the files are named here; a way to another prompt is for code
+    names = [name for name in Axes.__annotations__ if name not in ("lora", "toward")]
     given = {name: getattr(args, name) for name in ("prompt", *names)}
     settings: dict[str, Any] = {
         name: value[0] if isinstance(value, list) and len(value) == 1 else value

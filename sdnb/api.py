@@ -70,6 +70,8 @@ def generate(
         lora: the weights of LoRAs that `load` put into the pipeline, by their names, such as
             {"style": 0.8}; those that are not named are off. Where not given each has the weight
             that it was loaded with.
+        toward: a part of the way to another prompt or seed, such as {"prompt": "a cat", "part":
+            0.5}; `path` makes the whole way.
         pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
         image: a picture to start from (image to image): a PIL picture, a file, a `Sample`, an array
             or whatever else `sdnb.image_input.picture` takes. It is fitted to width and height;
@@ -130,7 +132,8 @@ def compare(
 
     Arguments:
         prompt, negative_prompt, steps, guidance, scheduler, seed, width, height, strength,
-            long_prompt, prompt_syntax, keep, lora: as for `generate`; each also as a list, range,
+            long_prompt, prompt_syntax, keep, lora,
+            toward: as for `generate`; each also as a list, range,
             tuple or array of values. A list as one LoRA's weight is an axis of its own:
             lora={"style": [0, 0.4, 0.8]}. Choices in one prompt, "a {red|blue} fox", are an axis,
             two of them two; \\{ is a brace. Instead of one prompt whole `Settings`, which the
@@ -248,7 +251,7 @@ def variations(
         image: a PIL picture, a file, a `Sample`, or an array, as for `generate`.
         n: how many.
         negative_prompt, steps, guidance, scheduler, width, height, long_prompt, prompt_syntax,
-            keep, lora: as for `generate`.
+            keep, lora, toward: as for `generate`.
         seed: of the first; the others have the next numbers. Drawn where not given.
         strength: how much is redrawn, over 0 and up to 1; 0.6 where not given. Variations models
             redraw all.
@@ -318,7 +321,7 @@ def evolution(
         prompt: what the picture shows; or whole `Settings`, which the other arguments change.
         at: after how many steps to look.
         negative_prompt, guidance, scheduler, seed, width, height, strength, long_prompt,
-            prompt_syntax, keep, lora: as for `generate`.
+            prompt_syntax, keep, lora, toward: as for `generate`.
         steps: of the whole run; where not given the pipeline's own number, or the largest of `at`
             where that is more. Image to image makes as many of them as `strength` says, and `at`
             counts those.

@@ -11,11 +11,11 @@ PARTS = ("denoiser", "text_encoder")  # all text encoders of a model count as on
 Weight = Union[float, "Mapping[str, float]", None]
 
 
-class _Frozen(dict[str, Any]):
+class Frozen(dict[str, Any]):
     """A dict that cannot be changed, and so can be hashed; JSON takes it as any other."""
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("Settings do not change: make others with settings.but(lora={...}).")
+        raise TypeError("Settings do not change: make others with settings.but(...).")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
@@ -33,7 +33,7 @@ class _Frozen(dict[str, Any]):
         return self
 
 
-class LoraWeights(_Frozen):
+class LoraWeights(Frozen):
     """The weight of each LoRA that counts, by its name; one that is not named is off.
 
     Arguments:
@@ -150,7 +150,7 @@ def _weight(name: str, value: Any) -> Any:
             raise ValueError(f"lora {name} has no part {part!r}: give {' or '.join(PARTS)}.")
     each = {part: _number(name, value.get(part, 0.0)) for part in PARTS}
     one = set(each.values())
-    return one.pop() if len(one) == 1 else _Frozen(each)
+    return one.pop() if len(one) == 1 else Frozen(each)
 
 
 def _number(name: str, value: Any) -> float:

@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     prompt_syntax: str | None
     keep: str | None
     lora: Mapping[str, Weight] | str | None
+    toward: Mapping[str, Any] | None
 
 
 class Axes(TypedDict, total=False):
@@ -50,6 +51,7 @@ class Axes(TypedDict, total=False):
     prompt_syntax: str | Iterable[str | None] | None
     keep: str | Iterable[str | None] | None
     lora: Mapping[str, Weight | Iterable[Weight]] | Iterable[Any] | str | None
+    toward: Mapping[str, Any] | Iterable[Mapping[str, Any] | None] | None
 
 
 def spelled_out(options: Any) -> Callable[[Function], Function]:

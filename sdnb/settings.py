@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from sdnb import toward as on_way
 from sdnb.lora_weights import in_words, lora_weights
 
 MAX_STEPS = 1000  # the noise schedules of Stable Diffusion have 1000 timesteps
@@ -39,6 +40,9 @@ class Settings:
         lora: the weights of LoRAs that `load` was given, by their names: a number each, or one for
             each part, as in {"style": {"denoiser": 0.8, "text_encoder": 0.5}}. Those that are not
             named are off; None gives each the weight that it was loaded with.
+        toward: a part of the way to another prompt, another seed's noise, or both, as in
+            {"prompt": "a cat", "seed": 2, "part": 0.25}: prompt embeddings are mixed, and noise
+            along the sphere on which it lies (slerp). `sdnb.path` makes the whole way.
 
     Raises:
         ValueError: a value is outside its range; the sentence says which and what fits.
@@ -66,6 +70,7 @@ class Settings:
     prompt_syntax: str | None = None
     keep: str | None = None
     lora: Mapping[str, Any] | None = None
+    toward: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):
@@ -114,6 +119,9 @@ class Settings:
             raise ValueError(f"keep is {self.keep!r}: give 'pixels' or None.")
         if self.lora is not None:
             self._set("lora", lora_weights(self.lora))
+        if self.toward is not None:
+            self._set("toward", on_way.Toward(self.toward))
+            _check_characters("the prompt of toward", self.toward["prompt"] or "")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
@@ -251,6 +259,8 @@ def label(name: str, value: Any) -> str:
     """
     if name == "lora" or name.startswith(LORA):
         return _lora_label(name, value)
+    if name == "toward":
+        return on_way.in_words(value)
     if value is None and name not in ("prompt_syntax", "keep"):
         return f"own {name}"
     if name == "steps":

@@ -12,10 +12,11 @@ import sdnb
 ROOT = Path(sdnb.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "matplotlib", "ipywidgets", "numpy", "PIL"}
 PUBLIC = {
-    "Attention", "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider", "Store", "WordEffect",
-    "WordEffects", "attention", "clear", "cluster", "compare", "counting", "evolution", "generate",
-    "image_grid", "load", "metadata", "notebook_login", "panel", "plan", "plots", "prompts", "read",
-    "schedulers", "variations", "words",
+    "Attention", "Duel", "Enough", "Plan", "Ray", "Sample", "Settings", "Sheet", "Slider",
+    "Store", "Vote", "WordEffect", "WordEffects", "attention", "clear", "cluster", "compare",
+    "counting", "duel", "enough", "evolution", "generate", "image_grid", "load", "metadata",
+    "notebook_login", "panel", "path", "plan", "plots", "prompts", "read", "schedulers",
+    "scores", "variations", "vote", "words",
 }  # fmt: skip
 
 
@@ -33,6 +34,11 @@ def test_importing_sdnb_imports_nothing_heavy():
 def test_the_plugin_that_every_pytest_loads_imports_nothing_heavy():
     seen = imported_by("import sdnb.nbtest.plugin")
     assert not seen & (HEAVY | {"nbclient", "nbformat", "nbval", "scipy", "skimage"})
+
+
+def test_making_a_picture_imports_nothing_that_only_plots_need():
+    """A fifth of the time to the first picture was once matplotlib's and SciPy's."""
+    assert not imported_by("import sdnb.api") & {"matplotlib", "scipy", "pandas", "ipywidgets"}
 
 
 def test_the_check_for_heavy_imports_can_fail():

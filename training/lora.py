@@ -1,7 +1,7 @@
 """LoRAs for the embedded model: styles that it does not know, learned in minutes on a CPU.
 
     python -m training lora --style sepia
-    python -m training lora --style cyanotype --start sdnb/emoji/lora/sepia.safetensors --steps 130
+    python -m training lora --style cyanotype --start sdnb/emoji/lora/sepia.safetensors --steps 200
 
 The model draws pictures of sentences that it knows, a filter turns them into old photographs, and
 the LoRA learns to draw these for the same sentences. So nothing is needed but the model itself, and
@@ -93,7 +93,6 @@ def train(
     """
     import diffusers
     from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
 
     started = time.monotonic()
     torch.manual_seed(seed)
@@ -133,17 +132,26 @@ def train(
         if step % 20 == 0:
             print(f"step {step}, loss {loss.item():.4f}, {time.monotonic() - started:.0f} s",
                   flush=True)  # fmt: skip
-    learned = get_peft_model_state_dict(unet, adapter_name=style)
-    file = Path(out) / f"{style}.safetensors"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    diffusers.StableDiffusionPipeline.save_lora_weights(
-        file.parent,
-        {name: weight.half() for name, weight in learned.items()},
-        weight_name=file.name,
-    )
+        if step % 50 == 49:  # what is stopped goes on with --start
+            file = _saved(unet, style, Path(out))
+    file = _saved(unet, style, Path(out))
     print(f"{file}: {file.stat().st_size / 1000:.0f} kB, {time.monotonic() - started:.0f} s")
     for weight, like, far in effect(str(file), style):
         print(f"weight {weight:g}: likeness {like:.3f}, {far:.1f} of 255 from weight 0")
+
+
+def _saved(unet: Any, style: str, folder: Path) -> Path:
+    """The LoRA's file, written in half precision and in diffusers' form."""
+    import diffusers
+    from peft.utils import get_peft_model_state_dict
+
+    folder.mkdir(parents=True, exist_ok=True)
+    diffusers.StableDiffusionPipeline.save_lora_weights(
+        folder,
+        {name: w.half() for name, w in get_peft_model_state_dict(unet, adapter_name=style).items()},
+        weight_name=f"{style}.safetensors",
+    )
+    return folder / f"{style}.safetensors"
 
 
 def effect(

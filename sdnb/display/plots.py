@@ -9,10 +9,10 @@ from itertools import pairwise
 from textwrap import shorten
 from typing import Any, Protocol
 
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image
 
 from sdnb import counting
-from sdnb.image_input import rgb
+from sdnb.display.distance import difference
 from sdnb.settings import Settings, check_names, label
 
 try:
@@ -237,25 +237,6 @@ def names_of(settings: Sequence[Settings]) -> list[str]:
         name for name in values[0] if name != "steps" and len({each[name] for each in values}) > 1
     ]
     return [", ".join(label(name, each[name]) for name in differing) for each in values]
-
-
-def difference(one: Image.Image, other: Image.Image) -> float:
-    """Mean absolute difference of two pictures over all pixels and channels, 0 to 255.
-
-    Raises:
-        ValueError: they differ in size.
-
-    Example:
-        >>> difference(Image.new("RGB", (8, 8), (30, 0, 0)), Image.new("RGB", (8, 8)))
-        10.0
-    """
-    if one.size != other.size:
-        raise ValueError(
-            f"{one.width} x {one.height} and {other.width} x {other.height} pixels: "
-            "only pictures of one size can be compared."
-        )
-    means = ImageStat.Stat(ImageChops.difference(rgb(one), rgb(other))).mean
-    return sum(means) / len(means)
 
 
 def _steps(picture: Picture) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from sdnb import emoji, schedulers
-from sdnb.generation import init_image, nan_guard, prompt_encoding, x0_preview
+from sdnb.generation import between, init_image, nan_guard, prompt_encoding, x0_preview
 from sdnb.log import notice
 from sdnb.models import denoiser, lora, provenance, tasks
 from sdnb.models.capabilities import STEPS, Capabilities
@@ -63,6 +63,7 @@ def resolve(
         raise ValueError(f"{can.name} takes no negative prompt{why}: leave it out.")
     if settings.keep and (start is None or start.mask is None):
         raise ValueError("keep is for inpainting: give the picture and its mask, image= and mask=.")
+    between.check(settings, pipe, start is not None)
     strength = _strength(settings.strength, steps, pipe, start)
     if settings.prompt_syntax:
         can.check_syntax()
@@ -221,6 +222,8 @@ def run(
         if getattr(pipe, name, None) is not None:
             setattr(view, name, copy.deepcopy(getattr(pipe, name)))
     view.set_progress_bar_config(disable=True)
+    if settings.toward:
+        between.apply(view, settings.toward)
     in_pieces = settings.long_prompt == "chunk" and not settings.prompt_syntax
     pieces = prompt_encoding.pieces_of(pipe, settings) if in_pieces else None
     started, dtype = time.perf_counter(), origin.dtype
@@ -443,7 +446,8 @@ def _counted(denoisers: list[Any], on_call: Callable[[], object]) -> Iterator[li
 
 def _name_unknown(settings: Settings) -> None:
     """Logs which words the embedded model does not know; each word once a session."""
-    text = f"{settings.prompt} {settings.negative_prompt}"
+    other = settings.toward["prompt"] or "" if settings.toward else ""
+    text = f"{settings.prompt} {settings.negative_prompt} {other}"
     new = [word for word in emoji.unknown_words(text) if word not in _said]
     if new:
         _said.update(new)

@@ -11,6 +11,7 @@ from sdnb.hub.errors import PAGE
 from sdnb.log import notice
 
 ENDING = ".safetensors"
+GGUF = ".gguf"
 PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 _FILE = re.compile(r"([\w-][\w.-]*/[\w.-]+)/(.+)")
 _ADDRESS = re.compile(rf"(?:{re.escape(PAGE)}|https://hf\.co)/(.+?)/(?:blob|resolve)/main/(.+)")
@@ -23,7 +24,7 @@ def is_file(source: str) -> bool:
         >>> is_file("someone/dream/dream.safetensors"), is_file("someone/dream")
         (True, False)
     """
-    return source.lower().endswith(ENDING) and not Path(source).is_dir()
+    return source.lower().endswith((ENDING, GGUF)) and not Path(source).is_dir()
 
 
 def file(name: str) -> str:
@@ -62,7 +63,7 @@ def place(name: str | os.PathLike[str]) -> str:
     """The file, folder or hub id that a name stands for; one that has moved, where it is now.
 
     Raises:
-        ValueError: it is pickled, or none of these.
+        ValueError: it is pickled, a GGUF file, or none of these.
         FileNotFoundError: there is no such file.
 
     Example:
@@ -73,6 +74,8 @@ def place(name: str | os.PathLike[str]) -> str:
     if folder.is_dir():
         return str(folder.resolve())
     name = str(name)
+    if name.lower().endswith(GGUF):
+        raise ValueError(f"{name!r} is a GGUF file, which holds a model: sdnb.load({name!r}).")
     if name.lower().endswith((ENDING, *PICKLED)):
         return file(name)
     if name in repository.MOVED:

@@ -153,13 +153,13 @@ def load(
     with quiet(warnings=embedded or isinstance(source, SingleFile)):
         given, additions = _vae(vae, source, dtype) if vae else ({}, {})
         pipe = source.pipeline(dtype, given, request.quantize)
-        if quantized := quantization.parts(source.index, request.quantize):
-            if not quantization.is_read(request.quantize, isinstance(source, SingleFile)):
-                quantization.cast(pipe, quantized, request.quantize, dtype)
-            additions |= {"quantize": request.quantize, "quantized": quantized}
-            additions["weight_bytes"] = memory.held(pipe)
+        # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
+        if request.dtype != "float32" and hasattr(pipe, "unet"):
+            weights.to_channels_last(pipe.unet)
         if request.embeddings:
             additions["embeddings"] = embeddings.put_in(pipe, request.embeddings)
+    loras, add = _completed(pipe, request, source, dtype)
+    additions |= add
     try:
         if there.whole:
             pipe.to(request.device)
@@ -171,22 +171,40 @@ def load(
             f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and "
             "the GPU had too little left: end other programs that use it, or take a smaller model."
         ) from error
-    # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
-    if request.dtype != "float32" and hasattr(pipe, "unet"):
-        weights.to_channels_last(pipe.unet)
-    loras = lora.load(pipe, request.lora) if request.lora else ()
     backend = ""
     if request.backend == "openvino":
         from sdnb.models import openvino
 
         backend = openvino.take_over(denoiser_of(pipe), request.converted)
-    elif request.device == "cpu" and not (loras or request.quantize):
+    elif request.device == "cpu" and not (
+        loras or request.quantize or quantization.is_gguf(request.source)
+    ):
         _say_faster(pipe, source.model)
     origin = Origin(
         emoji.NAME if embedded else source.model, source.commit, request.dtype, request.device,
         source.variant, backend, loras, source.additions() | additions,
     )  # fmt: skip
     return pipe, origin
+
+
+def _completed(
+    pipe: DiffusionPipeline, request: Request, source: Source, dtype: torch.dtype
+) -> tuple[tuple[lora.Lora, ...], dict[str, Any]]:
+    """Puts the LoRAs in and quantises what was read as it is; the LoRAs, and the facts.
+
+    Layers are cast one by one ("fp8") after that: diffusers leaves LoRAs out of it, and peft would
+    put those that come later into the 8 bits of the layer below.
+    """
+    kind, quantized = request.quantize, quantization.parts(source.index, request.quantize)
+    to_do = bool(quantized) and not quantization.is_read(kind, isinstance(source, SingleFile))
+    if to_do and kind != "fp8":
+        quantization.cast(pipe, quantized, kind, dtype)
+    loras = lora.load(pipe, request.lora) if request.lora else ()
+    if to_do and kind == "fp8":
+        quantization.cast(pipe, quantized, kind, dtype)
+    if not quantized:
+        return loras, {}
+    return loras, {"quantize": kind, "quantized": quantized, "weight_bytes": memory.held(pipe)}
 
 
 def _say_faster(pipe: DiffusionPipeline, model: str) -> None:
@@ -218,23 +236,45 @@ def _need(request: Request, source: Source, vae: Vae | None) -> memory.Need:
     """What the model takes, as asked for and in the ways in which less would do."""
     tensors = source.weights() | ({VAE: vae.weights()} if vae else {})
 
-    def sizes(kind: str | None) -> dict[str, int]:
+    def size(kind: str | None, dtype: str) -> memory.Size:
         smaller = quantization.parts(source.index, kind)
-        return {
-            part: quantization.nbytes(its, request.dtype, kind if part in smaller else None)
-            for part, its in tensors.items()
-        }
 
-    parts = sizes(request.quantize)
-    # layers are cast when all is read; the others are quantised one by one
-    at_once = quantization.is_read(request.quantize, isinstance(source, SingleFile))
-    reading = parts if at_once else sizes(None)
-    own = request.quantize or request.backend != "torch"
-    less = {kind: sum(sizes(kind).values()) for kind in quantization.usable(request.device)}
-    return memory.Need(
-        source.model, parts, sum(reading.values()), request.dtype, TIMES[request.backend],
-        {} if own else less,
-    )  # fmt: skip
+        def each(kind: str | None) -> dict[str, int]:
+            return {
+                part: quantization.nbytes(its, dtype, kind if part in smaller else None)
+                for part, its in tensors.items()
+            }
+
+        # layers are cast when all is read; the others are quantised one by one
+        at_once = quantization.is_read(kind, isinstance(source, SingleFile))
+        return memory.Size(each(kind), sum(each(kind if at_once else None).values()))
+
+    asked = size(request.quantize, request.dtype)
+    less = {
+        settings: smaller
+        for settings, how in _smaller(request, source).items()
+        if (smaller := size(*how)).whole < asked.whole
+    }
+    return memory.Need(source.model, asked, request.dtype, TIMES[request.backend], less)
+
+
+def _smaller(request: Request, source: Source) -> dict[str, tuple[str | None, str]]:
+    """Settings of `load` with which a model takes less: each quantisation and dtype, as said."""
+    if request.backend != "torch":
+        return {}
+    dtypes = {"": request.dtype}
+    if request.dtype == "float32":
+        half = device.half(request.device)
+        dtypes |= {f"dtype={half!r}": half} if half else {}
+    kinds = [
+        kind for kind in quantization.usable(request.device)
+        if isinstance(source, Pretrained) or not quantization.of_folders(kind)
+    ]  # fmt: skip
+    said = {name: (request.quantize, dtype) for name, dtype in dtypes.items() if name}
+    for kind in kinds:
+        for name, dtype in dtypes.items():
+            said[", ".join(filter(None, [name, f"quantize={kind!r}"]))] = (kind, dtype)
+    return said
 
 
 def _vae(vae: Vae, source: Source, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -59,7 +59,8 @@ def load(
     Arguments:
         model: "emoji" for the embedded model, a folder in diffusers' layout, or a hub id such
             as "CompVis/stable-diffusion-v1-4"; or a checkpoint, a model in a single file:
-            "dream.safetensors", on the hub "someone/dream/dream.safetensors". None chooses: the
+            "dream.safetensors", on the hub "someone/dream/dream.safetensors"; or a .gguf, a
+            denoiser in few bits (`pip install 'sdnb[gguf]'`). None chooses: the
             embedded model on a machine without a GPU, Stable Diffusion v1-4 with one, and says
             which and why.
         revision: a branch, tag or commit of a hub repository.
@@ -126,6 +127,8 @@ def _quantized(kind: str | None, request: Request) -> str | None:
     quantization.check(kind, request.device)
     if kind and request.backend != "torch":
         raise ValueError(f"quantize={kind!r} is for torch, and backend is {request.backend!r}.")
+    if quantization.is_gguf(request.source) and request.backend != "torch":
+        raise ValueError(f"{request.source} is for torch, and backend is {request.backend!r}.")
     return kind
 
 
@@ -140,6 +143,33 @@ def get(source: str | Request) -> DiffusionPipeline:
     """
     with _cache_lock:
         return _kept(_usual(source) if isinstance(source, str) else source)
+
+
+def with_parts(
+    source: str,
+    lora: Loras = None,
+    vae: str | os.PathLike[str] | None = None,
+    embeddings: embedded.Given | Iterable[embedded.Given] | None = None,
+    quantize: str | None = None,
+) -> Request:
+    """The request of a model with these parts, all else as where `load` is given it alone.
+
+    Arguments:
+        source: from `locate`.
+        lora, vae, embeddings, quantize: as `load` takes them.
+
+    Raises:
+        as `load`, for what can be said without looking at files.
+
+    Example:
+        >>> with_parts("a/b", lora="owner/ink", quantize="fp8").lora[0].source
+        'owner/ink'
+    """
+    request = replace(
+        _usual(source), lora=lora_files.wanted(lora), vae=None if vae is None else names.place(vae),
+        embeddings=embedded.asked(embeddings),
+    )  # fmt: skip
+    return replace(request, quantize=_quantized(quantize, request))
 
 
 def is_loaded(source: str | Request) -> bool:
@@ -315,7 +345,7 @@ def locate(model: str | os.PathLike[str]) -> str:
             )
         return str(folder.resolve())
     name = str(model)
-    if name.lower().endswith((names.ENDING, *names.PICKLED)):  # as a hub id may, too
+    if name.lower().endswith((names.ENDING, names.GGUF, *names.PICKLED)):  # as a hub id may, too
         return names.file(name)
     if name in repository.MOVED:
         notice(f"{name} is no longer on the hub; the same weights are at {repository.MOVED[name]}.")

@@ -117,7 +117,7 @@ class Fingerprint:
         changed = self.in_objects()
         for weight in self._weights:
             if weight.is_changed():
-                changed[weight.path] = "other numbers", "other numbers"
+                changed[weight.path] = "other values", "other values"
         for held, read, token, path in self._probes:
             if (item := held()) is not None and (reads := read(item)) != token:
                 rust = read is tokenizer_probe.reads

@@ -22,12 +22,17 @@ from sdnb.models.value_tokens import name_of
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "huggingface_hub", "numpy", "PIL",
              "tokenizers", "safetensors", "peft", "sdnb", "torchvision", "einops", "torchao",
              "bitsandbytes")  # fmt: skip
+# packages whose functions stand in these packages' modules, and make no picture
+HELPERS = ("typing_extensions", "packaging", "tqdm")
 # what Python itself writes into a class as it goes
 _HARMLESS = {
     "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl",
     "__annotate__", "__annotate_func__", "__annotations_cache__", "__dict__", "__weakref__",
-    "_can_set_attn_implementation_cached_value",  # transformers' answer to itself
+    # transformers' answers to itself
+    "_can_set_attn_implementation_cached_value", "_can_set_experts_implementation_cached_value",
     "__warningregistry__",  # what a module has warned of
+    # transformers before 5.23: what can be recorded of each class; one that is loaded enters itself
+    "_CAN_RECORD_REGISTRY",
     "__builtins__",  # where terminals and notebooks put the last value, and input() anew each cell
 }  # fmt: skip
 _code_of = attrgetter("__code__", "__defaults__")
@@ -233,7 +238,7 @@ def _is_known(file: str) -> bool:
     parts = Path(file).parts
     if "site-packages" in parts or "dist-packages" in parts:
         at = max(i for i, part in enumerate(parts) if part in ("site-packages", "dist-packages"))
-        return parts[at + 1].removesuffix(".py") in (*LIBRARIES, "typing_extensions", "packaging")
+        return parts[at + 1].removesuffix(".py") in (*LIBRARIES, *HELPERS)
     return file.startswith(_homes())
 
 

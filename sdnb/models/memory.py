@@ -17,30 +17,59 @@ Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
+class Size:
+    """What a model's weights take, in bytes: those of each part, and while all are read."""
+
+    parts: Mapping[str, int]
+    reading: int
+
+    @property
+    def whole(self) -> int:
+        """Of all parts."""
+        return sum(self.parts.values())
+
+    @property
+    def largest(self) -> int:
+        """Of the largest part."""
+        return max(self.parts.values(), default=0)
+
+
+@dataclass(frozen=True)
 class Need:
     """What a model takes.
 
     Attributes:
         model: its name in messages.
-        parts: bytes of each part's weights.
-        reading: bytes in main memory while it is read.
+        size: of its weights, as they were asked for.
         dtype: in which it is to run, such as "float16".
         times: how many times its weights the model takes at its peak.
-        less: bytes of all weights, for each way of quantising them that can be had.
+        less: other settings of `load`, such as "quantize='fp8'", and its size with them, the most
+            exact first.
     """
 
     model: str
-    parts: Mapping[str, int]
-    reading: int
+    size: Size
     dtype: str
     times: float = 1
-    less: Mapping[str, int] = field(default_factory=dict)
+    less: Mapping[str, Size] = field(default_factory=dict)
 
-    def instead(self, free: int) -> str:
-        """A sentence with the first way in which it fits; empty where there is none."""
-        for kind, size in self.less.items():
-            if size * SPARE <= free:
-                return f" With quantize={kind!r} it takes {size * SPARE / 1e6:,.0f} MB."
+    def instead(self, free: int, main: int, near: bool, one_by_one: bool = False) -> str:
+        """A sentence with the first settings with which it fits; empty where there are none.
+
+        Arguments:
+            free: bytes on the device.
+            main: bytes in main memory, which it passes through.
+            near: whether the device is the main memory.
+            one_by_one: whether it is enough that its parts fit one by one.
+        """
+        for settings, size in self.less.items():
+            need = max(size.whole, size.reading if near else 0) * SPARE
+            if need <= free and size.reading <= main:
+                return f" With {settings} it takes {need / 1e6:,.0f} MB."
+        for settings, size in self.less.items() if one_by_one and not near else ():
+            if size.largest * SPARE <= free and size.reading <= main:
+                largest = f"{size.largest * SPARE / 1e6:,.0f} MB"
+                return f" With {settings} its parts fit one by one, the largest takes {largest}."
         return ""
 
 
@@ -75,33 +104,34 @@ def make(
     Raises:
         MemoryError: the memory is too small even then; in that case all loaded ones are left.
     """
-    whole_size, largest = sum(wanted.parts.values()), max(wanted.parts.values(), default=0)
-    near = _place(where) == "cpu"
-    need = int(max(whole_size, wanted.reading if near else 0) * SPARE * wanted.times)
-    largest = int(largest * SPARE)
+    size, near = wanted.size, _place(where) == "cpu"
+    need = int(max(size.whole, size.reading if near else 0) * SPARE * wanted.times)
+    largest = int(size.largest * SPARE)
     needs = f"{wanted.model} needs {need / 1e6:,.0f} MB of memory in {wanted.dtype}, "
     whole = _freed(where, need, pipelines, forget)
-    free = device.free_memory(where)
+    free, main = device.free_memory(where), device.free_memory("cpu")
     if not near:
+        instead = wanted.instead(free, main, near, one_by_one=True)
         if not whole and not _freed(where, largest, pipelines, forget):
             raise MemoryError(
                 f"{needs}its largest part {largest / 1e6:,.0f} MB; on the GPU "
                 f"{device.free_memory(where) / 1e6:,.0f} MB are free: take a smaller model, or "
-                f"sdnb.load(..., device='cpu').{wanted.instead(free)}"
+                f"sdnb.load(..., device='cpu').{instead}"
             )
         # it passes through the main memory, or stays there
-        if not _freed("cpu", wanted.reading, pipelines, forget):
+        if not _freed("cpu", size.reading, pipelines, forget):
             raise MemoryError(
                 f"{needs}which passes through the main memory, where "
-                f"{device.free_memory('cpu') / 1e6:,.0f} MB are free: close other notebooks, or "
-                f"take a smaller model.{wanted.instead(device.free_memory('cpu'))}"
+                f"{main / 1e6:,.0f} MB are free: close other notebooks, or "
+                f"take a smaller model.{instead}"
             )
     elif not whole:
         raise MemoryError(
             f"{needs}{free / 1e6:,.0f} MB are free: close other notebooks, "
-            f"or take a smaller model.{wanted.instead(free)}"
+            f"or take a smaller model.{wanted.instead(free, main, near)}"
         )
-    return Room(need, device.free_memory(where), whole, "" if whole else wanted.instead(free))
+    free = device.free_memory(where)
+    return Room(need, free, whole, "" if whole else wanted.instead(free, main, near))
 
 
 def held(pipe: DiffusionPipeline, where: str | None = None) -> int:

@@ -236,8 +236,8 @@ def in_words(changed: Differences) -> str:
     was, now = changed[where]
     where = where or "the pipeline's class"
     more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
-    if {was, now} == {"other numbers"}:
-        return f"{where} has other numbers{more}"
+    if {was, now} == {"other values"}:
+        return f"{where} has other values{more}"
     return f"{where} was {was} and is {now}{more}"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from sdnb.hub import names
 from sdnb.hub.headers import Tensor
 
 if TYPE_CHECKING:
@@ -158,14 +159,82 @@ def _part_config(library: str, kind: str | None, dtype: torch.dtype) -> Any:
     )
 
 
+def of_gguf(source: str, dtype: torch.dtype) -> dict[str, Any]:
+    """The argument with which diffusers reads a part of a GGUF file; none for another file.
+
+    Arguments:
+        source: the file.
+        dtype: that is computed in.
+    """
+    if not is_gguf(source):
+        return {}
+    import diffusers
+
+    return {"quantization_config": diffusers.GGUFQuantizationConfig(compute_dtype=dtype)}
+
+
+def check_layout(model: str, names_in_it: Iterable[str]) -> None:
+    """Raises ValueError for a GGUF file that is no denoiser alone, which is all diffusers reads."""
+    if is_gguf(model) and any(
+        name.startswith(("first_stage_model.", "vae.", "cond_stage_model.", "text_encoders."))
+        for name in names_in_it
+    ):
+        raise ValueError(
+            f"{model} holds more than a denoiser, and diffusers reads a denoiser alone from GGUF: "
+            "take the file of the denoiser, or the model as .safetensors."
+        )
+
+
+def check_gguf(model: str, part: torch.nn.Module) -> None:
+    """Raises ValueError for a GGUF file with quantised weights that no linear layer has.
+
+    diffusers 0.42 computes with them as if the bytes were the numbers.
+    """
+    import torch
+
+    for name, layer in part.named_modules():
+        for kind, weight in layer.named_parameters(recurse=False):
+            linear = isinstance(layer, torch.nn.Linear) and kind == "weight"
+            if hasattr(weight, "quant_type") and not linear:
+                raise ValueError(
+                    f"{model} has quantised {name}.{kind}, and diffusers computes with quantised "
+                    "weights in linear layers alone: take a GGUF file where it is F16 or F32."
+                )
+
+
 def is_read(kind: str | None, single_file: bool) -> bool:
     """Whether weights are quantised one by one as they are read, or else when all are there."""
     return kind != "fp8" and not (kind and single_file)
 
 
+def is_gguf(source: str) -> bool:
+    """Whether a file is in the format in which weights are quantised by blocks, and stay so."""
+    return source.lower().endswith(names.GGUF)
+
+
+def of_folders(kind: str) -> bool:
+    """Whether a kind is for folders and repositories, and not for single files."""
+    return KINDS[kind][1] == "bitsandbytes"
+
+
 def check_file(source: str, kind: str | None) -> None:
-    """Raises ValueError where a model in a single file cannot be quantised so."""
-    if kind and KINDS[kind][1] == "bitsandbytes":
+    """Looks whether a model in a single file can be read, and quantised so.
+
+    Raises:
+        ValueError: it cannot be quantised so.
+        ModuleNotFoundError: a package is not installed.
+    """
+    if is_gguf(source):
+        if kind:
+            raise ValueError(
+                f"{source} is quantised already, so it cannot be to {kind!r}: leave quantize= out."
+            )
+        if not find_spec("gguf"):
+            raise ModuleNotFoundError(
+                f"{source} needs the package gguf: pip install 'sdnb[gguf]', then start Python "
+                "anew."
+            )
+    if kind and of_folders(kind):
         raise ValueError(
             f"bitsandbytes quantises folders and repositories, and {source} is a single file: load "
             "it, pipe.save_pretrained('folder'), and load that; or give quantize='fp8' or 'int8'."
@@ -196,5 +265,6 @@ def cast(
 
 
 __all__ = [
-    "KINDS", "cast", "check", "check_file", "config", "is_read", "nbytes", "parts", "usable",
+    "KINDS", "cast", "check", "check_file", "check_gguf", "check_layout", "config", "is_gguf",
+    "is_read", "nbytes", "of_folders", "of_gguf", "parts", "usable",
 ]  # fmt: skip

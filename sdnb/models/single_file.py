@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdnb import compat
-from sdnb.hub import contents, headers, names, pipeline_files, repository, resumable_download
+from sdnb.hub import (
+    contents,
+    gguf,
+    headers,
+    names,
+    pipeline_files,
+    repository,
+    resumable_download,
+)
 from sdnb.hub import errors as hub_errors
 from sdnb.log import notice
-from sdnb.models import families, pretrained, tensor_names, weights
+from sdnb.models import families, pretrained, quantization, tensor_names, weights
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +79,7 @@ class SingleFile:
         file, tensors = _opened(request.source, request.revision)
         model = file.model
         tensor_names.check_model(model, tensors)
+        quantization.check_layout(model, tensors)
         given = {"vae"} if request.vae else set()
         config = request.config or _beside(request.source, request.revision)
         kind = ""
@@ -173,14 +182,15 @@ class SingleFile:
                     )
                     self._end_training(pipe)
                     return pipe
+                keyword_of_parts = keyword | quantization.of_gguf(self.model, dtype)
                 parts = {
                     name: getattr(diffusers, kind).from_single_file(
-                        str(self.path), config=str(folder), subfolder=name, **keyword
+                        str(self.path), config=str(folder), subfolder=name, **keyword_of_parts
                     )
                     for name, kind in self._parts().items()
                     if name not in given
                 }
-                return self.made.from_pretrained(
+                pipe = self.made.from_pretrained(
                     folder,
                     variant=self.variant,
                     use_safetensors=self.use_safetensors or None,
@@ -188,6 +198,9 @@ class SingleFile:
                 )  # fmt: skip
         except Exception as error:
             raise self._failed(error) from error
+        for part in parts.values():
+            quantization.check_gguf(self.model, part)
+        return pipe
 
     def _end_training(self, pipe: DiffusionPipeline) -> None:
         """T5 comes in training mode, with dropout, from diffusers 0.42's loader of single files."""
@@ -233,11 +246,15 @@ def _opened(source: str, revision: str | None) -> tuple[repository.Listing, Any]
         folder = contents.Contents(
             str(path.parent), {path.name: path.stat().st_size}, folder=path.parent
         )
-        return folder.listing([path.name], source), headers.read(path)
+        read = gguf.read if quantization.is_gguf(source) else headers.read
+        return folder.listing([path.name], source), read(path)
     hub_id, name = names.split(source)
     there = contents.of(hub_id, revision, name, source)
     file = there.listing([name], source)
     at = repository.at(file, name)
+    if quantization.is_gguf(name):
+        found = gguf.read(at) if at else gguf.of_hub(hub_id, name, there.commit, file.files[name])
+        return file, found
     return file, headers.read(at) if at else headers.of_hub(hub_id, name, there.commit)
 
 

@@ -50,6 +50,8 @@ def is_lora(names: Iterable[str]) -> bool:
 
 def is_embedding(tensors: Mapping[str, Tensor]) -> bool:
     """Whether these are the few vectors of a textual inversion."""
+    if any(name.startswith((*DENOISER, *VAE, *CLIP, *SECOND_CLIP, *T5)) for name in tensors):
+        return False  # a part of a checkpoint
     flat = all(len(tensor.shape) <= 2 for tensor in tensors.values())
     return len(tensors) <= 3 and flat and all(t.shape[-1:] != () for t in tensors.values())
 

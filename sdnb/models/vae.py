@@ -151,6 +151,12 @@ class Vae:
             ) from error
 
 
+def _levels(config: Mapping[str, Any]) -> int:
+    """How many levels there are; diffusers writes a tiny one's under one name, or under both."""
+    names = ("block_out_channels", "decoder_block_out_channels")
+    return max(len(config.get(name) or ()) for name in names)
+
+
 class _DoesNotFitError(ValueError):
     pass
 
@@ -175,7 +181,7 @@ def _check_fit(source: str, config: Mapping[str, Any], own: Mapping[str, Any]) -
         if mine != theirs:
             why = sentence.format(mine, theirs)
             raise _DoesNotFitError(f"The VAE {source} is for another family: {why}.")
-    mine, theirs = (len(each.get("block_out_channels", ())) for each in (config, own))
+    mine, theirs = (_levels(each) for each in (config, own))
     if alike and mine != theirs:
         raise _DoesNotFitError(
             f"The VAE {source} is for another family: it has {mine} levels, this model's {theirs}."

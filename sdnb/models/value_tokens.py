@@ -65,7 +65,7 @@ def words(token: tuple[Any, ...]) -> str:
     elif issubclass(token[0], float):
         shown = token[1]
     else:
-        shown = repr(token[1]) if len(token) == 2 else "other numbers"
+        shown = repr(token[1]) if len(token) == 2 else "other values"
     return shown if len(shown) <= 60 else f"{shown[:59]}…"
 
 

@@ -171,7 +171,11 @@ def _words_in(tensor: Any) -> int:
     """How many 32-bit words of memory a tensor lies in; 0 where these cannot be looked at."""
     import torch
 
-    if tensor.is_meta or type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+    if tensor.is_meta:
+        return 0
+    # GGUF's have their bytes where a plain tensor has them
+    plain = type(tensor) in (torch.Tensor, torch.nn.Parameter) or hasattr(tensor, "quant_type")
+    if not plain:
         return 0
     if tensor.layout != torch.strided:
         return 0
@@ -205,7 +209,7 @@ def _far_words(tensor: Any, words: int, places: int) -> Any:
     import torch
 
     with torch.no_grad():
-        flat = tensor.detach()
+        flat = tensor.as_tensor() if hasattr(tensor, "quant_type") else tensor.detach()
         if not flat.is_contiguous():
             flat = flat.permute(0, 2, 3, 1)
         flat = flat.reshape(-1)

@@ -15,6 +15,7 @@ from sdnb import schedulers
 from sdnb.lora_weights import OtherProgramsLoras, Weight, check_name
 from sdnb.records.fact_schema import KNOWN
 from sdnb.settings import Settings, figure
+from sdnb.toward import in_words
 
 
 def to_a1111(settings: Settings, facts: Mapping[str, Any]) -> str:
@@ -42,6 +43,8 @@ def to_a1111(settings: Settings, facts: Mapping[str, Any]) -> str:
     if settings.width and settings.height:
         pairs["Size"] = f"{settings.width}x{settings.height}"
     pairs |= {"Model": facts.get("model"), "Denoising strength": settings.strength}
+    if settings.toward:
+        pairs["Toward"] = in_words(settings.toward)
     known = facts.get("lora") or {}
     hashes = {name: lora["hash"] for name, lora in sorted(known.items()) if "hash" in lora}
     if hashes:
@@ -138,6 +141,7 @@ _ALIASES = {"scheduler": "schedule type", "distilled cfg": "distilled cfg scale"
 NOT_APPLIED = (
     "clip skip", "hires upscale", "variation seed", "refiner", "vae", "styles", "loras",
     "cfg scale", "face restoration", "tiling", "adetailer model", "controlnet 0",
+    "toward",
 )  # fmt: skip
 
 _SYNTAX = (

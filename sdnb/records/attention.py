@@ -14,7 +14,7 @@ from sdnb.display import heat
 from sdnb.display.grid import image_grid
 from sdnb.display.preview import enlarged, preview
 from sdnb.records import metadata
-from sdnb.records.sample import Sample, about, maker, numbers
+from sdnb.records.sample import Sample, about, model_name, numbers
 from sdnb.settings import printable
 
 if TYPE_CHECKING:
@@ -98,12 +98,13 @@ class Attention:
         """The picture and all overlays as one; below each word its least and most attention."""
         labels = ["the picture"]
         for word, values in self.maps.items():
-            labels.append(f"{word}\n{100 * values.min():.2g} to {100 * values.max():.2g} %")
+            least, most = (f"{100 * share:.1f}" for share in (values.min(), values.max()))
+            labels.append(f"{word}\n{least} to {most} %")
         images = [self.sample.image, *(self.overlay(word) for word in self.words)]
         settings = self.sample.settings
         return image_grid(
             enlarged(images), cols=min(WIDE, len(images)), labels=labels,
-            title=f"{settings.prompt}\n{numbers(settings)}", footer=maker(self.sample.facts),
+            title=f"{settings.prompt}\n{numbers(settings)}", footer=model_name(self.sample.facts),
         )  # fmt: skip
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -68,6 +68,7 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         more, loaded = _loras(settings.lora, facts)
         others += more
         lines += loaded
+    lines += start_of.last
     lines += _changed(facts)
     known = schedulers.SCHEDULERS.get(settings.scheduler or "")
     if known:
@@ -93,6 +94,9 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         arguments |= {} if settings.strength is None else {"strength": settings.strength}
         taken = _parameters(made)
         arguments = {k: v for k, v in arguments.items() if k in taken}
+    if settings.toward:
+        others.append("import inspect")
+        lines += _between(settings.seed, settings.toward)
     arguments["generator"] = f'torch.Generator("cpu").manual_seed({settings.seed})'
     words = [f"{name}={value}" for name, value in arguments.items()]
     if settings.prompt and not in_parts:
@@ -140,7 +144,7 @@ def _numbers(settings: Settings, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _group(line: str) -> int:
     """The standard library first, as isort has it, and diffusers' parts after diffusers."""
-    if line == "import io" or "importlib" in line:
+    if line in ("import io", "import inspect") or "importlib" in line:
         return 0
     return 2 if line.startswith("from diffusers.") else 1
 
@@ -289,6 +293,45 @@ def _weighted(pipeline: str, settings: Settings) -> tuple[list[str], dict[str, s
     if "XL" in pipeline:
         arguments |= {f"{n}pooled_prompt_embeds": f"prompts.{n}pooled_embeds" for n in names}
     return lines, arguments
+
+
+def _between(seed: int, toward: Mapping[str, Any]) -> list[str]:
+    """Lines that mix what the pipeline encodes, and the noise it starts from, with another's."""
+    part, prompt, other = figure(toward["part"]), toward["prompt"], toward["seed"]
+    lines = []
+    if prompt is not None:
+        lines += [
+            "def mixed(one, other):  # embeddings, on the straight line between two",
+            "    if isinstance(one, (tuple, list)):",
+            "        return [mixed(*both) for both in zip(one, other)]",
+            "    if one is None or torch.equal(one, other):",
+            "        return one",
+            f"    return one + {part} * (other - one)",
+            "encode = pipe.encode_prompt",
+            "def encoded(*args, **options):",
+            "    given = inspect.signature(encode).bind(*args, **options).arguments",
+            f"    return mixed(encode(**given), encode(**{{**given, 'prompt': {_text(prompt)}}}))",
+            "pipe.encode_prompt = encoded",
+        ]
+    if other is not None:
+        lines += [
+            "def slerp(one, other):  # noise, on the arc between two",
+            "    a, b = one.float(), other.float()",
+            "    cosine = (a.flatten() @ b.flatten()) / (a.norm() * b.norm())",
+            "    angle = cosine.clamp(-1, 1).acos()",
+            f"    made = ((1 - {part}) * angle).sin() * a + ({part} * angle).sin() * b",
+            "    return (made / angle.sin()).to(one.dtype)",
+            "prepare = pipe.prepare_latents",
+            "def prepared(*args, **options):",
+            "    given = inspect.signature(prepare).bind(*args, **options).arguments",
+            f'    noises = [torch.Generator("cpu").manual_seed(n) for n in ({seed}, {other})]',
+            "    one, other = (prepare(**{**given, 'generator': noise}) for noise in noises)",
+            "    if isinstance(one, tuple):",
+            "        return (slerp(one[0], other[0]), *one[1:])",
+            "    return slerp(one, other)",
+            "pipe.prepare_latents = prepared",
+        ]
+    return lines
 
 
 def _parameters(pipeline: str) -> set[str]:

@@ -22,12 +22,14 @@ class Loading:
         classes: of diffusers, that are imported.
         imports: whole lines that import something else.
         after: lines that follow.
+        last: lines that follow when LoRAs are in it.
     """
 
     lines: list[str] = field(default_factory=list)
     classes: set[str] = field(default_factory=set)
     imports: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
+    last: list[str] = field(default_factory=list)
 
 
 def loading(facts: Mapping[str, Any], made: str) -> Loading:
@@ -97,7 +99,12 @@ def _of_file(code: Loading, facts: Mapping[str, Any], dtype: str, safe: list[str
         variant = [f"variant={literal(facts['variant'])}"] if facts.get("variant") else []
         for name, kind in parts.items():
             code.classes.add(kind)
-            whole = ", ".join([f"file, config={literal(config)}, subfolder={literal(name)}", dtype])
+            own = [f"file, config={literal(config)}, subfolder={literal(name)}", dtype]
+            if model.lower().endswith(".gguf"):
+                code.classes.add("GGUFQuantizationConfig")
+                computed = f"GGUFQuantizationConfig(compute_dtype=torch.{facts['dtype']})"
+                own.append(f"quantization_config={computed}")
+            whole = ", ".join(own)
             code.lines += [f"{name} = {kind}.from_single_file(", f"    {whole}", ")"]
         given = [f"{name}={name}" for name in parts]
         whole = ", ".join([literal(config), *pinned, *variant, *given, *without, *safe, dtype])
@@ -114,7 +121,7 @@ def _quantization(code: Loading, facts: Mapping[str, Any]) -> list[str]:
     kind, parts = facts.get("quantize"), facts.get("quantized", {})
     if kind == "fp8":
         dtypes = f"storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.{facts['dtype']}"
-        code.after += [f"pipe.{part}.enable_layerwise_casting({dtypes})" for part in parts]
+        code.last += [f"pipe.{part}.enable_layerwise_casting({dtypes})" for part in parts]
     elif kind and _FILE.search(str(facts["model"])):
         code.imports.append("from torchao.quantization import Int8WeightOnlyConfig, quantize_")
         code.after += [f"quantize_(pipe.{part}, Int8WeightOnlyConfig())" for part in parts]

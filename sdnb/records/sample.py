@@ -176,7 +176,8 @@ def numbers(settings: Settings) -> str:
         '24 steps, guidance 7.5, DDIM, seed 510'
     """
     shown = [
-        "steps", "guidance", "scheduler", "seed", "strength", "keep", "lora", "negative_prompt",
+        "steps", "guidance", "scheduler", "seed", "strength", "keep", "lora",
+        "toward", "negative_prompt",
     ]  # fmt: skip
     values = settings.to_dict()
     texts = [label(name, values[name]) for name in shown if values[name] not in (None, "")]

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image, ImageChops
 
 from sdnb.display import heat
+from sdnb.display.distance import difference
 from sdnb.display.grid import image_grid
 from sdnb.display.preview import enlarged, preview
 from sdnb.records import metadata
-from sdnb.records.sample import Sample, about, maker, numbers, why_black
+from sdnb.records.sample import Sample, about, model_name, numbers, why_black
 from sdnb.records.sheet import Sheet
 from sdnb.settings import printable
 
@@ -145,7 +146,7 @@ class WordEffects:
             rest = [blank] * (cols - len(pictures[line]))
             cells += [*pictures[line], *rest, *overlays[line], *rest]
             labels += [*names[line], *[""] * len(rest), *figures[line], *[""] * len(rest)]
-        notes = [maker(self.whole.facts), self.note]
+        notes = [model_name(self.whole.facts), self.note]
         return image_grid(
             enlarged(cells), cols=cols, labels=labels, title=self._title,
             footer=" · ".join(filter(None, notes)),
@@ -197,11 +198,10 @@ def _apart(one: Sample, other: Sample) -> tuple[float, numpy.ndarray[Any, Any]]:
     if black or one.image.size != other.image.size:
         return math.nan, numpy.zeros(one.image.size[::-1])
     differing = ImageChops.difference(one.image.convert("RGB"), other.image.convert("RGB"))
-    means = ImageStat.Stat(differing).mean
     # blurred as one channel of whole numbers, which is exact enough for a map
     grey = numpy.asarray(differing, dtype="float64").mean(axis=2)
     blurred = heat.smooth(Image.fromarray(grey.astype("float32"), "F").convert("L"))
-    return sum(means) / len(means), numpy.asarray(blurred, dtype="float64")
+    return difference(one.image, other.image), numpy.asarray(blurred, dtype="float64")
 
 
 def _figure(change: float) -> str:

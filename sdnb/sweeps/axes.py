@@ -42,13 +42,13 @@ def split(choices: bool = True, **arguments: Any) -> tuple[dict[str, Any], dict[
         if name == "lora" and isinstance(value, Mapping) and not isinstance(value, LoraWeights):
             for each, weight in value.items():  # a list of one's weights is an axis of its own
                 if _is_axis(weight):
-                    axes[f"{LORA}{each}"] = _listed(f"the weight of lora {each}", weight)
+                    axes[f"{LORA}{each}"] = listed(f"the weight of lora {each}", weight)
             fixed[name] = {each: w for each, w in value.items() if f"{LORA}{each}" not in axes}
             continue
         if _is_axis(value):
-            axes[name] = _listed(name, value)
+            axes[name] = listed(name, value)
             if name == "prompt":
-                axes[name] = _spread(axes[name])
+                axes[name] = spread(axes[name])
         elif name == "prompt" and isinstance(value, str) and choices:
             for n, group in enumerate(prompt_choices.groups(value)):
                 axes[f"{CHOICE}{n}"] = group  # each is an axis of its own
@@ -63,7 +63,7 @@ def has_choices(axes: Iterable[str]) -> bool:
     return any(name.startswith(CHOICE) for name in axes)
 
 
-def _spread(prompts: list[Any]) -> list[Any]:
+def spread(prompts: list[Any]) -> list[Any]:
     """Prompts of a list, those with choices as all that they come to."""
     return [
         p
@@ -76,15 +76,15 @@ def _is_axis(value: Any) -> bool:
     return hasattr(value, "__iter__") and not isinstance(value, (str, Mapping))
 
 
-def _listed(name: str, values: Any) -> list[Any]:
+def listed(name: str, values: Any) -> list[Any]:
     """The values of an axis."""
     if isinstance(values, (set, frozenset)):
         raise TypeError(f"{name} is a set, which has no order: give a list.")
     # arrays give their own number types, and 12 is to be labelled like any other 12
-    listed = [v.item() if hasattr(v, "item") else v for v in values]
-    if not listed:
+    found = [v.item() if hasattr(v, "item") else v for v in values]
+    if not found:
         raise ValueError(f"{name} is an empty list: give at least one value.")
-    return listed
+    return found
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,7 @@ def title(settings: Settings, axes: Mapping[str, list[Any]], prompt: str = "") -
     values = settings.to_dict()
     shown = [
         "negative_prompt", "steps", "guidance", "scheduler", "seed", "strength", "keep", "lora",
+        "toward",
     ]  # fmt: skip
     texts = [label(n, values[n]) for n in shown if n not in axes and values[n] not in (None, "")]
     if not prompt and "prompt" not in axes:

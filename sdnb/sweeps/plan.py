@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Union
 
 from PIL import Image
 
+from sdnb.display.distance import difference
 from sdnb.display.live_sheet import Live
-from sdnb.display.plots import difference
 from sdnb.generation import init_image, model_lock, sampling
 from sdnb.models import cache
 from sdnb.models.build import Request

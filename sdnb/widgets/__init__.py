@@ -44,7 +44,8 @@ def panel(
     Arguments:
         prompt: what stands there to begin with; or whole `Settings`.
         negative_prompt, steps, guidance, scheduler, width, height, strength, long_prompt,
-            prompt_syntax, keep, lora: likewise what the controls start with, as for `generate`.
+            prompt_syntax, keep, lora,
+            toward: likewise what the controls start with, as for `generate`.
         seed: likewise, and kept until it is changed; drawn for each picture where not given.
         pipe: the pipeline; None takes the one that `load` last returned, or loads the default.
             Another that is loaded in the panel is the panel's alone.

@@ -163,7 +163,8 @@ class Controller:
             self.output.say("Stopped.")  # what only waited cannot say so itself
 
     def load(self, model: str) -> None:
-        """Changes the model."""
+        """Changes the model, to one with no other parts than its own."""
+        self.controls.choice.more.value = False
         self.controls.model.value = model
         self.jobs.submit(self._load, lasting=True)
 
@@ -338,11 +339,12 @@ class Controller:
             self.output.say(f"Stopped after {watch.done} of {watch.total} denoiser calls.")
 
     def _load(self, check: Check) -> None:
-        asked = self.controls.model.value
+        with self._lock:
+            asked, request = self.controls.model.value, self.controls.choice.request()
         self.output.waiting(f"Loading {asked} …")
         try:
             with notices_to(self.output.say):
-                pipe = cache.get(cache.locate(asked.strip()))
+                pipe = cache.get(request)
             check()
             with self._lock:
                 self.controls.fit(pipe)

@@ -15,11 +15,12 @@ from PIL import Image
 from sdnb import compat, emoji, image_input, schedulers
 from sdnb.generation import init_image, prompt_encoding
 from sdnb.generation.init_image import Start
-from sdnb.models import capabilities, provenance
+from sdnb.models import provenance
 from sdnb.models.capabilities import Capabilities
 from sdnb.settings import Settings
 from sdnb.widgets import html, parsing
 from sdnb.widgets.lora_sliders import LoraSliders
+from sdnb.widgets.model_choice import ModelChoice
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -40,6 +41,7 @@ class Controls:
         lock: held while a change is answered: two may come at once, in different threads.
 
     Attributes:
+        choice: which model is to be loaded, and with what.
         ask, settings_box: what is to be shown: the prompts, and all the rest.
         reader: the pipeline with tokenizers of its own, for whoever has the lock; a tokenizer
             cannot be used by two threads at once.
@@ -94,13 +96,8 @@ class Controls:
         self.forget = widgets.Button(description="Remove", tooltip="Start from noise again")
         self.thumbnail = _styled(widgets.HTML(), "sdnb-small")
         self._loras = LoraSliders(self._moved_lora)
-        self.model = widgets.Combobox(
-            description="Model", options=capabilities.models(), continuous_update=False,
-            placeholder="a hub id, a folder, or emoji",
-        )  # fmt: skip
-        self.load = _styled(
-            widgets.Button(description="Load", tooltip="Load this model"), "sdnb-small"
-        )
+        self.choice = ModelChoice()
+        self.model, self.load = self.choice.model, self.choice.load
         self.ask = _styled(
             widgets.VBox(
                 [
@@ -118,7 +115,7 @@ class Controls:
                     _pair(self.width, self.height),
                     _pair(self.thumbnail, self.upload, self.forget), self.strength,
                     self._loras.box,
-                    _pair(self.model, self.load),
+                    self.choice.box,
                 ]
             ),
             "sdnb-settings",
@@ -152,6 +149,7 @@ class Controls:
             _show(field, bool(can.sizes))
         _show(self.weights, can.weights)
         self._loras.fit(provenance.origin_of(pipe).lora)
+        self.choice.fit(pipe)
         _show(self.upload, can.picture)
         if not can.picture:
             self.start = None
@@ -218,6 +216,8 @@ class Controls:
             lacks += self._loras.restore(settings)
             if settings.keep:
                 lacks.append("it was painted anew in part, by a mask, which no panel takes")
+            if settings.toward:
+                lacks.append("it was made on the way to another picture, which no panel makes")
             self.start = start if self.can.picture else None
             if settings.strength is not None:
                 self.strength.min = min(STRENGTH, settings.strength)

@@ -4,14 +4,15 @@ The panel is made of core widgets. Three pieces are there because these send eac
 the script in a `<style onload>` (style.py), the replaced `HTMLInputElement.prototype.click` in it,
 which hands a dropped file to a FileUpload, and the wait for a page without changes
 (`Controller._pressed`). One anywidget (0.9.21) among them was tried in their place, which reads all
-models at a press and sends them in one message, sends dropped files, and names the sliders. It
-works in JupyterLab 4.6 with ipywidgets 8.1, and with 7.7.1 as far as the kernel's protocol goes.
+models at a press and sends them in one message, sends dropped files, and names the sliders. In
+JupyterLab 4.6 with ipywidgets 8.1 five of the six tests of tests/slow/test_panel_lab.py passed with
+it (the sixth needs `<style onload>`); with 7.7.1 only its presence beside core buttons was tried.
 It was not taken:
 
 - A kernel cannot know whether the page has anywidget's own JavaScript. JupyterLab needs it
-  installed beside the server, which may be another environment than the kernel's; VS Code and Colab
-  fetch it from a CDN, and Colab exchanges its widget manager for that, for the whole page. Where it
-  is missing, names and drops are gone, so the three pieces would have to stay beside it.
+  installed beside the server, which may be another environment than the kernel's; Colab exchanges
+  its widget manager for it, for the whole page (anywidget's _util.py). Where it is missing, names
+  and drops would be gone, so the three pieces would have to stay beside it.
 - Waiting stays anyway, for texts that are typed while "Live" is on, and so does `<style onload>`,
   for the slider of a sheet. An anywidget is rendered before it is in the page and has to look for
   its panel from frame to frame; `onload` comes when it is there.

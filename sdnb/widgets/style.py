@@ -34,6 +34,7 @@ STYLE = """
 }
 .sdnb-panel .widget-box { overflow: visible; margin: 0; min-width: 0 }
 .sdnb-panel .sdnb-ask.sdnb-ask, .sdnb-panel .sdnb-settings.sdnb-settings { gap: 10px }
+.sdnb-panel .sdnb-more.sdnb-more { gap: 10px }
 .sdnb-panel .sdnb-pair.sdnb-pair { display: flex; flex-flow: row wrap; gap: 10px 12px;
   align-items: end }
 .sdnb-panel .sdnb-pair > * { flex: 1 1 96px } .sdnb-panel .sdnb-pair > .sdnb-small { flex: none }

@@ -175,3 +175,8 @@ def test_without_matplotlib_a_sentence_says_what_to_install():
     assert done.stderr.splitlines()[-1] == (
         "ModuleNotFoundError: Plots need matplotlib: pip install matplotlib"
     )
+
+
+def test_pictures_are_compared_without_matplotlib_too():
+    code = "import sys; sys.modules['matplotlib'] = None; import sdnb; sdnb.compare"
+    subprocess.run([sys.executable, "-c", code], check=True)

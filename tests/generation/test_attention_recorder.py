@@ -100,23 +100,24 @@ def test_transformers_maps_are_a_plain_softmax(family, tmp_path, monkeypatch):
     assert np.abs(seen.calls.mean(0) - torch.stack(layers).mean(0).numpy()).max() < 1e-6
 
 
-def test_a_level_with_as_many_places_as_tokens_is_not_mistaken(tmp_path):
-    """7 x 11 places and 77 tokens: self-attention looks like attention to the text."""
-    pipe = sdnb.load(toys.saved("SD 2", tmp_path), device="cpu", dtype="float32")
-    seen = sdnb.attention("a fox", pipe=pipe, width=32, height=64, **QUICK)  # 32 x 16, 16 x 8
-    assert seen.calls.shape[2:] == (32, 16)
-    counts = []
-    recorder = attention_recorder._Call.add
+def test_a_level_with_as_many_places_as_tokens_is_not_mistaken(tmp_path, monkeypatch):
+    """7 x 11 places and 77 tokens: attention to itself looks like attention to the text."""
+    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 3, "block_out_channels": [32] * 3,
+              "up_block_types": ["UpDecoderBlock2D"] * 3}  # fmt: skip
+    parts = toys.sd2(tmp_path).components | {"vae": diffusers.AutoencoderKL(**toys.VAE | blocks)}
+    pipe = diffusers.StableDiffusionPipeline(**parts, requires_safety_checker=False)
+    layers, add = [], attention_recorder._Call.add
 
     def counted(call, weights):
-        counts.append(weights.shape)
-        recorder(call, weights)
+        layers.append(weights.shape)
+        add(call, weights)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention_recorder._Call, "add", counted)
-        sdnb.attention("a fox", pipe=pipe, width=88, height=56, **QUICK)
+    monkeypatch.setattr(attention_recorder._Call, "add", counted)
+    seen = sdnb.attention("a fox", pipe=pipe, width=88, height=56, **QUICK)
+    assert seen.calls.shape[2:] == (14, 22)
+    assert set(layers) == {(2, 77)}  # words, places
     crossing = [m for m in pipe.unet.modules() if getattr(m, "is_cross_attention", False)]
-    assert len(counts) == len(crossing) * QUICK["steps"]
+    assert len(layers) == len(crossing) * QUICK["steps"]
 
 
 def test_two_threads_record_each_their_own_run(toy, emoji):

@@ -221,3 +221,28 @@ def test_whoever_looks_at_a_pipeline_still_gets_the_stored_picture(family, tmp_p
     assert len(store) == 1
     assert again.facts["seconds"] == kept.facts["seconds"], "it was made anew"
     sdnb.clear()
+
+
+def test_other_models_that_are_loaded_and_used_are_no_change(tmp_path):
+    """Libraries keep lists of the classes that they have seen."""
+    sdnb.clear()
+    pipe = sdnb.load("emoji", device="cpu")
+    sdnb.generate("a fox", steps=1, seed=1, pipe=pipe, store=False, **SMALL)
+    for family in FAMILIES[1:]:
+        toy = sdnb.load(toys.saved(family, tmp_path / family), device="cpu", dtype="float32")
+        sdnb.generate("a fox", steps=1, seed=1, pipe=toy, store=False, **SMALL)
+        assert provenance.differences(pipe) == {}, family
+    sdnb.clear()
+
+
+def test_progress_bars_in_a_librarys_module_are_no_change(monkeypatch):
+    """As transformers' modules of language models have, which encode some pipelines' prompts."""
+    from tqdm import tqdm
+    from transformers.models.clip import modeling_clip
+
+    from sdnb.models import library_code
+
+    monkeypatch.setattr(modeling_clip, "bar", tqdm.write, raising=False)
+    monkeypatch.setattr(library_code, "_spaces", {})
+    monkeypatch.setattr(library_code, "_libraries", {})
+    assert library_code.differences([modeling_clip.CLIPTextModel]) == {}

@@ -257,3 +257,13 @@ def test_a_file_that_is_no_vae_is_told(toy, embedding, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="is no VAE, and no model that has one"):
         sdnb.load(toy(checkpoints.sd1), vae=tmp_path / "empty")
+
+
+def test_the_embedded_models_vae_saved_anew_goes_into_it(pipe, tmp_path):
+    """diffusers then writes its levels under another name than they were read from."""
+    pipe.vae.save_pretrained(tmp_path / "vae")
+    assert "block_out_channels" in json.loads((tmp_path / "vae" / "config.json").read_text())
+    other = sdnb.load("emoji", vae=tmp_path / "vae", device="cpu")
+    given = {"steps": 2, "seed": 1, "guidance": 3.0}
+    one, two = (sdnb.generate("a fox", **given, pipe=each) for each in (pipe, other))
+    assert np.array_equal(pixels(one), pixels(two))

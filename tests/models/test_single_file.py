@@ -184,6 +184,7 @@ def test_the_picture_in_its_file_says_the_hash_and_no_folder(toy, tmp_path):
         ({"encoder.conv_in.weight": (8, 3, 3, 3), "decoder.conv_in.weight": (8, 4, 3, 3),
           "decoder.norm_out.bias": (8,), "quant_conv.bias": (8,)}, "is a VAE, one part"),
         ({f"layers.{i}.weight": (2, 2) for i in range(5)}, "is no model that diffusers' table"),
+        ({"model.diffusion_model.x": (2,)}, "is no model that diffusers' table"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_something_else_is_called_by_its_name(tensors, sentence, tmp_path):

@@ -260,3 +260,37 @@ def test_the_sliders_of_ipywidgets_7_have_names_and_values_too(opened):
     page.wait_for_function(
         "() => document.querySelector('.ui-slider-handle').ariaValueNow === '12'"
     )
+
+
+def test_a_loras_slider_and_fewer_bits(notebook):
+    """By the arrow keys and the fields below the model: the pictures are those of a cell."""
+    pytest.importorskip("peft", reason="peft is not installed: pip install 'sdnb[lora]'")
+    setup = SETUP.replace('"emoji"', '"emoji", lora=["sepia", "cyanotype"]')
+    panel = "panel = sdnb.panel('a fox', steps=4, seed=510, lora={'sepia': 1})\npanel"
+    book = notebook(setup, panel, height=1500).run_all()
+    page = book.page
+    slider = page.get_by_role("slider", name="LoRA sepia")
+    slider.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function("() => document.activeElement.ariaValueNow === '0.8'")
+    button(page, "Generate").click()
+    idle(page)
+    made = "sdnb.generate('a fox', steps=4, seed=510, lora={'sepia': 0.8})"
+    assert digest(book.pixels(picture(page))) == book.value(f"digest({made})")
+
+    # what it was loaded with stands below the model; one LoRA less, and fewer bits
+    assert page.get_by_label("LoRAs, one a line").input_value() == "sepia\ncyanotype"
+    page.get_by_label("LoRAs, one a line").fill("sepia")
+    page.get_by_label("Weights", exact=True).select_option(label="fp8: the denoiser in 8 bits")
+    button(page, "Load").click()
+    page.get_by_text("emoji is loaded.").wait_for()
+    assert page.get_by_role("slider", name="LoRA cyanotype").count() == 0
+    button(page, "Generate").click()
+    page.wait_for_function(
+        "() => document.querySelector('.sdnb-panel pre')?.innerText.includes('layerwise')"
+    )
+    idle(page)
+    there = "sdnb.load('emoji', lora='sepia', quantize='fp8')"
+    made = f"sdnb.generate(panel.sample.settings, pipe={there})"
+    assert digest(book.pixels(picture(page))) == book.value(f"digest({made})")

@@ -527,8 +527,15 @@ def test_what_goes_wrong_in_a_worker_beside_the_pipeline_is_its_rows_result(
 def test_lora_weights_go_to_the_workers(ray):
     """They load the LoRAs themselves, from what the pipeline was loaded with."""
     pytest.importorskip("peft", reason="peft is not installed: pip install 'sdnb[lora]'")
-    pipe = sdnb.load("emoji", lora={"ink": ("sepia", 0.5)}, device="cpu")
-    given = {"lora": {"ink": [0, 0.5, 1]}, "steps": 3, "seed": 1, "pipe": pipe, "store": False}
+    loras = {"ink": ("sepia", 0.5), "blue": "cyanotype"}
+    pipe = sdnb.load("emoji", lora=loras, device="cpu")
+    given = {
+        "lora": {"ink": [0, 0.5, 1], "blue": 0.3},
+        "steps": 3,
+        "seed": 1,
+        "pipe": pipe,
+        "store": False,
+    }
     here, there = sdnb.compare(PROMPT, **given), sdnb.compare(PROMPT, engine=TWO, **given)
     for a, b in zip(here, there):
         assert a.settings == b.settings

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from html import unescape
 
 import pytest
@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 
 import sdnb
 from sdnb.generation import model_lock, x0_preview
-from sdnb.models import cache
+from sdnb.models import cache, provenance
 from sdnb.models.capabilities import Capabilities, models
 from sdnb.records.store import Store
 from sdnb.widgets import Panel, frontend, parsing
@@ -617,7 +617,7 @@ def upload(field, name, content):
         field._counter += 1
     else:
         about = {"name": name, "type": "image/png", "size": len(content)}
-        now = datetime.now(UTC)
+        now = datetime.now(timezone.utc)
         field.value = ({**about, "content": memoryview(content), "last_modified": now},)
 
 
@@ -780,14 +780,14 @@ def test_a_model_that_is_not_there_is_said_in_words_and_the_old_one_stays(contro
 
 @pytest.fixture
 def other(tmp_path, monkeypatch):
-    """Another model, which `cache.get` gives whatever is asked; `asked` holds the names."""
+    """Another model, which `cache.get` gives whatever is asked; `asked` holds their names."""
 
     class Other:
         pipe = sdnb.load(toys.saved("SD 2", tmp_path), device="cpu", dtype="float32")
         name, asked, at = str(tmp_path / "pipeline"), [], staticmethod(lambda: None)
 
     def load(model):
-        Other.asked.append(model)
+        Other.asked.append(model.source)
         Other.at()
         return Other.pipe
 
@@ -1104,3 +1104,44 @@ def test_another_model_takes_the_sliders_away(controller, with_loras):
     done(panel)
     assert panel.controls.loras == {}
     assert not shown(panel.controls._loras.box)
+
+
+def test_a_model_is_loaded_with_what_stands_below_it(controller, pipe, tmp_path):
+    panel = controller()
+    choice = panel.controls.choice
+    assert not shown(choice._fields)
+    choice.more.value = True
+    assert shown(choice._fields)
+    assert [kind for _, kind in choice.bits.options][:2] == ["", "fp8"]
+    choice.bits.value = "fp8"
+    choice.load.click()
+    done(panel)
+    assert cache.current() is not panel.pipe
+    assert provenance.request_of(panel.pipe).quantize == "fp8"
+    assert panel.controls.choice.bits.value == "fp8"
+    panel.make.click()
+    made = done(panel).output.shown
+    assert made.facts["quantize"] == "fp8"
+    assert "enable_layerwise_casting" in panel.output.code
+    loaded = panel.pipe
+    choice.vae.value = str(tmp_path)
+    choice.load.click()
+    done(panel)
+    assert "is no VAE, and no model that has one" in said(panel)
+    assert panel.pipe is loaded, "what cannot be loaded changes nothing"
+    choice.more.value = False
+    choice.load.click()
+    done(panel)
+    assert provenance.request_of(panel.pipe).extras == {}
+
+
+def test_the_fields_say_what_a_pipeline_was_loaded_with_and_load_it_again(controller, with_loras):
+    panel = controller(pipe=with_loras)
+    choice = panel.controls.choice
+    assert choice.more.value
+    assert choice.loras.value == "cyanotype\nsepia"
+    assert choice.request() == provenance.request_of(with_loras), "names and weights too"
+    choice.loras.value = "sepia"
+    choice.load.click()
+    done(panel)
+    assert {n: s.value for n, s in panel.controls.loras.items()} == {"old": 1.0}

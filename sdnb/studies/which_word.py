@@ -54,7 +54,7 @@ def words(
         words: words or phrases of the prompt, such as ["fox", "blue background"]; one that stands
             there twice is left out twice. None leaves out each word by itself.
         negative_prompt, steps, guidance, scheduler, seed, width, height, strength, long_prompt,
-            prompt_syntax, keep, lora: as for `generate`.
+            prompt_syntax, keep, lora, toward: as for `generate`.
         pipe, image, mask, store: as for `generate`.
         batch, engine: as for `compare`.
 
@@ -126,7 +126,8 @@ def attention(
         words: words or phrases of the prompt, such as ["fox", "blue background"]; None takes each
             word by itself.
         negative_prompt, steps, guidance, scheduler, seed, width, height, strength, long_prompt,
-            prompt_syntax, keep, lora: as for `generate`; prompts in pieces and with weights have
+            prompt_syntax, keep, lora,
+            toward: as for `generate`; prompts in pieces and with weights have
             no maps.
         pipe, image, mask: as for `generate`.
 

@@ -1,0 +1,174 @@
+"""Between two prompts and seeds: the ends are plain pictures, the middle is what it says."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import sdnb
+from sdnb import Settings
+from sdnb.generation import between
+from tests.support import families, toys
+from tests.support.denoiser_calls import watched
+
+QUICK = {"steps": 2, "store": False}
+
+
+@pytest.fixture(scope="module", params=toys.FAMILIES)
+def toy(request, tmp_path_factory):
+    folder = toys.saved(request.param, tmp_path_factory.mktemp("toy"))
+    return request.param, sdnb.load(folder, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def emoji():
+    return sdnb.load("emoji", device="cpu")
+
+
+def apart(one, other):
+    return np.abs(np.asarray(one.image, int) - np.asarray(other.image, int)).max()
+
+
+def test_the_ends_are_the_plain_pictures(toy):
+    _, pipe = toy
+    way = sdnb.path(
+        "a red fox", "a blue owl on snow", to_seed=2, seed=1, frames=3, pipe=pipe, **QUICK
+    )
+    first = sdnb.generate("a red fox", seed=1, pipe=pipe, **QUICK)
+    last = sdnb.generate("a blue owl on snow", seed=2, pipe=pipe, **QUICK)
+    assert (way[0].settings, way[2].settings) == (first.settings, last.settings)
+    assert apart(way[0], first) <= 1
+    assert apart(way[2], last) <= 1
+    assert apart(way[1], first) > 3
+    assert apart(way[1], last) > 3
+
+
+def test_the_middle_is_what_diffusers_makes_of_mixed_embeddings_and_noise(toy):
+    """By hand, without sdnb: embeddings and latents are given to the pipeline."""
+    family, pipe = toy
+    halfway = Settings("a red fox", seed=1, toward={"prompt": "an owl", "seed": 2, "part": 0.3})
+    made = sdnb.generate(halfway, pipe=pipe, guidance=1, **QUICK)
+    plain, seen = copy.copy(pipe), []
+    plain.scheduler = copy.deepcopy(pipe.scheduler)
+    given = {"num_inference_steps": 2, "guidance_scale": 1.0, "width": made.image.width,
+             "height": made.image.height}  # fmt: skip
+    options = {"device": "cpu", "num_images_per_prompt": 1}
+    if family == "Flux":
+        both = [pipe.encode_prompt(p, None, **options) for p in ("a red fox", "an owl")]
+        names = ["prompt_embeds", "pooled_prompt_embeds"]
+    elif family == "SD3":
+        both = [pipe.encode_prompt(p, None, None, **options) for p in ("a red fox", "an owl")]
+        names = ["prompt_embeds", None, "pooled_prompt_embeds"]
+    else:
+        both = [
+            pipe.encode_prompt(prompt=p, do_classifier_free_guidance=False, **options)
+            for p in ("a red fox", "an owl")
+        ]
+        names = ["prompt_embeds", None, "pooled_prompt_embeds"]
+    for name, one, other in zip(names, *both):
+        if name:
+            given[name] = torch.lerp(one, other, 0.3)
+
+    def catch(*args, **kwargs):
+        seen.append(prepare(*args, **kwargs))
+        return seen[-1]
+
+    prepare = plain.prepare_latents
+    for seed in (1, 2):  # the noise of both
+        plain.prepare_latents = catch
+        plain(**given, generator=torch.Generator().manual_seed(seed), output_type="latent")
+    del plain.prepare_latents
+    one, other = (x[0] if isinstance(x, tuple) else x for x in seen)
+    angle = torch.arccos(torch.cosine_similarity(one.flatten(), other.flatten(), 0))
+    weights = torch.sin(0.7 * angle) / torch.sin(angle), torch.sin(0.3 * angle) / torch.sin(angle)
+    noise = weights[0] * one + weights[1] * other
+    if "Flux" not in family and "3" not in family:
+        noise = noise / pipe.scheduler.init_noise_sigma  # the pipeline scales what it is given
+    result = plain(**given, latents=noise).images[0]
+    assert np.abs(np.asarray(result, int) - np.asarray(made.image, int)).max() <= 1
+
+
+def test_all_frames_share_the_denoiser_calls(emoji):
+    calls = []
+    with watched(emoji, after=lambda answers: calls.append(len(answers))):
+        way = sdnb.path("a fox", "a cat", seed=1, frames=4, pipe=emoji, **QUICK)
+    assert set(calls) == {4}
+    assert way.col_labels == ["a fox", "33.3 %", "66.7 %", "a cat"]
+    alone = sdnb.generate(way[1].settings, pipe=emoji, store=False)
+    assert apart(way[1], alone) <= 1
+
+
+def test_a_middle_frame_comes_back_from_its_file_and_from_the_store(emoji, tmp_path):
+    way = sdnb.path("a fox", to_seed=2, seed=1, frames=3, steps=2, pipe=emoji, store=tmp_path)
+    again = sdnb.path("a fox", to_seed=2, seed=1, frames=3, steps=2, pipe=emoji, store=tmp_path)
+    assert apart(way[1], again[1]) == 0
+    assert way.col_labels == ["seed 1", "50 %", "seed 2"]
+    read = sdnb.read(way[1].save(tmp_path / "middle.png"))
+    assert read.settings == way[1].settings
+    assert hash(read.settings) == hash(way[1].settings)
+    assert "50 % toward seed 2" in repr(read)
+    assert Settings.from_dict(json.loads(json.dumps(read.settings.to_dict()))) == read.settings
+    text = sdnb.metadata.to_a1111(read.settings, {}) if hasattr(sdnb.metadata, "to_a1111") else ""
+    assert not text or "Toward: 50 % toward seed 2" in text
+
+
+def test_its_code_makes_the_same_pixels(toy):
+    _, pipe = toy
+    halfway = {"prompt": "an owl", "seed": 2, "part": 0.25}
+    made = sdnb.generate("a red fox", seed=1, toward=halfway, pipe=pipe, **QUICK)
+    cell = {}
+    exec(made.code(), cell)
+    assert np.array_equal(cell["image"], made.image)
+
+
+def test_toward_is_an_axis(emoji):
+    way = [None, {"prompt": "a cat", "part": 0.5}]
+    planned = sdnb.plan("a fox", toward=way, seed=1, steps=2, pipe=emoji)
+    assert planned.col_labels == ["not on a way", "50 % toward a cat"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({}, ValueError, "no other end"), ({"to_seed": 1}, ValueError, "no other end"),
+        ({"to_seed": 2, "frames": 1}, ValueError, "from 2 to 1000"),
+        ({"to_seed": 2, "scheduler": "Euler a"}, ValueError, "draws new noise at each step"),
+        ({"to_seed": 2, "strength": 0.5}, ValueError, "strength does not go with a path"),
+        ({"to_prompt": "fox " * 90}, ValueError, "would be cut off"),
+        ({"to_seed": -2}, ValueError, "seed of toward is -2|seed is -2"),
+        ({"to_seed": 2, "toward": {"seed": 3, "part": 0.5}}, ValueError, "toward does not go"),
+    ],
+)  # fmt: skip
+def test_bad_paths_get_a_sentence(options, error, says, emoji):
+    with pytest.raises(error, match=says):
+        sdnb.path("a fox", seed=1, pipe=emoji, **QUICK, **options)
+
+
+@pytest.mark.parametrize(
+    ("toward", "error", "says"),
+    [
+        ("a cat", TypeError, "give it as in"), ({"prompt": "a cat", "at": 1}, TypeError, "'at'"),
+        ({"prompt": "a cat"}, TypeError, "part of toward is None"),
+        ({"prompt": "a cat", "part": 1}, ValueError, "over 0 and under 1"),
+        ({"prompt": " ", "part": 0.5}, ValueError, "prompt of toward is empty"),
+        ({"seed": 0.5, "part": 0.5}, TypeError, "seed of toward is 0.5"),
+    ],
+)  # fmt: skip
+def test_bad_values_get_a_sentence(toward, error, says):
+    with pytest.raises(error, match=says):
+        Settings("a fox", toward=toward)
+
+
+def test_a_model_whose_prompts_differ_in_length_is_refused():
+    with pytest.raises(ValueError, match=r"different lengths|way of its own"):
+        sdnb.generate(
+            "a fox", toward={"prompt": "a small red fox on snow", "part": 0.5}, seed=1,
+            pipe=families.made("QwenImagePipeline"), **QUICK,
+        )  # fmt: skip
+
+
+def test_embeddings_that_are_the_same_stay_the_same():
+    one = torch.full((3,), 0.1)
+    assert between.mixed(one, one.clone(), 0.3) is one
