@@ -114,8 +114,8 @@ def test_a_change_that_its_press_overtook_counts(controller):
 
 
 def test_a_press_waits_while_changes_come(controller, monkeypatch):
-    monkeypatch.setattr("sdnb.widgets.controller.SETTLE", 0.5)
-    monkeypatch.setattr("sdnb.widgets.controller.CEILING", LONG)
+    monkeypatch.setattr("sdnb.widgets.quiet.SETTLE", 0.5)
+    monkeypatch.setattr("sdnb.widgets.quiet.CEILING", LONG)
     panel = controller(steps=9)
     panel.make.click()
     for steps in (8, 7, 6, 5, 4, 3, 2):
