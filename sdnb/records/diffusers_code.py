@@ -310,7 +310,7 @@ def _weighted(pipeline: str, settings: Settings) -> tuple[list[str], dict[str, s
     return lines, arguments
 
 
-def _between(seed: int, toward: Mapping[str, Any]) -> list[str]:
+def _between(seed: int | None, toward: Mapping[str, Any]) -> list[str]:
     """Lines that mix what the pipeline encodes, and the noise it starts from, with another's."""
     part, prompt, other = figure(toward["part"]), toward["prompt"], toward["seed"]
     lines = []
