@@ -199,8 +199,6 @@ def plan(
         >>> plan("a fox", steps=[12, 24, 38, 50], seed=510, pipe=sdnb.load("emoji"))
         Plan(4 pictures, 124 denoiser calls, merged about 50)
     """
-    if model is not None and pipe is not None:
-        raise ValueError("Give pipe or model, not both.")
     given = _given(prompt, options, calls)
     fixed, lists = axes.split(
         not isinstance(prompt, Settings), **given, model=model, dtype=dtype, quantize=quantize

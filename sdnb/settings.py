@@ -11,9 +11,9 @@ from typing import Any
 
 from sdnb import toward as on_way
 from sdnb.lora_weights import in_words, lora_weights
+from sdnb.toward import MAX_SEED
 
 MAX_STEPS = 1000  # the noise schedules of Stable Diffusion have 1000 timesteps
-MAX_SEED = 2**64 - 1  # what torch.Generator takes
 
 
 @dataclass(frozen=True)

@@ -84,17 +84,6 @@ def lacking(made: Any) -> list[str]:
     return [package for package in needed if not find_spec(package)]
 
 
-def makes_pictures(made: type[DiffusionPipeline]) -> bool:
-    """Whether `generate` can use pipelines of that class: for text, a picture, or variations.
-
-    Example:
-        >>> import diffusers
-        >>> makes_pictures(diffusers.FluxPipeline), makes_pictures(diffusers.ShapEPipeline)
-        (True, False)
-    """
-    return refusal(made) is None
-
-
 def refusal(made: type[DiffusionPipeline]) -> str | None:
     """Why `generate` cannot use pipelines of that class, to follow "which"; None where it can.
 
@@ -102,6 +91,8 @@ def refusal(made: type[DiffusionPipeline]) -> str | None:
         >>> import diffusers
         >>> refusal(diffusers.StableDiffusionControlNetPipeline)
         'needs a control picture beside the prompt'
+        >>> refusal(diffusers.FluxPipeline) is None
+        True
     """
     name, parts, takes = made.__name__, set(parts_of(made)), _taken(made)
     for pattern, why in REFUSED.items():

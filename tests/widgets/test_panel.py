@@ -114,8 +114,8 @@ def test_a_change_that_its_press_overtook_counts(controller):
 
 
 def test_a_press_waits_while_changes_come(controller, monkeypatch):
-    monkeypatch.setattr("sdnb.widgets.controller.SETTLE", 0.5)
-    monkeypatch.setattr("sdnb.widgets.controller.CEILING", LONG)
+    monkeypatch.setattr("sdnb.widgets.quiet.SETTLE", 0.5)
+    monkeypatch.setattr("sdnb.widgets.quiet.CEILING", LONG)
     panel = controller(steps=9)
     panel.make.click()
     for steps in (8, 7, 6, 5, 4, 3, 2):
@@ -1045,7 +1045,7 @@ def with_loras():
 
 def test_a_panel_without_loras_shows_none(controller):
     panel = controller()
-    assert not shown(panel.controls._loras_box)
+    assert not shown(panel.controls._loras.box)
     assert not [name for name, _ in panel.axis.options if "LoRA" in name]
     assert panel.controls.settings().lora is None
 
@@ -1053,7 +1053,7 @@ def test_a_panel_without_loras_shows_none(controller):
 def test_loras_have_sliders_that_begin_where_they_were_loaded(controller, with_loras):
     panel = controller(pipe=with_loras)
     sliders = panel.controls.loras
-    assert shown(panel.controls._loras_box)
+    assert shown(panel.controls._loras.box)
     assert {name: slider.value for name, slider in sliders.items()} == {"ink": 0.5, "old": 1.0}
     sliders["ink"].value, sliders["old"].value = 0.8, 0
     panel.make.click()
@@ -1103,7 +1103,7 @@ def test_another_model_takes_the_sliders_away(controller, with_loras):
     panel.load("emoji")
     done(panel)
     assert panel.controls.loras == {}
-    assert not shown(panel.controls._loras_box)
+    assert not shown(panel.controls._loras.box)
 
 
 def test_a_model_is_loaded_with_what_stands_below_it(controller, pipe, tmp_path):
