@@ -761,7 +761,7 @@ def test_what_load_says_without_a_token_opens_the_login_where_there_is_no_gpu_to
     server.repositories[MODEL].gated = True
     with pytest.raises(OSError, match=sentence) as caught:
         fetch(MODEL if sentence == "gated" else "someone/hidden")
-    eval(re.search(r"sdnb\.(notebook_login\(.*\))", str(caught.value))[1], vars(sdnb))
+    eval(re.search(r"sdnb\.notebook_login\(.*\)", str(caught.value))[0])
     assert opened == [{"skip_if_logged_in": False}]
 
 
