@@ -562,7 +562,7 @@ def test_a_cache_folder_that_cannot_be_one_gets_a_fix(server, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [(n, "The disk is too full for a/b") for n in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
-    + [(n, "a/b cannot be kept in .* set HF_HOME to a folder of yours, and start Python anew")
+    + [(n, "a/b cannot be kept in .* set HF_HOME to a folder of yours, and restart Python")
        for n in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)],
 )  # fmt: skip
 def test_what_the_disk_says_is_told_wherever_it_comes_up(number, sentence, monkeypatch):
