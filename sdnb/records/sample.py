@@ -80,7 +80,7 @@ class Elsewhere(Sample):
     Attributes:
         image: PIL picture, RGB.
         settings: None.
-        facts: `model` is what it is called.
+        facts: `model` is the name that it was given.
 
     Example:
         >>> Elsewhere(Image.new("RGB", (64, 64)), "DALL-E 2")
@@ -109,7 +109,7 @@ def lines_of(sample: Sample, name: Callable[[dict[str, Any]], str]) -> list[str]
 
     Arguments:
         name: names the maker from the facts: `maker`, or `model_name` for text that is drawn into
-            a picture, which another device's run shall draw alike.
+            a picture, which is to be the same on every device.
     """
     if isinstance(sample, Elsewhere):
         return [name(sample.facts)]

@@ -263,7 +263,7 @@ class Controls(Fields):
             show(field, self.start is not None)
 
     def _count(self) -> None:
-        """Says how long the prompts are, for the encoder."""
+        """Shows how many tokens the prompts have, and what would be cut."""
         too_long = False
         for field, told in (
             (self.prompt, self.prompt_tokens), (self.negative, self.negative_tokens)
