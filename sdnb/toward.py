@@ -51,7 +51,7 @@ class Toward(Frozen):
             seed = int(seed)
             if not 0 <= seed <= MAX_SEED:
                 raise ValueError(f"The seed of toward is {seed}: give 0 to {MAX_SEED}.")
-        if isinstance(part, bool) or not hasattr(part, "__float__"):
+        if part is None or isinstance(part, bool) or not hasattr(part, "__float__"):
             raise TypeError(f"The part of toward is {part!r}: give a number, such as 0.5.")
         if not (math.isfinite(part) and 0 < part < 1):
             raise ValueError(
