@@ -19,9 +19,9 @@ class Seen:
     """What was seen of a run.
 
     Attributes:
-        broken: the denoiser gave NaN.
-        upcast: the decoder gave NaN, and what it was given was decoded once more in float32.
-        decoder_broken: the decoder gave NaN in float32.
+        broken: the denoiser returned NaN.
+        upcast: the decoder returned NaN, and the latents were decoded again in float32.
+        decoder_broken: the decoder returned NaN in float32 too.
     """
 
     broken: bool = False

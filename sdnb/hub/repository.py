@@ -201,8 +201,8 @@ def damaged(path: Path, model: str = "", downloaded: bool = False, why: str = ""
             f"{path} is not the file itself but git's pointer to it (LFS): run "
             f"`git lfs install` and `git lfs pull` in {path.parent}."
         )
-    reason = f" ({why})" if why else ""
-    return OSError(f"{path} is damaged{reason}: put a whole copy in its place.")
+    reason = f" The fault: {why}." if why else ""
+    return OSError(f"{path} is damaged: put a whole copy in its place." + reason)
 
 
 def is_pointer(path: Path) -> bool:

@@ -140,7 +140,7 @@ def check_class(model: str, index: Mapping[str, Any]) -> Any:
     if lacking := pipeline_class.lacking(made):
         raise ValueError(
             f"{model} is a {named}, which needs {' and '.join(lacking)}: "
-            f"pip install {' '.join(lacking)}, then start Python anew."
+            f"pip install {' '.join(lacking)}, then restart Python."
         )
     if not (isinstance(made, type) and issubclass(made, diffusers.DiffusionPipeline)):
         raise ValueError(f"{model} is a {named}, which is no pipeline of diffusers.")

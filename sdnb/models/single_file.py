@@ -159,7 +159,7 @@ class SingleFile:
         """As `build.Source.pipeline` says.
 
         `quantize` is left to `quantization.cast`: what diffusers 0.42 reads from a single file it
-        does not quantise by torchao, and does not say so.
+        does not quantise by torchao, and raises nothing.
         """
         import diffusers
 

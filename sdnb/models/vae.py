@@ -87,7 +87,7 @@ class Vae:
         """Where it came from, its class, and the hash of its weights.
 
         Arguments:
-            config: where the model's settings are from, which a single file's are.
+            config: where the model's settings are from; a VAE in a single file takes them too.
             made: the VAE.
         """
         [file] = [n for n in self.found.files if n.endswith(names.ENDING)][:1]

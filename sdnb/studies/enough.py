@@ -38,7 +38,7 @@ BAND = (5, 95)  # percentiles of the pictures
 
 @dataclass(frozen=True)
 class Point:
-    """So many steps of a scheduler: what they cost, and how far from the last the pictures are.
+    """One number of steps of a scheduler: its cost, and how far from the last the pictures are.
 
     Attributes:
         steps, calls: steps, and the denoiser calls that they make.
@@ -61,7 +61,7 @@ class Enough:
             measured against.
         pictures: how many prompts and seeds there are.
         within: a distance that is hardly seen, in grey levels, of 255.
-        share: how many of the pictures have to be within it, of 1.
+        share: how many of the pictures have to be within it, 0 to 1.
         left_out: why pictures do not count, a text each: one of their steps failed, or is black.
     """
 
@@ -94,7 +94,7 @@ class Enough:
 
         `median`, `low` and `high` are distances from the last picture: of the middle one, and of
         those between which nine of ten lie; `settled` is the share of the pictures that are within
-        the distance from there on, of 1.
+        the distance from there on, 0 to 1.
         """
         return [
             {
@@ -221,7 +221,8 @@ def enough(
             so that they are compared at equal cost. Where neither is given, eight numbers up to the
             pipeline's own steps: 4, 6, 8, 12, 18, 25, 38 and 50 for Stable Diffusion 1.
         scheduler: one name, or several; the model's own where not given.
-        within: a distance that does not count: mean difference of all pixels, over 0, of 255.
+        within: a distance that does not count: mean absolute difference over all pixels, in grey
+            levels, over 0 and up to 255.
         share: how many of the pictures have to be within it, over 0 and up to 1.
         negative_prompt, guidance, width, height, strength, long_prompt, prompt_syntax, keep, lora:
             as for `generate`.

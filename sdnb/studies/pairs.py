@@ -156,7 +156,7 @@ def shared_by(
     """
     options = dict(options)
     if (seed := options.pop("seed", None)) is not None:
-        raise TypeError(f"There are seeds, not one seed: give seeds=[{seed}, ...].")
+        raise TypeError(f"seed is {seed}, and several are compared here: give seeds=[{seed}, ...].")
     if not isinstance(prompts, Settings):
         return options
     whole = prompts.to_dict()

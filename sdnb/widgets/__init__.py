@@ -1,4 +1,4 @@
-"""The panel: everything by hand, seen while it happens, and out again as code."""
+"""The panel: pictures by hand, with previews, and the code that makes each of them again."""
 
 from __future__ import annotations
 

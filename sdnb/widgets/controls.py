@@ -70,6 +70,7 @@ class Controls(Fields):
         self.can, self.reader = can, reader
         self._own = own = schedulers.name_of(pipe.scheduler)
         self._embedded = provenance.origin_of(pipe).model == emoji.NAME
+        self._learned = [*pipe.tokenizer.get_added_vocab()] if self._embedded else []
         with self.filling():
             choices(self.scheduler, [(name, name) for name in can.schedulers], own)
             choices(self.long, LONG if can.pieces else LONG[:2], "error")
@@ -262,14 +263,14 @@ class Controls(Fields):
             show(field, self.start is not None)
 
     def _count(self) -> None:
-        """Says how long the prompts are, for the encoder."""
+        """Shows how many tokens the prompts have, and what would be cut."""
         too_long = False
         for field, told in (
             (self.prompt, self.prompt_tokens), (self.negative, self.negative_tokens)
         ):  # fmt: skip
             most = prompt_encoding.limit(self.reader)[1]
             lost = prompt_encoding.lost(self.reader, field.value)
-            unknown = emoji.unknown_words(field.value) if self._embedded else []
+            unknown = emoji.unknown_words(field.value, self._learned) if self._embedded else []
             told.value = html.tokens(
                 prompt_encoding.count(self.reader, field.value), most, lost, unknown
             )

@@ -10,7 +10,7 @@ from sdnb.widgets.model_choice import ModelChoice
 
 STEPS, GUIDANCE = 100, 20  # where the sliders end, until a larger value is restored
 STRENGTH = 0.05  # where its slider begins, until a smaller value is restored
-LONG = [("say so", "error"), ("cut the end", "cut"), ("read it in pieces", "chunk")]
+LONG = [("show an error", "error"), ("cut the end", "cut"), ("read it in pieces", "chunk")]
 
 
 class Fields:

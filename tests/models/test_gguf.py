@@ -176,7 +176,7 @@ def test_damaged_files_and_the_wrong_place_are_told(flux, tmp_path, monkeypatch)
     folder, file = flux
     for broken in (file.read_bytes()[:-5000], file.read_bytes()[:100], b"GGUF", b"nothing"):
         (tmp_path / "broken.gguf").write_bytes(broken)
-        with pytest.raises(OSError, match=r"broken\.gguf is damaged \(it .*put a whole copy"):
+        with pytest.raises(OSError, match=r"broken\.gguf is damaged: .* The fault: it "):
             sdnb.load(tmp_path / "broken.gguf", config=folder, **PLAIN)
     with pytest.raises(ValueError, match=r"flux\.gguf' is a GGUF file, which holds a model: sdnb"):
         sdnb.load(folder, vae=file, **PLAIN)

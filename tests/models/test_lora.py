@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_an_error_and_leaves_the_pipeline_as_it_was(made, t
     for file, words in [
         (foreign, "does not fit this StableDiffusionPipeline"),
         (odd, "weights have no place in it, such as unet.low_blocks"),
-        (none, "holds no LoRA: its weights are called such as 'conv.weight'"),
+        (none, "holds no LoRA: its weights have names such as 'conv.weight'"),
         (dora, "DoRA in kohya's form"),
     ]:
         with pytest.raises(ValueError, match=words):

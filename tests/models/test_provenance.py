@@ -150,7 +150,7 @@ def test_a_model_whose_latents_nobody_can_look_at_is_told_before_the_run(tmp_pat
     pipe.vae = copy.deepcopy(pipe.vae)
     pipe.vae._internal_dict = {k: v for k, v in pipe.vae.config.items() if k != "scaling_factor"}
     monkeypatch.setattr(type(pipe.unet), "forward", lambda *_: pytest.fail("it ran"))
-    with pytest.raises(ValueError, match="StableDiffusionPipeline cannot be looked at on its way"):
+    with pytest.raises(ValueError, match="The steps of a StableDiffusionPipeline cannot be shown"):
         sdnb.evolution("a fox", [1, 2], steps=2, pipe=pipe)
 
 
