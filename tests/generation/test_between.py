@@ -14,7 +14,7 @@ from sdnb.generation import between
 from tests.support import families, toys
 from tests.support.denoiser_calls import watched
 
-QUICK = {"steps": 2, "store": False}
+QUICK = {"steps": 2, "store": False, "width": 64, "height": 64}
 
 
 @pytest.fixture(scope="module", params=toys.FAMILIES)
