@@ -41,13 +41,14 @@ def panel(path):
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         try:
-            context = browser.new_context(viewport={"width": 900, "height": 1400})
+            context = browser.new_context(viewport={"width": 900, "height": 1700})
             book = Notebook(context, lab, CELLS).run_all()
             book.page.get_by_role("button", name="Generate", exact=True).click()
             book.page.wait_for_function(
                 "() => document.querySelector('.sdnb-copy')"
                 " && !document.querySelector('.sdnb-run')?.offsetParent"
             )
+            book.page.get_by_text("With LoRAs, a VAE, embeddings, fewer bits").click()
             book.page.mouse.move(0, 0)
             shot = Image.open(io.BytesIO(book.page.locator(".sdnb-panel").screenshot()))
             shot.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)

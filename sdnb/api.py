@@ -125,7 +125,7 @@ def compare(
     Without a seed one is drawn and shared, so that all pictures start from the same noise.
 
     The pictures are made together, their denoiser calls merged; each is what it would be alone,
-    but for the last digits. Those made before come from the store. Ctrl-C keeps what is finished.
+    apart from rounding. Those made before come from the store. Ctrl-C keeps what is finished.
 
     Models that are compared are loaded one after another, and leave the memory again where it is
     too small for all of them; each of these is then read from the disk twice, once to check the
@@ -200,8 +200,6 @@ def plan(
         >>> plan("a fox", steps=[12, 24, 38, 50], seed=510, pipe=sdnb.load("emoji"))
         Plan(4 pictures, 124 denoiser calls, merged about 50)
     """
-    if model is not None and pipe is not None:
-        raise ValueError("Give pipe or model, not both.")
     given = _given(prompt, options, calls)
     fixed, lists = axes.split(
         not isinstance(prompt, Settings), **given, model=model, dtype=dtype, quantize=quantize
@@ -258,7 +256,7 @@ def variations(
             redraw all.
         prompt: what the picture shows, for image to image; or whole `Settings`. Where not given it
             is the `Sample`'s, or what sdnb or AUTOMATIC1111 wrote into the picture; where there is
-            none it is empty, which is said.
+            none it is empty, which is logged.
         pipe, mask, store: as for `generate`.
 
     Returns:
@@ -292,7 +290,7 @@ def variations(
 
 
 def _prompt_of(image: image_input.Source) -> str:
-    """What a picture says that it shows; empty where it says nothing, which is told."""
+    """What a picture says that it shows; empty where it says nothing, which is logged."""
     prompt = image.settings.prompt if isinstance(image, Sample) else metadata.prompt_of(image)
     if prompt is None:
         notice(
@@ -313,7 +311,7 @@ def evolution(
     store: Kept = True,
     **options: Unpack[Options],
 ) -> Sheet:
-    """Makes ONE run, and shows the picture that the denoiser predicted on its way.
+    """Makes ONE run, and shows what picture the denoiser predicted (x0) after some of its steps.
 
     `compare(steps=[12, 24, 38, 50])` makes four runs, each of which walks its own path;
     this looks at one path at four places.

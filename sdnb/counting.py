@@ -89,7 +89,7 @@ def patches(image: Image.Image, color: str) -> list[Patch]:
 
 
 def interval(right: int, total: int) -> tuple[float, float]:
-    """Between which shares the truth lies, 95 times in 100, where so many of all were right.
+    """The 95 % confidence interval of a share, where so many of all were right.
 
     Wilson's interval (https://doi.org/10.1080/01621459.1927.10502953), which also holds for few
     pictures, and where all of them or none are right.
@@ -99,7 +99,7 @@ def interval(right: int, total: int) -> tuple[float, float]:
         total: of how many, 1 or more.
 
     Returns:
-        (low, high), of 1.
+        (low, high), 0 to 1.
 
     Raises:
         ValueError: more were right than there are, or there are none.

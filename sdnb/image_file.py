@@ -39,10 +39,15 @@ def opening(
         check_address(name)
         raise FileNotFoundError(f"There is no file {name}.") from None
     except UnidentifiedImageError as error:
-        raise ValueError(f"{name} is not a picture that can be read.") from error
+        raise unreadable(name) from error
     except Exception as error:  # of any kind: Pillow asserts what a file may lack
         why = str(error) or ("too large" if isinstance(error, MemoryError) else "it is damaged")
-        raise ValueError(f"{name} is not a picture that can be read: {why}") from error
+        raise unreadable(name, why) from error
+
+
+def unreadable(name: str, why: str = "") -> ValueError:
+    """The error for what is no picture, or a damaged one."""
+    return ValueError(f"{name} is not a picture that can be read{f': {why}' if why else '.'}")
 
 
 def _loaded(

@@ -26,7 +26,7 @@ from sdnb.image_conversion import (
     still,
     upright,
 )
-from sdnb.image_file import check_address, opening
+from sdnb.image_file import check_address, opening, unreadable
 
 
 class HasImage(Protocol):
@@ -155,7 +155,7 @@ def _taken(source: Source, name: str, convert: Any) -> Picture:
         except (ValueError, TypeError):
             raise
         except Exception as error:  # one that was opened, but is damaged further on
-            raise ValueError(f"{name} is not a picture that can be read: {error}") from error
+            raise unreadable(name, str(error)) from error
     elif path is None and not isinstance(found, (str, bytes)) and hasattr(found, "shape"):
         image = convert(of_array(found, steps, name), steps)
     else:

@@ -29,7 +29,7 @@ def notice(text: str) -> None:
 
 @contextmanager
 def quiet(warnings: bool) -> Iterator[None]:
-    """Keeps the libraries from logging and warning of what is known and concerns nobody.
+    """Silences what the libraries log about loading, and their bars: it concerns nobody.
 
     Loading from disk takes seconds and needs no bars. With `warnings` no warnings are shown
     either: of the embedded model it is known that its VAE is a small one and that torchvision is

@@ -62,7 +62,7 @@ class LoraWeights(Frozen):
 class OtherProgramsLoras(LoraWeights):
     """The same as another program wrote them: of files that sdnb may never have loaded.
 
-    A pipeline without any LoRA makes such a picture without them, and says so.
+    A pipeline without any LoRA makes such a picture without them, and logs that.
     """
 
 
@@ -94,7 +94,7 @@ def check_name(name: object) -> None:
     if not isinstance(name, str):
         raise TypeError(f"{name!r} is no LoRA's name: give a text.")
     if not name.strip() or not name.isprintable() or set(name) & set('<>:,"'):
-        raise ValueError(f"{name!r} is no LoRA's name: give letters, figures, spaces, - or _.")
+        raise ValueError(f"{name!r} is no LoRA's name: give letters, digits, spaces, - or _.")
 
 
 def adapter_of(name: str) -> str:

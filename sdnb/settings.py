@@ -11,9 +11,9 @@ from typing import Any
 
 from sdnb import toward as on_way
 from sdnb.lora_weights import in_words, lora_weights
+from sdnb.toward import MAX_SEED
 
 MAX_STEPS = 1000  # the noise schedules of Stable Diffusion have 1000 timesteps
-MAX_SEED = 2**64 - 1  # what torch.Generator takes
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Settings:
         width: pixels, a multiple of 8; None for the model's own.
         height: pixels, a multiple of 8; None for the model's own.
         strength: for image to image, how much of the picture to redraw, over 0 and up to 1.
-        long_prompt: what to do with a prompt that is longer than the model reads: "error" says
-            so, "cut" drops the end, "chunk" reads it in pieces.
+        long_prompt: what to do with a prompt that is longer than the model reads: "error" raises
+            one, "cut" drops the end, "chunk" reads it in pieces.
         prompt_syntax: "compel" where the prompts hold weights as the package compel writes them,
             such as "fox++" or "(blue sky)1.3"; None for plain words.
         keep: for inpainting, "pixels" where the picture's own are put back in the end where the

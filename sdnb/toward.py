@@ -9,7 +9,7 @@ from typing import Any
 from sdnb.lora_weights import Frozen
 
 KEYS = ("prompt", "seed", "part")
-MOST = 2**64 - 1  # what torch.Generator takes
+MAX_SEED = 2**64 - 1  # what torch.Generator takes
 
 
 class Toward(Frozen):
@@ -49,8 +49,8 @@ class Toward(Frozen):
             if isinstance(seed, bool) or not hasattr(seed, "__index__"):
                 raise TypeError(f"The seed of toward is {seed!r}: give a whole number.")
             seed = int(seed)
-            if not 0 <= seed <= MOST:
-                raise ValueError(f"The seed of toward is {seed}: give 0 to {MOST}.")
+            if not 0 <= seed <= MAX_SEED:
+                raise ValueError(f"The seed of toward is {seed}: give 0 to {MAX_SEED}.")
         if part is None or isinstance(part, bool) or not hasattr(part, "__float__"):
             raise TypeError(f"The part of toward is {part!r}: give a number, such as 0.5.")
         if not (math.isfinite(part) and 0 < part < 1):
@@ -78,4 +78,4 @@ def in_words(toward: Mapping[str, Any] | None) -> str:
     return f"{100 * toward['part']:.3g} % toward {', '.join(filter(None, goals))}"
 
 
-__all__ = ["Toward", "in_words"]
+__all__ = ["MAX_SEED", "Toward", "in_words"]

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import sdnb
 from sdnb import emoji
 from tests.support import programs
 
@@ -67,6 +69,14 @@ def test_every_known_word_is_one_token_and_every_other_text_has_tokens(pipe):
 def test_unknown_words_are_told_in_order_and_once():
     prompt = "A Fox’s kazoo, a kazoo; 日本 and TWO owls!"
     assert emoji.unknown_words(prompt) == ["fox’s", "kazoo", "日本"]
+
+
+def test_a_word_that_an_embedding_brought_is_known(heard):
+    vectors = torch.full((1, 192), 0.1)
+    loaded = sdnb.load("emoji", embeddings={"<foxcat>": vectors}, device="cpu")
+    sample = sdnb.generate("a <foxcat> and a sackbut", steps=1, seed=1, pipe=loaded)
+    assert "The embedded model does not know: sackbut. It draws what it knows." in heard()
+    assert "float32 on cpu, embedding <foxcat>; 1 denoiser call" in repr(sample)
 
 
 def test_the_card_is_there_and_the_readme_counts_the_words_right():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdnb.display.grid import PAPER, image_grid
+from sdnb.display.grid import PAPER, check_some, check_texts, image_grid
 from sdnb.files import replacing
 from sdnb.image_input import Source
 
@@ -55,14 +55,10 @@ def animate(
         ...         moving.n_frames
         2
     """
-    if not images:
-        raise ValueError("There are no images: give at least one.")
+    check_some(len(images))
     if not LEAST <= seconds <= MOST:
         raise ValueError(f"seconds is {seconds:g}: give {LEAST} to {MOST}.")
-    if labels is not None and len(labels) != len(images):
-        raise ValueError(
-            f"{len(labels)} labels for {len(images)} images: give one label per image, or none."
-        )
+    check_texts("labels", labels, "images", len(images))
     with replacing(path, ".gif", ".webp", ".mp4") as part:
         texts = [None] * len(images) if labels is None else [[label] for label in labels]
         frames = _same_size([image_grid([i], labels=t) for i, t in zip(images, texts)])

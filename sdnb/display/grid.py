@@ -57,9 +57,9 @@ def image_grid(
         (128, 96)
     """
     rows, cols = shape_of(len(images), rows, cols)
-    _check("labels", labels, "images", len(images))
-    _check("row labels", row_labels, "rows", rows)
-    _check("column labels", col_labels, "columns", cols)
+    check_texts("labels", labels, "images", len(images))
+    check_texts("row labels", row_labels, "rows", rows)
+    check_texts("column labels", col_labels, "columns", cols)
     texts = [labels, row_labels, col_labels, title, footer]
     gap = GAP if any(texts) else 0
     pictures = [rgb(image) for image in images]
@@ -70,14 +70,13 @@ def image_grid(
     above = _Block(col_labels or [], width, 13, INK)
     beside = _Block(row_labels or [], max(96, min(width, 160)), 13, INK)
     left = beside.width + gap if row_labels else 0
-    inner = cols * width + (cols - 1) * gap
-    whole = left + inner + 2 * gap
+    whole = left + cols * (width + gap) + gap
     head = _Block([title] if title else [], whole - 2 * gap, 16, INK)
     foot = _Block([footer] if footer else [], whole - 2 * gap, 11, FAINT)
 
     row_height = height + (below.height + gap if labels else 0)
     top = gap + (head.height + gap if title else 0) + (above.height + gap if col_labels else 0)
-    end = top + rows * row_height + (rows - 1) * gap + gap
+    end = top + rows * (row_height + gap)
     sheet = Image.new("RGB", (whole, end + (foot.height + gap if footer else 0)), PAPER)
     pen = ImageDraw.Draw(sheet)
 
@@ -105,8 +104,7 @@ def shape_of(count: int, rows: int | None, cols: int | None) -> tuple[int, int]:
         >>> shape_of(4, None, None), shape_of(5, 2, None)
         ((1, 4), (2, 3))
     """
-    if count == 0:
-        raise ValueError("There are no images: give at least one.")
+    check_some(count)
     for name, value in (("rows", rows), ("cols", cols)):
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}: give 1 or more.")
@@ -176,7 +174,14 @@ def _broken(paragraph: str, width: int, face: Typeface) -> list[str]:
     return lines
 
 
-def _check(name: str, texts: Sequence[str] | None, what: str, count: int) -> None:
+def check_some(images: int) -> None:
+    """Raises ValueError where there is no image."""
+    if not images:
+        raise ValueError("There are no images: give at least one.")
+
+
+def check_texts(name: str, texts: Sequence[str] | None, what: str, count: int) -> None:
+    """Raises ValueError where texts and what they belong to differ in number."""
     if texts is not None and len(texts) != count:
         raise ValueError(
             f"{len(texts)} {name} for {count} {what}: give one {name.removesuffix('s')} "

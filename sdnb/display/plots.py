@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("Plots need matplotlib: pip install matplotlib") from error
 
 COSTS = {"steps": "steps", "denoiser_calls": "denoiser calls", "seconds": "seconds"}
+DISTANCE = "mean difference of 255\nfrom the picture with most steps"
 MARKERS = "osD^vP*X"  # with the colours, so that lines differ for everyone
 
 
@@ -44,6 +45,22 @@ class Plot(Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=110)
         return buffer.getvalue()
+
+
+def look(number: int) -> dict[str, Any]:
+    """Marker and colour of one of several lines."""
+    return {"marker": MARKERS[number % len(MARKERS)], "color": f"C{number % 10}"}
+
+
+def open_frame(axis: Any) -> None:
+    """A faint grid, and no frame above and to the right."""
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _short(name: str, most: int) -> str:
+    """A name of at most so many letters, which matplotlib does not read as a formula."""
+    return shorten(name, most, placeholder=" …").replace("$", r"\$")
 
 
 def convergence(samples: Iterable[Picture]) -> Plot:
@@ -80,28 +97,22 @@ def convergence(samples: Iterable[Picture]) -> Plot:
     for number, line in enumerate(lines):
         distances = [difference(picture.image, line[-1].image) for picture in line]
         for panel, axis in zip(panels, axes):
-            axis.plot(
-                [_cost(picture)[panel] for picture in line],
-                distances,
-                marker=MARKERS[number % len(MARKERS)],
-                color=f"C{number % 10}",
-                clip_on=False,
-            )
+            costs = [_cost(picture)[panel] for picture in line]
+            axis.plot(costs, distances, clip_on=False, **look(number))
     for panel, axis in zip(panels, axes):
         axis.set_xlabel(COSTS[panel])
         axis.set_xlim(left=0)
         axis.set_ylim(bottom=0)
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+        open_frame(axis)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=panel != "seconds"))
     ticks = sorted({costs["steps"] for costs in whole})
     if min(b - a for a, b in pairwise(ticks)) > ticks[-1] / 12:  # their numbers do not touch
         axes[0].set_xticks(ticks)
-    axes[0].set_ylabel("mean difference of 255\nfrom the picture with most steps")
+    axes[0].set_ylabel(DISTANCE)
     if len(lines) > 1:
         figure.legend(
             axes[0].lines,
-            [shorten(name, 60, placeholder=" …").replace("$", r"\$") for name in names],
+            [_short(name, 60) for name in names],
             loc="outside lower center",
             ncols=min(len(lines), 2 + len(panels)),
             frameon=False,
@@ -148,15 +159,9 @@ def accuracy(
         below = [max(0, share - 100 * low) for share, (low, _) in zip(shares, bounds)]
         above = [max(0, 100 * high - share) for share, (_, high) in zip(shares, bounds)]
         drawn = axis.errorbar(
-            values,
-            shares,
-            yerr=[below, above],
-            marker=MARKERS[number % len(MARKERS)],
-            color=f"C{number % 10}",
-            capsize=3,
-            clip_on=False,
-            label=shorten(name, 60, placeholder=" …").replace("$", r"\$"),
-        )
+            values, shares, yerr=[below, above], capsize=3, clip_on=False,
+            label=_short(name, 60), **look(number),
+        )  # fmt: skip
         aside = (number - (len(samples) - 1) / 2) * 5 / 72  # inches, so that no bar hides another
         for artist in drawn.get_children():  # now that their numbers have set the limits
             moved = ScaledTranslation(aside, 0, figure.dpi_scale_trans)
@@ -164,8 +169,7 @@ def accuracy(
     axis.set(xlabel=against.replace("_", " "), ylabel="right, %", ylim=(0, 100))
     if not axis.xaxis.have_units():  # numbers, not names
         axis.set_xlim(left=0)
-    axis.grid(alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
+    open_frame(axis)
     if len(samples) > 1:
         figure.legend(loc="outside lower center", ncols=len(samples), frameon=False)
     return figure
@@ -196,8 +200,7 @@ def bars(values: Mapping[str, float], axis_label: str) -> Plot:
     places = range(len(values))
     drawn = axis.barh(places, list(values.values()), color="C0", height=0.7)
     axis.bar_label(drawn, fmt="%.1f", padding=3)
-    names = [shorten(name, 40, placeholder=" …").replace("$", r"\$") for name in values]
-    axis.set_yticks(places, names)
+    axis.set_yticks(places, [_short(name, 40) for name in values])
     axis.invert_yaxis()
     axis.set_xlabel(axis_label)
     axis.set_xlim(left=0)

@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image
 
+from sdnb.display.grid import check_some
 from sdnb.files import replacing
 from sdnb.image_input import Source, rgb
 from sdnb.settings import printable
@@ -171,8 +172,7 @@ def _webp(image: Image.Image, quality: int) -> bytes:
 
 
 def _check(images: int, labels: int, rows: int) -> None:
-    if not images:
-        raise ValueError("There are no images: give at least one.")
+    check_some(images)
     if labels * (rows or 1) != images:
         raise ValueError(
             f"{labels} labels{f' x {rows} row labels' * bool(rows)} for {images} images: "

@@ -363,5 +363,5 @@ def _say_unshaped(characters: set[str]) -> None:
         notice(
             f"Pillow finds no Raqm here, so {', '.join(map(_named, kinds))} is drawn letter by "
             "letter, not joined: install FriBiDi (apt-get install libfribidi0, brew install "
-            "fribidi) and start Python again."
+            "fribidi) and restart Python."
         )

@@ -8,6 +8,7 @@ beside this file.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -21,12 +22,22 @@ def words() -> frozenset[str]:
     return frozenset((FOLDER / "words.txt").read_text("utf-8").split())
 
 
-def unknown_words(prompt: str) -> list[str]:
+def unknown_words(prompt: str, learned: Iterable[str] = ()) -> list[str]:
     """The words of a prompt that the model was not trained on, in order, each once.
+
+    Arguments:
+        prompt: the prompt.
+        learned: what was put into its tokenizer: the tokens of embeddings.
 
     Example:
         >>> unknown_words("A fox in a tuxedo, on a blue background")
         ['tuxedo']
+        >>> unknown_words("A foxcat in a tuxedo", ["<foxcat>"])
+        ['tuxedo']
     """
-    found = re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", prompt.lower())
-    return list(dict.fromkeys(word for word in found if word not in words()))
+    known = words() | {word for token in learned for word in _words_of(token)}
+    return list(dict.fromkeys(word for word in _words_of(prompt) if word not in known))
+
+
+def _words_of(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text.lower())

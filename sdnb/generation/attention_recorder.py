@@ -109,7 +109,7 @@ class Recorder:
         call, self._call = self._call, None
         if call is None or not call.layers:
             raise ValueError(
-                "The denoiser's attention did not come by: it is computed in another way than "
+                "The denoiser's attention was not seen: it is computed in another way than "
                 "torch's own. pipe.transformer.set_attention_backend('native') brings that back."
             )
         self.maps.append((call.sum / call.layers).cpu().numpy())

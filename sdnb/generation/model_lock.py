@@ -20,7 +20,7 @@ _guard = threading.Lock()
 def lock(pipe: DiffusionPipeline) -> Any:
     """The lock of a model: the same for all pipelines that share its weights.
 
-    A thread that has it may take it again.
+    It is reentrant: a thread that holds it may take it again.
 
     Example:
         >>> import sdnb

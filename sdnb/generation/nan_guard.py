@@ -20,9 +20,9 @@ class Seen:
 
     Attributes:
         decoding: the decoder was called.
-        broken: the denoiser gave NaN.
-        upcast: the decoder gave NaN, and what it was given was decoded once more in float32.
-        decoder_broken: the decoder gave NaN in float32.
+        broken: the denoiser returned NaN.
+        upcast: the decoder returned NaN, and the latents were decoded again in float32.
+        decoder_broken: the decoder returned NaN in float32 too.
     """
 
     decoding: bool = False

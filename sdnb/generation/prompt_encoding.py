@@ -132,7 +132,7 @@ def pieces_of(pipe: DiffusionPipeline, settings: Settings) -> tuple[list[str], l
 def weighted(pipe: DiffusionPipeline, prompt: str, negative_prompt: str) -> dict[str, torch.Tensor]:
     """The embeddings of prompts that hold compel's weights: arguments of the pipeline.
 
-    Prompts of any length are read; https://github.com/damian0815/compel tells the syntax.
+    Prompts of any length are read; https://github.com/damian0815/compel describes the syntax.
 
     Arguments:
         pipe: an SD 1, SD 2 or SDXL pipeline.

@@ -225,7 +225,7 @@ def run(
     """
     origin = provenance.origin_of(pipe)
     if origin.model == emoji.NAME:
-        _name_unknown(settings)
+        _name_unknown(settings, pipe)
     view = copy.copy(pipe)
     view.scheduler = _scheduler(settings.scheduler, pipe)
     for name in Capabilities.of(pipe).guiders:
@@ -412,11 +412,12 @@ def version_of(package: str) -> str:
         return "unknown"
 
 
-def _name_unknown(settings: Settings) -> None:
+def _name_unknown(settings: Settings, pipe: DiffusionPipeline) -> None:
     """Logs which words the embedded model does not know; each word once a session."""
     other = settings.toward["prompt"] or "" if settings.toward else ""
     text = f"{settings.prompt} {settings.negative_prompt} {other}"
-    new = [word for word in emoji.unknown_words(text) if word not in _said]
+    unknown = emoji.unknown_words(text, pipe.tokenizer.get_added_vocab())
+    new = [word for word in unknown if word not in _said]
     if new:
         _said.update(new)
         notice(f"The embedded model does not know: {', '.join(new)}. It draws what it knows.")

@@ -145,6 +145,6 @@ def check(pipe: DiffusionPipeline) -> None:
         return
     if vae is None or vae.config.get("scaling_factor") is None:
         raise ValueError(
-            f"A run of {type(pipe).__name__} cannot be looked at on its way: its latents are "
+            f"The steps of a {type(pipe).__name__} cannot be shown: its latents are "
             "scaled in a way of its own. sdnb.generate makes its pictures."
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdnb.hub import errors as hub_errors
-from sdnb.hub import repository
+from sdnb.hub import names, repository
 from sdnb.log import notice
 
 
@@ -81,6 +81,25 @@ def of(source: str, revision: str | None, needed: str, model: str = "") -> Conte
         source, {n: s.size or 0 for n, s in there.items()}, info.sha,
         hashes={n: s.lfs.sha256 for n, s in there.items() if s.lfs},
     )  # fmt: skip
+
+
+def of_file(source: str, revision: str | None = None) -> repository.Listing:
+    """One file, as it is counted and downloaded.
+
+    Arguments:
+        source: a path, or repository/file on the hub.
+        revision: a branch, tag or commit of the repository.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: the hub does not give it.
+    """
+    path = Path(source)
+    if path.is_file():
+        here = Contents(str(path.parent), {path.name: path.stat().st_size}, folder=path.parent)
+        return here.listing([path.name], source)
+    hub_id, name = names.split(source)
+    return of(hub_id, revision, name, source).listing([name], source)
 
 
 def _local(source: str, folder: Path, commit: str | None, needed: str) -> Contents:

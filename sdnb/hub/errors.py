@@ -147,7 +147,7 @@ def _disk(error: BaseException, model: str) -> OSError | None:
     if number in UNUSABLE:
         return PermissionError(
             f"{model} cannot be kept in {constants.HF_HUB_CACHE} ({os.strerror(number)}): set "
-            "HF_HOME to a folder of yours, and start Python anew."
+            "HF_HOME to a folder of yours, and restart Python."
         )
     return None
 

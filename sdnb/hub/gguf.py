@@ -31,12 +31,23 @@ def read(path: Path) -> dict[str, Tensor]:
         OSError: it is damaged, or git's pointer to the file.
     """
     if repository.is_pointer(path):
-        raise repository.damaged(path, str(path), downloaded=False)
+        raise repository.damaged(path)
     try:
         with path.open("rb") as file:
             return _tensors(file, path.stat().st_size)
     except (ValueError, EOFError) as error:
-        raise OSError(f"{path} is damaged ({error}): put a whole copy in its place.") from error
+        raise repository.damaged(path, why=str(error)) from error
+
+
+def of_file(found: repository.Listing) -> dict[str, Tensor]:
+    """The tensors of a listing's one GGUF file, here or on the hub.
+
+    Raises:
+        OSError: the hub does not give it, or it is damaged.
+    """
+    [(name, size)] = found.files.items()
+    at = repository.at(found, name)
+    return read(at) if at else of_hub(found.source, name, found.commit, size)
 
 
 def of_hub(hub_id: str, name: str, commit: str | None, size: int) -> dict[str, Tensor]:
@@ -67,12 +78,10 @@ def of_hub(hub_id: str, name: str, commit: str | None, size: int) -> dict[str, T
             raise hub_errors.explained(error, model) from error
         try:
             return _tensors(io.BytesIO(response.content), size)
-        except EOFError as error:
-            if much >= min(size, MOST):
+        except (EOFError, ValueError) as error:
+            if isinstance(error, ValueError) or much >= min(size, MOST):
                 raise OSError(f"{model} is no whole GGUF file on the hub.") from error
             much *= 8
-        except ValueError as error:
-            raise OSError(f"{model} is no whole GGUF file on the hub.") from error
 
 
 def _tensors(file: BinaryIO, size: int) -> dict[str, Tensor]:
@@ -149,4 +158,4 @@ def _take(file: BinaryIO, count: int) -> bytes:
     return found
 
 
-__all__ = ["of_hub", "read"]
+__all__ = ["of_file", "of_hub", "read"]

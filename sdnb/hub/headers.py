@@ -40,10 +40,7 @@ def read(path: Path) -> dict[str, Tensor]:
         'F16'
     """
     if repository.is_pointer(path):
-        raise OSError(
-            f"{path} is not the file itself but git's pointer to it (LFS): run "
-            f"`git lfs install` and `git lfs pull` in {path.parent}."
-        )
+        raise repository.damaged(path)
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -57,7 +54,7 @@ def read(path: Path) -> dict[str, Tensor]:
             if name != "__metadata__"
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OSError(f"{path} is damaged: put a whole copy in its place.") from error
+        raise repository.damaged(path) from error
 
 
 def of_hub(hub_id: str, name: str, commit: str | None) -> dict[str, Tensor]:
@@ -81,6 +78,17 @@ def of_hub(hub_id: str, name: str, commit: str | None) -> dict[str, Tensor]:
         n: Tensor(tuple(t.shape), str(t.dtype), _span(t.data_offsets))
         for n, t in header.tensors.items()
     }
+
+
+def of_file(found: repository.Listing) -> dict[str, Tensor]:
+    """The tensors of a listing's one safetensors file, here or on the hub.
+
+    Raises:
+        OSError: the hub does not give it, or it is damaged.
+    """
+    [name] = found.files
+    at = repository.at(found, name)
+    return read(at) if at else of_hub(found.source, name, found.commit)
 
 
 def of_listing(found: repository.Listing) -> dict[str, dict[str, Tensor]]:

@@ -13,7 +13,7 @@ from sdnb.log import notice
 ENDING = ".safetensors"
 GGUF = ".gguf"
 PICKLED = (".ckpt", ".pt", ".pth", ".bin")
-_FILE = re.compile(r"([\w-][\w.-]*/[\w.-]+)/(.+)")
+FILE_OF_HUB = re.compile(r"([\w-][\w.-]*/[\w.-]+)/(.+)")
 _ADDRESS = re.compile(rf"(?:{re.escape(PAGE)}|https://hf\.co)/(.+?)/(?:blob|resolve)/main/(.+)")
 
 
@@ -51,11 +51,11 @@ def file(name: str) -> str:
         return os.path.abspath(path)
     if page := _ADDRESS.fullmatch(name):
         return f"{page[1]}/{page[2]}"
-    if _FILE.fullmatch(name) and not path.is_absolute():
+    if FILE_OF_HUB.fullmatch(name) and not path.is_absolute():
         return name
     raise FileNotFoundError(
-        f"There is no file {name}: give its path, or such as 'someone/dream/dream.safetensors' "
-        "for one on the hub."
+        f"There is no file {name}: give its path, or for one on the hub its repository and name, "
+        "such as 'someone/dream/dream.safetensors'."
     )
 
 
@@ -96,7 +96,7 @@ def split(source: str) -> tuple[str, str]:
         >>> split("someone/dream/old/dream.safetensors")
         ('someone/dream', 'old/dream.safetensors')
     """
-    parts = _FILE.fullmatch(source)
+    parts = FILE_OF_HUB.fullmatch(source)
     if not parts:
         raise FileNotFoundError(f"There is no file {source} any more.")
     return repository.MOVED.get(parts[1], parts[1]), parts[2]

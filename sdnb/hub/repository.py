@@ -200,7 +200,7 @@ def without_marks(folder: Path, files: Iterable[str]) -> Iterator[Path]:
         yield Path(twin)
 
 
-def damaged(path: Path, model: str, downloaded: bool) -> OSError:
+def damaged(path: Path, model: str = "", downloaded: bool = False, why: str = "") -> OSError:
     """The error for a file that cannot be read; a downloaded one is removed from the cache."""
     if downloaded:
         try:
@@ -215,9 +215,10 @@ def damaged(path: Path, model: str, downloaded: bool) -> OSError:
     if is_pointer(path):
         return OSError(
             f"{path} is not the file itself but git's pointer to it (LFS): run "
-            f"`git lfs install` and `git lfs pull` in {path.parent.parent}."
+            f"`git lfs install` and `git lfs pull` in {path.parent}."
         )
-    return OSError(f"{path} is damaged: put a whole copy in its place.")
+    reason = f" The fault: {why}." if why else ""
+    return OSError(f"{path} is damaged: put a whole copy in its place." + reason)
 
 
 def is_pointer(path: Path) -> bool:

@@ -80,7 +80,7 @@ class Source(Protocol):
 
     @property
     def model(self) -> str:
-        """As sentences and facts name it."""
+        """Its name in messages and facts."""
 
     @property
     def commit(self) -> str | None:
@@ -226,7 +226,7 @@ def _completed(
 
 
 def _say_faster(pipe: DiffusionPipeline, model: str) -> None:
-    """Says where OpenVINO was measured to make such a model's steps faster on such a CPU."""
+    """Logs where OpenVINO was measured to make such a model's steps faster on such a CPU."""
     from sdnb.models.openvino import TAKEN
 
     denoiser = denoiser_of(pipe)

@@ -59,7 +59,7 @@ class Capabilities:
         text_tokens: the pipeline's max_sequence_length (T5 and the like); None if it has none.
         alone: why its denoiser calls cannot be merged with other runs'; empty where they can.
         own_scheduler: the pipeline's own.
-        unless: arguments that are None but for their own number of steps.
+        unless: arguments that are left out for its own number of steps, and None for any other.
         first: the argument that its call takes first, mostly "prompt".
         output: the name of the pictures in what its call returns.
         guiders: parts that count steps, so that each run has its own.

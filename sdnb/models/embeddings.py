@@ -136,7 +136,7 @@ def _read(source: str) -> tuple[dict[str, torch.Tensor], dict[str, Any], str]:
 
     path, file, commit = _fetched(source)
     if repository.is_pointer(path):
-        raise repository.damaged(path, source, downloaded=False)
+        raise repository.damaged(path)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:

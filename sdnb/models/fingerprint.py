@@ -197,15 +197,7 @@ class Fingerprint:
                 self._held.append(value)
             self._note_entries(path, value)
         elif isinstance(value, torch.Tensor):
-            if type(value).__getattribute__ is torch.Tensor.__getattribute__ and vars(value):
-                self._todo.append((path, value))  # attributes of a weight
-            self._weights.append(weight := Weight(path, value, self._places))
-            self._tokens[path] = kind, *weight.sample
-            if value.numel() > SMALL:  # not all of it is looked at
-                # a move to another device replaces buffers, and never parameters
-                is_buffer = kind is torch.Tensor and not value.is_meta
-                wide = weight_samples.spread(value) if is_buffer else id(self._canonical(value))
-                self._tokens[path] = *self._tokens[path], wide
+            self._note_tensor(path, value)
         elif isinstance(value, (numpy.ndarray, numpy.generic)):
             numbers = _numbers_in(value)
             self._tokens[path] = kind, numbers
@@ -222,15 +214,7 @@ class Fingerprint:
             self._tokens[path] = ("the method", name_of(value), id(value.__func__))
             self._child(f"{path}.__self__", value.__self__)
         elif isinstance(value, types.FunctionType):
-            self._held.append(value)
-            self._tokens[path] = ("the function", name_of(value), id(value.__code__))
-            if id(value) not in self._seen:
-                self._seen.add(id(value))
-                for i, cell in enumerate(value.__closure__ or ()):
-                    try:
-                        self._note(f"{path}({i})", cell.cell_contents)
-                    except ValueError:  # not set yet
-                        self._tokens[f"{path}({i})"] = ("an empty cell",)
+            self._note_function(path, value)
         elif tokenizer_probe.is_rust(value):
             self._tokens[path] = ("the tokenizer", how := tokenizer_probe.reads(value))
             self._held.append(value)
@@ -243,6 +227,31 @@ class Fingerprint:
             self._held.append(value)
             shown = repr(value) if kind.__name__ == "AddedToken" else id(value)
             self._tokens[path] = ("the object", kind.__qualname__, shown)
+
+    def _note_tensor(self, path: str, value: Any) -> None:
+        import torch
+
+        kind: Any = type(value)
+        if kind.__getattribute__ is torch.Tensor.__getattribute__ and vars(value):
+            self._todo.append((path, value))  # attributes of a weight
+        self._weights.append(weight := Weight(path, value, self._places))
+        self._tokens[path] = kind, *weight.sample
+        if value.numel() > SMALL:  # not all of it is looked at
+            # a move to another device replaces buffers, and never parameters
+            is_buffer = kind is torch.Tensor and not value.is_meta
+            wide = weight_samples.spread(value) if is_buffer else id(self._canonical(value))
+            self._tokens[path] = *self._tokens[path], wide
+
+    def _note_function(self, path: str, value: types.FunctionType) -> None:
+        self._held.append(value)
+        self._tokens[path] = ("the function", name_of(value), id(value.__code__))
+        if id(value) not in self._seen:
+            self._seen.add(id(value))
+            for i, cell in enumerate(value.__closure__ or ()):
+                try:
+                    self._note(f"{path}({i})", cell.cell_contents)
+                except ValueError:  # not set yet
+                    self._tokens[f"{path}({i})"] = ("an empty cell",)
 
     def _note_once(self, value: Any, path: str) -> None:
         self._held.append(value)

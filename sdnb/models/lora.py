@@ -44,7 +44,7 @@ def resolved(weights: Mapping[str, Any] | None, known: Sequence[Lora]) -> LoraWe
         known: the pipeline's LoRAs.
 
     Raises:
-        ValueError: a name is not among them; of another program's picture that is said instead,
+        ValueError: a name is not among them; of another program's picture that is logged instead,
             where the pipeline has no LoRA at all.
     """
     own = {lora.name: lora.weight for lora in known}
@@ -91,7 +91,7 @@ def load(pipe: DiffusionPipeline, wanted: Sequence[Wanted]) -> tuple[Lora, ...]:
     """
     if not find_spec("peft"):
         raise ModuleNotFoundError(
-            "LoRAs need the package peft: pip install 'sdnb[lora]', then start Python anew."
+            "LoRAs need the package peft: pip install 'sdnb[lora]', then restart Python."
         )
     if not hasattr(pipe, "load_lora_weights"):
         raise ValueError(f"diffusers loads no LoRA into a {type(pipe).__name__}: leave lora= out.")
@@ -142,7 +142,7 @@ def _put(pipe: DiffusionPipeline, lora: Lora, path: Path) -> None:
             "its pictures would be others. peft's form of a DoRA can be loaded."
         )
     if not any("lora" in name.lower() or "lokr" in name for name in names):
-        raise ValueError(f"{what} holds no LoRA: its weights are called such as {names[0]!r}.")
+        raise ValueError(f"{what} holds no LoRA: its weights have names such as {names[0]!r}.")
     adapter = lora.adapter
     try:
         given: dict[str, Any] = {"use_safetensors": True}
@@ -263,7 +263,7 @@ def weighted(each: Sequence[OfPart | None], rows: Sequence[int]) -> Iterator[Non
     """A module's LoRAs have these weights while the block runs, then those from before.
 
     Arguments:
-        each: of the calls that are made as one; None, as of all, leaves the module as it is.
+        each: of the calls that are merged; None, as of all, leaves the module as it is.
         rows: of each call.
     """
     first = each[0]
@@ -279,7 +279,7 @@ def weighted(each: Sequence[OfPart | None], rows: Sequence[int]) -> Iterator[Non
 
 
 def _set(each: Sequence[OfPart], rows: Sequence[int]) -> None:
-    """Sets the weights of one call, or of several that are made as one."""
+    """Sets the weights of one call, or of several that are merged."""
     if not each:
         return
     names = [name for name, _ in each[0].weights]

@@ -112,17 +112,6 @@ def reads_videos(part: Any) -> bool:
     return made is not None and "video_processor" in inspect.signature(made.__init__).parameters
 
 
-def makes_pictures(made: type[DiffusionPipeline]) -> bool:
-    """Whether `generate` can use pipelines of that class: for text, a picture, or variations.
-
-    Example:
-        >>> import diffusers
-        >>> makes_pictures(diffusers.FluxPipeline), makes_pictures(diffusers.ShapEPipeline)
-        (True, False)
-    """
-    return refusal(made) is None
-
-
 def refusal(made: type[DiffusionPipeline]) -> str | None:
     """Why `generate` cannot use pipelines of that class, to follow "which"; None where it can.
 
@@ -130,6 +119,8 @@ def refusal(made: type[DiffusionPipeline]) -> str | None:
         >>> import diffusers
         >>> refusal(diffusers.StableDiffusionControlNetPipeline)
         'needs a control picture beside the prompt'
+        >>> refusal(diffusers.FluxPipeline) is None
+        True
     """
     name, parts, takes = made.__name__, set(parts_of(made)), _taken(made)
     for pattern, why in REFUSED.items():

@@ -151,7 +151,7 @@ def check_packages(model: str, made: Any, index: Mapping[str, Any]) -> None:
     if lacking := pipeline_class.lacking(made, index):
         raise ValueError(
             f"{model} is a {made.__name__}, which needs {' and '.join(lacking)}: "
-            f"pip install {' '.join(lacking)}, then start Python anew."
+            f"pip install {' '.join(lacking)}, then restart Python."
         )
 
 

@@ -51,17 +51,17 @@ device is 'cpu': here 'fp8' and 'int8' can be had.
     if package == "bitsandbytes" and not device.startswith("cuda"):
         raise ValueError(
             f"quantize={kind!r} is made by bitsandbytes, which needs an NVIDIA GPU, and the device "
-            f"is {device!r}: here 'fp8' and 'int8' can be had."
+            f"is {device!r}: here 'fp8' and 'int8' run."
         )
     if package and not find_spec(package):
         raise ModuleNotFoundError(
-            f"quantize={kind!r} needs a package: pip install 'sdnb[quantize]', then start Python "
-            "anew. 'fp8' needs none."
+            f"quantize={kind!r} needs a package: pip install 'sdnb[quantize]', then restart "
+            "Python. 'fp8' needs none."
         )
 
 
 def usable(device: str) -> list[str]:
-    """The kinds that can be had on a device with what is installed, the most exact first."""
+    """The kinds that run on a device with the installed packages, the most exact first."""
     return [
         kind
         for kind, (_, package) in KINDS.items()
@@ -208,7 +208,7 @@ def is_read(kind: str | None, single_file: bool) -> bool:
 
 
 def is_gguf(source: str) -> bool:
-    """Whether a file is in the format in which weights are quantised by blocks, and stay so."""
+    """Whether a file is GGUF, whose weights are quantised by blocks, and stay so."""
     return source.lower().endswith(names.GGUF)
 
 
@@ -231,8 +231,7 @@ def check_file(source: str, kind: str | None) -> None:
             )
         if not find_spec("gguf"):
             raise ModuleNotFoundError(
-                f"{source} needs the package gguf: pip install 'sdnb[gguf]', then start Python "
-                "anew."
+                f"{source} needs the package gguf: pip install 'sdnb[gguf]', then restart Python."
             )
     if kind and of_folders(kind):
         raise ValueError(

@@ -76,8 +76,9 @@ class SingleFile:
             ValueError: it is no text-to-image model, or it is not known what it needs.
             OSError: the hub does not give it, or it is damaged.
         """
-        file, tensors = _opened(request.source, request.revision)
-        model = file.model
+        file = contents.of_file(request.source, request.revision)
+        model, form = file.model, gguf if quantization.is_gguf(request.source) else headers
+        tensors = form.of_file(file)
         tensor_names.check_model(model, tensors)
         quantization.check_layout(model, tensors)
         given = {"vae"} if request.vae else set()
@@ -91,18 +92,9 @@ class SingleFile:
                 made = _class_of(model, index)
                 _tell_of_checker(model, index)
                 return cls(
-                    model,
-                    file,
-                    tensors,
-                    index,
-                    made,
-                    config,
-                    kind,
-                    None,
-                    True,
-                    request.revision,
+                    model, file, tensors, index, made, config, kind, None, True, request.revision,
                     given,
-                )
+                )  # fmt: skip
         there = _settings_of(model, config)
         index = _index(there)
         made = _class_of(model, index)
@@ -167,7 +159,7 @@ class SingleFile:
         """As `build.Source.pipeline` says.
 
         `quantize` is left to `quantization.cast`: what diffusers 0.42 reads from a single file it
-        does not quantise by torchao, and does not say so.
+        does not quantise by torchao, and raises nothing.
         """
         import diffusers
 
@@ -237,25 +229,6 @@ class SingleFile:
             f"{hub_errors.reason(error)} If it was made from another model, name that one: "
             "sdnb.load(..., config='its folder or hub id')."
         )
-
-
-def _opened(source: str, revision: str | None) -> tuple[repository.Listing, Any]:
-    """The file as it is counted and downloaded, and its tensors, by its header."""
-    path = Path(source)
-    if path.is_file():
-        folder = contents.Contents(
-            str(path.parent), {path.name: path.stat().st_size}, folder=path.parent
-        )
-        read = gguf.read if quantization.is_gguf(source) else headers.read
-        return folder.listing([path.name], source), read(path)
-    hub_id, name = names.split(source)
-    there = contents.of(hub_id, revision, name, source)
-    file = there.listing([name], source)
-    at = repository.at(file, name)
-    if quantization.is_gguf(name):
-        found = gguf.read(at) if at else gguf.of_hub(hub_id, name, there.commit, file.files[name])
-        return file, found
-    return file, headers.read(at) if at else headers.of_hub(hub_id, name, there.commit)
 
 
 def _beside(source: str, revision: str | None) -> str:

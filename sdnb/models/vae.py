@@ -63,19 +63,8 @@ class Vae:
 
     @classmethod
     def _file(cls, source: str) -> Vae:
-        path = Path(source)
-        if path.is_file():
-            folder = contents.Contents(
-                str(path.parent), {path.name: path.stat().st_size}, folder=path.parent
-            )
-            name, file = path.name, folder.listing([path.name], source)
-            tensors = headers.read(path)
-        else:
-            hub_id, name = names.split(source)
-            there = contents.of(hub_id, None, name, source)
-            file = there.listing([name], source)
-            at = repository.at(file, name)
-            tensors = headers.read(at) if at else headers.of_hub(hub_id, name, there.commit)
+        file = contents.of_file(source)
+        tensors = headers.of_file(file)
         if not any(n.endswith("decoder.conv_in.weight") for n in tensors):
             raise ValueError(f"{source} is no VAE: it has no decoder.")
         return cls(source, file, tensors=tensors)
@@ -98,7 +87,7 @@ class Vae:
         """Where it came from, its class, and the hash of its weights.
 
         Arguments:
-            config: where the model's settings are from, which a single file's are.
+            config: where the model's settings are from; a VAE in a single file takes them too.
             made: the VAE.
         """
         [file] = [n for n in self.found.files if n.endswith(names.ENDING)][:1]

@@ -193,7 +193,7 @@ def _pairs(lines: list[str]) -> tuple[int, dict[str, str]]:
     """The number of the line of settings, and its pairs.
 
     It is the last one, as AUTOMATIC1111 has it, unless a program wrote more below: then the last
-    that begins with "Steps:". What stands below is told as it is named there.
+    that begins with "Steps:". What stands below is kept under its own names.
 
     Raises:
         ValueError: there is none, or it says one thing twice.

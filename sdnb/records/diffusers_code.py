@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from sdnb import image_conversion, schedulers
 from sdnb.lora_weights import adapter_of
 from sdnb.records.fact_schema import check
-from sdnb.records.loading_code import is_modular, loading
+from sdnb.records.loading_code import EMOJI_FILES, Loading, is_modular, loading, tell_of_folder
 from sdnb.records.loading_code import literal as _text
 from sdnb.settings import Settings, figure, printable
 
@@ -47,80 +46,97 @@ def cell(settings: Settings, facts: Mapping[str, Any]) -> str:
         ).images[0]
         image
     """
-    if settings.seed is None or not {"model", "dtype"} <= set(facts):
-        raise ValueError(
-            "This picture was not made by sdnb, so there is no code that makes it again. "
-            "sdnb.generate(sample.settings) makes one from the same settings."
-        )
-    check(facts)
-    start = facts.get("start")
-    in_parts = facts.get("pieces") or settings.prompt_syntax
-    if (start or in_parts) and "pipeline" not in facts:
-        raise ValueError("The facts of this picture do not say which pipeline made it.")
+    _check_known(settings, facts)
+    start, in_parts = facts.get("start"), _in_parts(settings, facts)
     made = str(facts["pipeline"]) if start else "DiffusionPipeline"
-    start_of = loading(facts, made)
-    classes, others, lines = start_of.classes, start_of.imports, start_of.lines
-    if facts.get("as_four_channels"):
-        lines.append("pipe.unet.register_to_config(in_channels=4)  # the mask is not among them")
-    if facts.get("channels_last"):
-        lines.append("pipe.unet.to(memory_format=torch.channels_last)")
-    if settings.lora:
-        more, loaded = _loras(settings.lora, facts)
-        others += more
-        lines += loaded
-    lines += start_of.last
-    lines += _changed(facts)
-    known = schedulers.SCHEDULERS.get(settings.scheduler or "")
-    if known:
-        classes.add(known.cls)
-        needed = facts.get("scheduler_flags", known.flags)
-        flags = "".join(f", {k}={_text(v)}" for k, v in needed.items())
-        made_anew = f"{known.cls}.from_config(pipe.scheduler.config{flags})"
-        if is_modular(facts):
-            lines.append(f"pipe.update_components(scheduler={made_anew})")
-        else:
-            lines.append(f"pipe.scheduler = {made_anew}")
-
+    code = loading(facts, made)
+    _set_up(code, settings, facts)
     arguments = _numbers(settings, facts)
     if number := arguments.pop("guider", None):
-        lines.append(
+        code.lines.append(
             f"pipe.update_components(guider=pipe.guider.new(guidance_scale={number}, enabled=True))"
         )
-    pieces = facts.get("pieces")
     if in_parts:
-        pipeline = made if start else str(facts["pipeline"])
+        pipeline, pieces = str(facts["pipeline"]), facts.get("pieces")
         before, embeds = _embedded(pipeline, pieces) if pieces else _weighted(pipeline, settings)
-        lines += before
+        code.lines += before
         arguments = embeds | arguments
     elif settings.negative_prompt:
         arguments = {"negative_prompt": _text(settings.negative_prompt)} | arguments
     if start:
         imports, before, pictures = _started(settings, start)
-        others += ["from PIL import Image", *sorted(imports)]
-        lines += before
+        code.imports += ["from PIL import Image", *sorted(imports)]
+        code.lines += before
         arguments |= pictures
         arguments |= {} if settings.strength is None else {"strength": settings.strength}
         if not is_modular(facts):
             taken = _parameters(made)
             arguments = {k: v for k, v in arguments.items() if k in taken}
     if settings.toward:
-        others.append("import inspect")
-        lines += _between(settings.seed, settings.toward)
+        code.imports.append("import inspect")
+        code.lines += _between(settings.seed, settings.toward)
     arguments["generator"] = f'torch.Generator("cpu").manual_seed({settings.seed})'
+    head = [
+        *dict.fromkeys(code.imports),
+        "import torch",
+        *([f"from diffusers import {', '.join(sorted(code.classes))}"] if code.classes else []),
+    ]
+    return "\n".join(
+        [*sorted(head, key=_group), "", *code.lines, *_call(settings, facts, arguments)]
+    )
+
+
+def _check_known(settings: Settings, facts: Mapping[str, Any]) -> None:
+    """Raises ValueError where the picture's code cannot be known."""
+    if settings.seed is None or not {"model", "dtype"} <= set(facts):
+        raise ValueError(
+            "This picture was not made by sdnb, so there is no code that makes it again. "
+            "sdnb.generate(sample.settings) makes one from the same settings."
+        )
+    check(facts)
+    if (facts.get("start") or _in_parts(settings, facts)) and "pipeline" not in facts:
+        raise ValueError("The facts of this picture do not say which pipeline made it.")
+
+
+def _in_parts(settings: Settings, facts: Mapping[str, Any]) -> bool:
+    """Whether the pipeline was given embeddings, and no prompts."""
+    return bool(facts.get("pieces") or settings.prompt_syntax)
+
+
+def _set_up(code: Loading, settings: Settings, facts: Mapping[str, Any]) -> None:
+    """Writes what is done to the pipeline between loading and calling it."""
+    if facts.get("as_four_channels"):
+        code.lines.append(
+            "pipe.unet.register_to_config(in_channels=4)  # the mask is not among them"
+        )
+    if facts.get("channels_last"):
+        code.lines.append("pipe.unet.to(memory_format=torch.channels_last)")
+    if settings.lora:
+        imports, lines = _loras(settings.lora, facts)
+        code.imports += imports
+        code.lines += lines
+    code.lines += [*code.last, *_changed(facts)]
+    if known := schedulers.SCHEDULERS.get(settings.scheduler or ""):
+        code.classes.add(known.cls)
+        needed = facts.get("scheduler_flags", known.flags)
+        flags = "".join(f", {k}={_text(v)}" for k, v in needed.items())
+        made_anew = f"{known.cls}.from_config(pipe.scheduler.config{flags})"
+        if is_modular(facts):
+            code.lines.append(f"pipe.update_components(scheduler={made_anew})")
+        else:
+            code.lines.append(f"pipe.scheduler = {made_anew}")
+
+
+def _call(settings: Settings, facts: Mapping[str, Any], arguments: Mapping[str, Any]) -> list[str]:
+    """The lines that call the pipeline, and show the picture."""
     words = [f"{name}={value}" for name, value in arguments.items()]
-    if settings.prompt and not in_parts:
+    if settings.prompt and not _in_parts(settings, facts):
         words.insert(0, "prompt=" * bool(facts.get("prompt_by_name")) + _text(settings.prompt))
     result = facts.get("output", "images")
-    call = ["image = pipe(", *(f"    {word}," for word in words), f").{result}[0]"]
-    if start and "mask" in start and settings.keep:
-        call.append("image = Image.composite(image, start, mask)  # its own pixels are kept")
-    call.append("image")
-    head = [
-        *dict.fromkeys(others),
-        "import torch",
-        *([f"from diffusers import {', '.join(sorted(classes))}"] if classes else []),
-    ]
-    return "\n".join([*sorted(head, key=_group), "", *lines, *call])
+    lines = ["image = pipe(", *(f"    {word}," for word in words), f").{result}[0]"]
+    if "mask" in facts.get("start", {}) and settings.keep:
+        lines.append("image = Image.composite(image, start, mask)  # its own pixels are kept")
+    return [*lines, "image"]
 
 
 def _changed(facts: Mapping[str, Any]) -> list[str]:
@@ -171,11 +187,10 @@ def _loras(weights: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[list[s
             options = {"weight_name": file, "revision": made.get("revision")}
             given = ", ".join([_text(source), *(f"{k}={_text(v)}" for k, v in options.items())])
         elif source.endswith(".safetensors"):
-            if not re.search(r"[/\\]", source):
-                lines.append("# a file of that name; the picture's file does not say where it is")
+            lines += tell_of_folder(source)
             given = _text(source)
         else:  # one that comes with sdnb
-            imports.add("from importlib.resources import files\n")
+            imports.add(EMOJI_FILES)
             given = f'str(files("sdnb") / "emoji" / "lora" / {_text(f"{source}.safetensors")})'
         lines += ["pipe.load_lora_weights(", f"    {given}, adapter_name={adapter}", ")"]
     names = [adapter_of(name) for name in weights]
@@ -315,7 +330,7 @@ def _weighted(pipeline: str, settings: Settings) -> tuple[list[str], dict[str, s
     return lines, arguments
 
 
-def _between(seed: int, toward: Mapping[str, Any]) -> list[str]:
+def _between(seed: int | None, toward: Mapping[str, Any]) -> list[str]:
     """Lines that mix what the pipeline encodes, and the noise it starts from, with another's."""
     part, prompt, other = figure(toward["part"]), toward["prompt"], toward["seed"]
     lines = []

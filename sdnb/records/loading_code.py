@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdnb import compat, emoji
+from sdnb.hub.names import FILE_OF_HUB
 
 _FILE = re.compile(r"\.(safetensors|gguf)$", re.IGNORECASE)
-_OF_HUB = re.compile(r"([\w-][\w.-]*/[\w.-]+)/(.+)")
+EMOJI_FILES = "from importlib.resources import files\n"  # what finds the parts of `emoji`
 
 
 @dataclass
@@ -57,7 +58,7 @@ def loading(facts: Mapping[str, Any], made: str) -> Loading:
     quantized = _quantization(code, facts)
     safe = [] if facts.get("pickled") else ["use_safetensors=True"]
     if model == emoji.NAME:
-        code.imports.append("from importlib.resources import files\n")
+        code.imports.append(EMOJI_FILES)
         revision = [f"{k}={literal(facts[k])}" for k in ("revision", "variant") if facts.get(k)]
         whole = ", ".join(
             ['files("sdnb") / "emoji"', *revision, *_vae(code, facts, dtype), *quantized, dtype]
@@ -73,7 +74,7 @@ def loading(facts: Mapping[str, Any], made: str) -> Loading:
         whole = ", ".join(
             [literal(model), *revision, *_vae(code, facts, dtype), *quantized, *safe, dtype]
         )
-        _tell_of_folder(code, model)
+        code.lines += tell_of_folder(model)
         code.lines += [f"pipe = {made}.from_pretrained(", f"    {whole}", f").to({place})"]
     code.lines += code.after
     for embedding in facts.get("embeddings", []):
@@ -103,7 +104,7 @@ def _modular(code: Loading, facts: Mapping[str, Any], dtype: str, place: str) ->
         code.lines.append(f"# pipe is your own {model}: sdnb does not know what it was made of")
         return
     code.classes.add("ModularPipeline")
-    _tell_of_folder(code, model)
+    code.lines += tell_of_folder(model)
     vae = _vae(code, facts, dtype)
     pinned = f", revision={literal(facts['revision'])}" if facts.get("revision") else ""
     variant = f", variant={literal(facts['variant'])}" if facts.get("variant") else ""
@@ -190,13 +191,13 @@ def _part_config(code: Loading, facts: Mapping[str, Any], library: str) -> str:
 
 def _file(code: Loading, model: str, revision: str | None, name: str = "") -> str:
     """The file itself, or the call that fetches it from the hub."""
-    in_hub = _OF_HUB.fullmatch(model) if revision else None
+    in_hub = FILE_OF_HUB.fullmatch(model) if revision else None
     if name and not _FILE.search(model):
         hub_id = model
     elif in_hub:
         hub_id, name = in_hub.groups()
     else:
-        _tell_of_folder(code, model)
+        code.lines += tell_of_folder(model)
         return literal(model)
     code.imports.append("from huggingface_hub import hf_hub_download")
     pinned = f", revision={literal(revision)}" if revision else ""
@@ -218,7 +219,7 @@ def _vae(code: Loading, facts: Mapping[str, Any], dtype: str) -> list[str]:
     else:
         given = [f"{k}={literal(vae[k])}" for k in ("subfolder", "revision", "variant") if k in vae]
         whole = ", ".join([literal(model), *given, "use_safetensors=True", dtype])
-        _tell_of_folder(code, model)
+        code.lines += tell_of_folder(model)
         code.lines += [f"vae = {kind}.from_pretrained(", f"    {whole}", ")"]
     return ["vae=vae"]
 
@@ -242,10 +243,12 @@ def _embedding(code: Loading, embedding: Mapping[str, Any]) -> None:
         ]
 
 
-def _tell_of_folder(code: Loading, model: str) -> None:
-    if not re.search(r"[/\\]", model):  # neither a hub id nor a path
-        kind = "file" if _FILE.search(model) else "folder"
-        code.lines.append(f"# a {kind} of that name; the picture's file does not say where it is")
+def tell_of_folder(source: str) -> list[str]:
+    """A comment for a file or folder that the reader has to find; none for a hub id or a path."""
+    if re.search(r"[/\\]", source):
+        return []
+    kind = "file" if _FILE.search(source) else "folder"
+    return [f"# a {kind} of that name; the picture's file does not say where it is"]
 
 
 def literal(value: object) -> str:
@@ -256,4 +259,4 @@ def literal(value: object) -> str:
     return text
 
 
-__all__ = ["Loading", "is_modular", "literal", "loading"]
+__all__ = ["EMOJI_FILES", "Loading", "is_modular", "literal", "loading", "tell_of_folder"]

@@ -80,7 +80,7 @@ class Elsewhere(Sample):
     Attributes:
         image: PIL picture, RGB.
         settings: None.
-        facts: `model` is what it is called.
+        facts: `model` is the name that it was given.
 
     Example:
         >>> Elsewhere(Image.new("RGB", (64, 64)), "DALL-E 2")
@@ -109,7 +109,7 @@ def lines_of(sample: Sample, name: Callable[[dict[str, Any]], str]) -> list[str]
 
     Arguments:
         name: names the maker from the facts: `maker`, or `model_name` for text that is drawn into
-            a picture, which another device's run shall draw alike.
+            a picture, which is to be the same on every device.
     """
     if isinstance(sample, Elsewhere):
         return [name(sample.facts)]
@@ -211,6 +211,23 @@ def maker(facts: dict[str, Any]) -> str:
     return f"{name}, {facts['dtype']} on {facts['device']}{by}"
 
 
+def _put_in(facts: dict[str, Any]) -> list[str]:
+    """What the model was loaded with.
+
+    Example:
+        >>> _put_in({"quantize": "fp8", "vae": {"model": "/home/ada/grey"}})
+        ['fp8', 'VAE grey']
+        >>> _put_in({"embeddings": [{"token": "<eyes>"}, {"token": "mauve"}]})
+        ['embeddings <eyes>, mauve']
+    """
+    found = [str(facts["quantize"])] if facts.get("quantize") else []
+    if facts.get("vae"):
+        found.append(f"VAE {without_folder(facts['vae'].get('model', 'unknown'))}")
+    if words := [each["token"] for each in facts.get("embeddings", [])]:
+        found.append(f"embedding{'s' * (len(words) > 1)} {', '.join(words)}")
+    return found
+
+
 def about(sample: Sample) -> str:
     """A picture in one line: its prompt, settings, maker, denoiser calls."""
     if isinstance(sample, Elsewhere):
@@ -218,5 +235,6 @@ def about(sample: Sample) -> str:
     settings, facts = sample.settings, sample.facts
     count = facts.get("denoiser_calls")
     calls = [f"{count} denoiser call{'s' * (count != 1)}"] if count else []
-    parts = [repr(settings.prompt), numbers(settings), maker(facts), *calls]
+    made_by = ", ".join([maker(facts), *_put_in(facts)])
+    parts = [repr(settings.prompt), numbers(settings), made_by, *calls]
     return printable("; ".join([*parts, *why_black(facts)]))

@@ -94,7 +94,7 @@ class WordEffects:
         below = ["", *(f"{_figure(effect.change)} of 255" for effect in self.effects)]
         return Sheet(
             [self.whole, *(effect.sample for effect in self.effects)], 1, len(self.effects) + 1,
-            col_labels=["whole prompt", *(f"without “{word}”" for word in self.words)],
+            col_labels=picture_names(self.words),
             title=self._title, note=self.note, below=below,
         )  # fmt: skip
 
@@ -135,7 +135,7 @@ class WordEffects:
         maps = [mean, *(effect.map for effect in self.effects)]
         pictures = [self.whole.image, *(effect.sample.image for effect in self.effects)]
         overlays = [heat.overlay(self.whole.image, each, 0, most) for each in maps]
-        names = ["whole prompt", *(f"without “{word}”" for word in self.words)]
+        names = picture_names(self.words)
         figures = ["mean of all", *(f"{_figure(e.change)} of 255" for e in self.effects)]
         cols = min(WIDE, len(pictures))
         blank = Image.new("RGB", self.whole.image.size, "white")
@@ -188,6 +188,11 @@ class WordEffects:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/plain": repr(self), **preview(self.grid())}
+
+
+def picture_names(words: Sequence[str]) -> list[str]:
+    """What stands at the pictures: the whole prompt's, and those without each word."""
+    return ["whole prompt", *(f"without “{word}”" for word in words)]
 
 
 def _apart(one: Sample, other: Sample) -> tuple[float, numpy.ndarray[Any, Any]]:

@@ -56,17 +56,17 @@ class Duel:
 
     @property
     def rate(self) -> float:
-        """In which share of the pairs `a` was better, of those that are not equal; of 1."""
+        """The share of the pairs in which `a` was better, without ties, 0 to 1."""
         return self.tally.rate
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Between which rates the truth lies, 95 times in 100: (low, high), of 1."""
+        """The 95 % confidence interval of the rate: (low, high), 0 to 1."""
         return self.tally.interval
 
     @property
     def p(self) -> float:
-        """How often pairs of equals would look so different, at most: of 1."""
+        """The p-value: how often two equals would differ at least so much, at most; 0 to 1."""
         return self.tally.p
 
     def __str__(self) -> str:
@@ -194,7 +194,7 @@ def duel(
     Returns:
         A `Duel`: as text a sentence, in a notebook also the pairs that differ most. Equal scores
         are ties, and do not count. Ctrl-C keeps the finished pictures in the store, and the
-        sentence so far is said; the same call goes on from there.
+        sentence so far is logged; the same call goes on from there.
 
     Raises:
         ValueError: a value does not fit, both sides make the same pictures, or the score cannot

@@ -18,7 +18,7 @@ from sdnb.models.capabilities import Capabilities
 from sdnb.options import Axes, spelled_out
 from sdnb.records.sample import Sample, why_black
 from sdnb.settings import Settings, label
-from sdnb.studies.pairs import several
+from sdnb.studies.pairs import several, shared_by
 from sdnb.sweeps import axes
 from sdnb.sweeps.axes import Cell
 from sdnb.sweeps.execution import Kept
@@ -38,7 +38,7 @@ BAND = (5, 95)  # percentiles of the pictures
 
 @dataclass(frozen=True)
 class Point:
-    """So many steps of a scheduler: what they cost, and how far from the last the pictures are.
+    """One number of steps of a scheduler: its cost, and how far from the last the pictures are.
 
     Attributes:
         steps, calls: steps, and the denoiser calls that they make.
@@ -61,7 +61,7 @@ class Enough:
             measured against.
         pictures: how many prompts and seeds there are.
         within: a distance that is hardly seen, in grey levels, of 255.
-        share: how many of the pictures have to be within it, of 1.
+        share: how many of the pictures have to be within it, 0 to 1.
         left_out: why pictures do not count, a text each: one of their steps failed, or is black.
     """
 
@@ -94,7 +94,7 @@ class Enough:
 
         `median`, `low` and `high` are distances from the last picture: of the middle one, and of
         those between which nine of ten lie; `settled` is the share of the pictures that are within
-        the distance from there on, of 1.
+        the distance from there on, 0 to 1.
         """
         return [
             {
@@ -121,16 +121,15 @@ class Enough:
         rows, answers = self.table(), self._answers()
         for number, name in enumerate(self.lines):
             mine = [row for row in rows if row["scheduler"] == name]
-            color, calls = f"C{number % 10}", [row["calls"] for row in mine]
+            look, calls = plots.look(number), [row["calls"] for row in mine]
             low, middle, high = ([row[key] for row in mine] for key in ("low", "median", "high"))
-            axis.fill_between(calls, low, high, color=color, alpha=0.18, linewidth=0)
-            marker = plots.MARKERS[number % len(plots.MARKERS)]
+            axis.fill_between(calls, low, high, color=look["color"], alpha=0.18, linewidth=0)
             found = answers[name]
             answer = f"from {_cost(found)} on" if found else f"more than {_cost(self._most(name))}"
             said = f"{name}: {answer}"
-            axis.plot(calls, middle, color=color, marker=marker, markersize=4, label=said)
+            axis.plot(calls, middle, markersize=4, label=said, **look)
             if found:
-                axis.axvline(found.calls, color=color, linestyle=":", linewidth=1.2)
+                axis.axvline(found.calls, color=look["color"], linestyle=":", linewidth=1.2)
         axis.axhline(self.within, color="gray", linewidth=0.8)
         most = max(row["high"] for row in rows)
         # few steps are far off: linear up to the distance that counts, logarithmic beyond
@@ -139,9 +138,8 @@ class Enough:
         axis.set_yticks([0, self.within, *ticks], [f"{t:g}" for t in (0, self.within, *ticks)])
         axis.set_yticks([], minor=True)
         axis.set(xlabel="denoiser calls", xlim=(0, None), ylim=(0, 1.1 * max(most, self.within)))
-        axis.set_ylabel("mean difference of 255\nfrom the picture with most steps")
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+        axis.set_ylabel(plots.DISTANCE)
+        plots.open_frame(axis)
         figure.legend(loc="outside lower center", ncols=min(2, len(self.lines)), frameon=False)
         return figure
 
@@ -223,7 +221,8 @@ def enough(
             so that they are compared at equal cost. Where neither is given, eight numbers up to the
             pipeline's own steps: 4, 6, 8, 12, 18, 25, 38 and 50 for Stable Diffusion 1.
         scheduler: one name, or several; the model's own where not given.
-        within: a distance that does not count: mean difference of all pixels, over 0, of 255.
+        within: a distance that does not count: mean absolute difference over all pixels, in grey
+            levels, over 0 and up to 255.
         share: how many of the pictures have to be within it, over 0 and up to 1.
         negative_prompt, guidance, width, height, strength, long_prompt, prompt_syntax, keep, lora:
             as for `generate`.
@@ -283,13 +282,7 @@ def _drafts(
     options: dict[str, Any],
 ) -> list[Cell]:
     """The settings of all pictures: each scheduler, prompt, seed and number of steps once."""
-    if options.pop("seed", None) is not None:
-        raise TypeError("enough has seeds, not one seed: give seeds=range(4).")
-    if isinstance(prompts, Settings):
-        given = prompts.to_dict()
-        del given["seed"], given["steps"], given["prompt"]
-        options = given | {name: value for name, value in options.items() if value is not None}
-    fixed, lists = axes.split(**options)
+    fixed, lists = axes.split(**shared_by(prompts, options, "steps"))
     steps, names = lists.pop("steps", None), lists.pop("scheduler", None)
     if lists:
         name, values = next(iter(lists.items()))
@@ -299,8 +292,7 @@ def _drafts(
     names = names or [fixed.get("scheduler") or schedulers.name_of(pipe.scheduler)]
     if steps is None and "steps" in fixed:
         raise ValueError(f"steps is {fixed['steps']}: give two numbers or more, as in [4, 12, 50].")
-    if steps is not None and calls is not None:
-        raise ValueError("Give calls or steps, not both: each scheduler's steps follow from calls.")
+    axes.check_calls(calls, steps)
     own = Capabilities.of(pipe).steps
     wanted = several("calls", calls) if calls is not None else [
         max(1, round(part * own)) for part in PARTS

@@ -84,14 +84,7 @@ class Pairs:
         Raises:
             ValueError, TypeError: a value does not fit, or both make the same pictures.
         """
-        if (seed := shared.pop("seed", None)) is not None:
-            raise TypeError(f"There are seeds, not one seed: give seeds=[{seed}, ...].")
-        if pipe is not None and shared.get("model") is not None:
-            raise ValueError("Give pipe or model, not both.")
-        if isinstance(prompts, Settings):
-            given = prompts.to_dict()
-            del given["seed"], given["prompt"]
-            shared = given | {name: value for name, value in shared.items() if value is not None}
+        shared = shared_by(prompts, shared)
         texts = several("prompts", prompts)
         numbers = several("seeds", seeds)
         _check_names({**shared, "prompt": "", "seed": 0})
@@ -147,6 +140,29 @@ class Pairs:
                         )
                 yield found
                 live.update()
+
+
+def shared_by(
+    prompts: str | Settings | Iterable[str] | None, options: Mapping[str, Any], *varied: str
+) -> dict[str, Any]:
+    """What all pictures share: the options, and below them what whole settings say.
+
+    Arguments:
+        prompts, options: as they were given.
+        varied: settings that are not shared, beside prompt and seed.
+
+    Raises:
+        TypeError: the options give a seed.
+    """
+    options = dict(options)
+    if (seed := options.pop("seed", None)) is not None:
+        raise TypeError(f"seed is {seed}, and several are compared here: give seeds=[{seed}, ...].")
+    if not isinstance(prompts, Settings):
+        return options
+    whole = prompts.to_dict()
+    for name in ("prompt", "seed", *varied):
+        del whole[name]
+    return whole | {name: value for name, value in options.items() if value is not None}
 
 
 def several(name: str, values: Any) -> list[Any]:

@@ -63,12 +63,12 @@ class Tally:
 
     @property
     def rate(self) -> float:
-        """In which share of the pairs that count the first was better; NaN where none counts."""
+        """The share of pairs, without ties, in which the first was better; NaN without any."""
         return self.wins / self.pairs if self.pairs else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Between which rates the truth lies, 95 times in 100: (low, high), of 1."""
+        """The 95 % confidence interval of the rate: (low, high), 0 to 1."""
         if not self.pairs:
             return 0.0, 1.0
         if self.fixed:
@@ -84,7 +84,7 @@ class Tally:
 
     @property
     def p(self) -> float:
-        """How often pairs of equals would look so different, at most: of 1."""
+        """The p-value: how often two equals would differ at least so much, at most; 0 to 1."""
         if not self.pairs:
             return 1.0
         if self.fixed:
@@ -94,12 +94,12 @@ class Tally:
 
     @property
     def decided(self) -> bool:
-        """Whether it is too different for luck."""
+        """Whether p is at most 0.05."""
         return self.p <= ERROR
 
     @property
     def least(self) -> int:
-        """So many pairs are needed to decide where all of them agree."""
+        """How many pairs are needed to decide where all of them agree."""
         wins = 1
         while not Tally(wins, fixed=self.fixed).decided:
             wins += 1

@@ -17,7 +17,7 @@ from sdnb.options import Options, spelled_out
 from sdnb.prompt_words import without, words_of
 from sdnb.records.attention import Attention
 from sdnb.records.sample import why_black
-from sdnb.records.word_effects import WordEffects
+from sdnb.records.word_effects import WordEffects, picture_names
 from sdnb.settings import Settings
 from sdnb.sweeps.axes import Cell
 from sdnb.sweeps.execution import Kept
@@ -93,7 +93,7 @@ def words(
     names = [word.name for word in left_out]
     planned = replace(
         Plan.of(cells, pipe, start), cols=len(cells),
-        col_labels=["whole prompt", *(f"without “{name}”" for name in names)],
+        col_labels=picture_names(names),
         title=draft.prompt,
     )  # fmt: skip
     sheet = planned.run(store, batch, engine)

@@ -123,8 +123,7 @@ def cells(
         # a model's own may be one that is not in the list; it then goes by its class name
         if name and not str(name).endswith("Scheduler"):
             schedulers.find(str(name))
-    if calls is not None and ("steps" in fixed or "steps" in axes):
-        raise ValueError("Give calls or steps, not both: each scheduler's steps follow from calls.")
+    check_calls(calls, axes.get("steps", fixed.get("steps")))
     names = list(axes)[::-1]
     made = []
     for values in itertools.product(*(axes[name] for name in names)):
@@ -140,6 +139,12 @@ def cells(
         dtype = dtype and str(dtype).removeprefix("torch.")
         made.append(Cell(Settings(**given), model and str(model), dtype, quantize))
     return made
+
+
+def check_calls(calls: Any, steps: Any) -> None:
+    """Raises ValueError where denoiser calls and steps are both given."""
+    if calls is not None and steps is not None:
+        raise ValueError("Give calls or steps, not both: each scheduler's steps follow from calls.")
 
 
 def labels(axes: Mapping[str, list[Any]]) -> tuple[list[str], list[str], list[str]]:

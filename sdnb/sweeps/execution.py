@@ -1,4 +1,4 @@
-"""Execution: a plan on its way, its pictures made together and kept in the store."""
+"""Execution: a plan that is being run, its pictures made together and kept in the store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OnStep = Callable[[Settings, int, "torch.Tensor | Exception"], object]
 
 
 class Making:
-    """A plan on its way: what of it is there, what failed, what is still to be made.
+    """A plan that is being run: what of it is there, what failed, what is still to be made.
 
     Arguments:
         plan: the plan.
@@ -245,7 +245,7 @@ def tell_of_drive(store: Kept) -> None:
 
 @functools.cache
 def _say(text: str) -> None:
-    """A notice that is needed once."""
+    """Logs a sentence once."""
     notice(text)
 
 

@@ -76,6 +76,8 @@ class Plan:
         those for which the memory is too small at once are read from the disk twice.
         """
         shared = secrets.randbelow(2**32)
+        if pipe is not None and all(cell.model for cell in drafts):
+            raise ValueError("Give pipe or model, not both.")
         names = {name: cache.locate(name) for cell in drafts if (name := cell.model)}
         precise = any(cell.dtype or cell.quantize for cell in drafts)
         own = None if all(cell.model for cell in drafts) else cache.current(pipe)

@@ -1,10 +1,10 @@
-"""The panel: everything by hand, seen while it happens, and out again as code."""
+"""The panel: pictures by hand, with previews, and the code that makes each of them again."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sdnb import api, image_input
+from sdnb import api, image_input, prompts
 from sdnb.generation import init_image
 from sdnb.log import notice
 from sdnb.models import cache
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sdnb.widgets.controller import Controller
 
-PROMPT = "an astronaut riding a horse"
+PROMPT = prompts.EMOJI.astronaut
 _open: dict[str, list[tuple[str, Panel]]] = {}  # cell -> which run of it, and its panels
 
 
@@ -117,12 +117,8 @@ class Panel:
         """The widgets, and for a page without a kernel words or a picture in their place."""
         if self._controller is None:
             return self.sample._repr_mimebundle_() | {"text/plain": repr(self)}
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._controller.box.model_id}
-        return {
-            "application/vnd.jupyter.widget-view+json": view,
-            "text/html": "<p>This was a panel. Run the cell to use it.</p>",
-            "text/plain": repr(self),
-        }
+        instead = "This was a panel. Run the cell to use it."
+        return frontend.bundle(self._controller.box, repr(self), instead)
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
@@ -143,14 +139,8 @@ class Panel:
 def _controller(
     pipe: DiffusionPipeline, settings: Settings, start: init_image.Start | None, store: Kept
 ) -> Controller:
-    try:
+    with frontend.widgets_for("The panel"):
         from sdnb.widgets.controller import Controller
-    except ModuleNotFoundError as error:
-        if error.name != "ipywidgets":
-            raise
-        raise ModuleNotFoundError(
-            "The panel needs ipywidgets: pip install sdnb[notebook]", name="ipywidgets"
-        ) from error
     return Controller(pipe, settings, start, keep_seed=settings.seed is not None, store=store)
 
 

@@ -6,7 +6,6 @@ import functools
 import io
 import itertools
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +29,12 @@ from sdnb.widgets.history import History
 from sdnb.widgets.job_thread import Check, Job, JobThread, Stopped
 from sdnb.widgets.output_view import OutputView
 from sdnb.widgets.progress import Progress
+from sdnb.widgets.quiet import Quiet
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 MOST = 8  # pictures at once
-SETTLE = 0.1  # seconds without a change, from a press to reading the controls
-TYPING = 0.5  # likewise from a change of a text
-CEILING = 1.0  # seconds that either takes at most
 OLD = 12  # pictures of the store in the history
 PLAIN = 512  # pixels: of the picture in a saved notebook
 _controllers = itertools.count(1)
@@ -86,7 +83,7 @@ class Controller:
         self.finished: Callable[[Any], object] = lambda _: None
         # for what is short; never held while a model is loaded or runs
         self._lock = threading.RLock()
-        self._changed_at = 0.0  # seconds, of `time.monotonic`
+        self._quiet = Quiet()
         self.jobs = JobThread(frontend.in_colab(), self._ended)
         self.output = OutputView(None if self.jobs.inline else self.stop)
         self.history = History(self.choose)
@@ -140,11 +137,11 @@ class Controller:
         self._watch_loras()
         for control in _all(self.box):
             if control.has_trait("value") and not isinstance(control, _TELLING):
-                control.observe(lambda _: self._note_change(), "value")
+                control.observe(lambda _: self._quiet.changed(), "value")
 
     def _watch_loras(self) -> None:
         for slider in self.controls.loras.values():
-            slider.observe(lambda _: self._note_change(), "value")
+            slider.observe(lambda _: self._quiet.changed(), "value")
 
     # ---------------------------------------------------------------- what a person asks for
 
@@ -200,29 +197,12 @@ class Controller:
             widget.close()
 
     def _pressed(self, job: Job, typing: bool = False, lasting: bool = False) -> None:
-        """Does a button's job a moment later, with what stands in the page by then.
-
-        A press can overtake the changes before it: the page holds one back while the one before it
-        is on its way, and a kernel with subshells reads the two in different threads.
-        """
-        pressed = time.monotonic()
-        quiet = TYPING if typing else SETTLE
-
-        def settled(check: Check) -> None:
-            ends = pressed + CEILING
-            while time.monotonic() < min(ends, max(pressed, self._changed_at) + quiet):
-                check()
-                time.sleep(0.01)
-            check()
-            job(check)
-
+        """Does a button's job, with what stands in the panel when all changes have come."""
+        settled = self._quiet.before(job, typing)
         # a change that comes inline would have to wait for the press to end
         self.jobs.submit(job if self.jobs.inline else settled, lasting)
 
     # ---------------------------------------------------------------- controls that changed
-
-    def _note_change(self) -> None:
-        self._changed_at = time.monotonic()
 
     @_answer
     def _changed(self, typing: bool = False) -> None:

@@ -5,35 +5,29 @@ from __future__ import annotations
 import copy
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
 from PIL import Image
 
 from sdnb import compat, emoji, image_input, schedulers
 from sdnb.generation import init_image, prompt_encoding
 from sdnb.generation.init_image import Start
-from sdnb.lora_weights import of_part
 from sdnb.models import provenance
 from sdnb.models.capabilities import Capabilities
-from sdnb.models.lora_files import Lora
 from sdnb.settings import Settings
 from sdnb.widgets import html, parsing
-from sdnb.widgets.model_choice import ModelChoice
+from sdnb.widgets.fields import GUIDANCE, LONG, STEPS, STRENGTH, Fields, choices, show
+from sdnb.widgets.lora_sliders import LoraSliders
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 AUTOMATIC = 0  # pixels: the model's own, or the picture's shape; None is no value of a Dropdown
-STEPS, GUIDANCE = 100, 20  # where the sliders end, until a larger value is restored
-LORA_MOST = 2  # where LoRAs' sliders end, until a larger weight is restored
-STRENGTH = 0.05  # where its slider begins, until a smaller value is restored
-LONG = [("say so", "error"), ("cut the end", "cut"), ("read it in pieces", "chunk")]
 
 
-class Controls:
+class Controls(Fields):
     """The controls of one panel.
 
     Arguments:
@@ -43,8 +37,6 @@ class Controls:
         lock: held while a change is answered: two may come at once, in different threads.
 
     Attributes:
-        choice: which model is to be loaded, and with what.
-        ask, settings_box: what is to be shown: the prompts, and all the rest.
         reader: the pipeline with tokenizers of its own, for whoever has the lock; a tokenizer
             cannot be used by two threads at once.
         start: the picture to start from, if there is one.
@@ -61,71 +53,8 @@ class Controls:
         self._filling = threading.local()  # who changes a value calls its observers
         self._diced = False  # whether no picture was made yet with the seed that was diced
         self.start: Start | None = None
-
-        def area(name: str, rows: int, css: str = "") -> Any:
-            return _styled(widgets.Textarea(description=name, rows=rows), css)
-
-        self.prompt = area("Prompt", 3, "sdnb-prompt")
-        self.prompt_tokens = _styled(widgets.HTML(), "sdnb-tokens")
-        self.negative = area("Negative prompt: what it should not show", 1)
-        self.negative_tokens = _styled(widgets.HTML(), "sdnb-tokens")
-        self.long = widgets.Dropdown(description="A prompt that is too long", options=LONG)
-        self.weights = widgets.Checkbox(
-            description="Weights in the prompt, as in fox++", indent=False
-        )
-        self.steps = widgets.IntSlider(50, 1, STEPS, description="Steps", continuous_update=False)
-        self.guidance = widgets.FloatSlider(
-            7.5, min=0, max=GUIDANCE, step=0.5, description="Guidance", continuous_update=False,
-            readout_format="",
-        )  # fmt: skip
-        self.scheduler = widgets.Dropdown(description="Scheduler")
-        # a text, because a page's numbers end at 2**53, and seeds do not
-        self.seed = widgets.Text(description="Seed", continuous_update=False)
-        self.dice = _styled(
-            widgets.Button(description="Dice", tooltip="Draw another seed"), "sdnb-small"
-        )
-        self.lock = widgets.Checkbox(description="Keep the seed", indent=False)
-        self.width = widgets.Dropdown(description="Width")
-        self.height = widgets.Dropdown(description="Height")
-        self.strength = widgets.FloatSlider(
-            0.8, min=STRENGTH, max=1, step=0.05, description="Strength: how much is redrawn",
-            continuous_update=False, readout_format="",
-        )  # fmt: skip
-        self.upload = widgets.FileUpload(
-            accept="image/*", multiple=False, description="Start from a picture",
-            tooltip="Image to image: choose a picture to start from",
-        )  # fmt: skip
-        self.forget = widgets.Button(description="Remove", tooltip="Start from noise again")
-        self.thumbnail = _styled(widgets.HTML(), "sdnb-small")
-        self._loras_box = widgets.VBox([])
-        _show(self._loras_box, False)
-        self.loras: dict[str, Any] = {}
-        self._known: Sequence[Lora] = ()
-        self._parts: dict[str, Any] = {}  # weights by parts, for which a slider is too little
-        self.choice = ModelChoice()
-        self.model, self.load = self.choice.model, self.choice.load
-        self.ask = _styled(
-            widgets.VBox(
-                [
-                    self.prompt, self.prompt_tokens, self.negative, self.negative_tokens,
-                    self.long, self.weights,
-                ]
-            ),
-            "sdnb-ask",
-        )  # fmt: skip
-        self.settings_box = _styled(
-            widgets.VBox(
-                [
-                    self.steps, self.guidance, self.scheduler,
-                    _pair(self.seed, self.dice), self.lock,
-                    _pair(self.width, self.height),
-                    _pair(self.thumbnail, self.upload, self.forget), self.strength,
-                    self._loras_box,
-                    self.choice.box,
-                ]
-            ),
-            "sdnb-settings",
-        )  # fmt: skip
+        self._loras = LoraSliders(self._moved_lora)
+        super().__init__(self._loras.box)
         self.draw()
         self.fit(pipe)
         self.model.value = provenance.origin_of(pipe).model
@@ -141,22 +70,23 @@ class Controls:
         self.can, self.reader = can, reader
         self._own = own = schedulers.name_of(pipe.scheduler)
         self._embedded = provenance.origin_of(pipe).model == emoji.NAME
+        self._learned = [*pipe.tokenizer.get_added_vocab()] if self._embedded else []
         with self.filling():
-            _choices(self.scheduler, [(name, name) for name in can.schedulers], own)
-            _choices(self.long, LONG if can.pieces else LONG[:2], "error")
+            choices(self.scheduler, [(name, name) for name in can.schedulers], own)
+            choices(self.long, LONG if can.pieces else LONG[:2], "error")
             for field in (self.width, self.height):
                 sizes = [("automatic", AUTOMATIC)]
-                _choices(field, sizes + [(f"{n} px", n) for n in can.sizes], AUTOMATIC)
-        _show(self.prompt, can.prompt)
-        _show(self.negative, can.negative_prompt)
-        _show(self.guidance, can.guidance)
-        _show(self.scheduler, len(can.schedulers) > 1)
+                choices(field, sizes + [(f"{n} px", n) for n in can.sizes], AUTOMATIC)
+        show(self.prompt, can.prompt)
+        show(self.negative, can.negative_prompt)
+        show(self.guidance, can.guidance)
+        show(self.scheduler, len(can.schedulers) > 1)
         for field in (self.width, self.height):
-            _show(field, bool(can.sizes))
-        _show(self.weights, can.weights)
-        self._fit_loras(provenance.origin_of(pipe).lora)
+            show(field, bool(can.sizes))
+        show(self.weights, can.weights)
+        self._loras.fit(provenance.origin_of(pipe).lora)
         self.choice.fit(pipe)
-        _show(self.upload, can.picture)
+        show(self.upload, can.picture)
         if not can.picture:
             self.start = None
         self._show_start()
@@ -181,7 +111,7 @@ class Controls:
             strength=self.strength.value if self.start else None,
             long_prompt=self.long.value,
             prompt_syntax="compel" if can.weights and self.weights.value else None,
-            lora=self._weights() if self.loras else None,
+            lora=self._loras.weights(),
         )
 
     def restore(self, settings: Settings, start: Start | None = None) -> list[str]:
@@ -190,97 +120,68 @@ class Controls:
         Returns:
             What of it this pipeline cannot do, or is not known, each in words.
         """
-        lacks = []
         with self.filling():
-            self.prompt.value = settings.prompt
-            self.negative.value = settings.negative_prompt
-            if settings.negative_prompt and not self.can.negative_prompt:
-                lacks.append("it takes no negative prompt")
-            steps, guidance = settings.steps or self.can.steps, settings.guidance
-            self.steps.max = max(STEPS, steps)
-            self.steps.value = steps
-            guidance = self.can.guidance_scale if guidance is None else guidance
-            if guidance is not None:
-                self.guidance.max = max(GUIDANCE, guidance)
-                self.guidance.value = guidance
-            if (settings.scheduler or self._own) in self.can.schedulers:
-                self.scheduler.value = settings.scheduler or self._own
-            else:
-                lacks.append(f"{settings.scheduler} does not fit it")
-            if settings.seed is not None:
-                self.seed.value = str(settings.seed)
-                self.lock.value, self._diced = True, False
-            for field, pixels in ((self.width, settings.width), (self.height, settings.height)):
-                if pixels and pixels not in [n for _, n in field.options]:
-                    field.options = [*field.options, (f"{pixels} px", pixels)]
-                field.value = pixels or AUTOMATIC
-            if settings.long_prompt in [way for _, way in self.long.options]:
-                self.long.value = settings.long_prompt
-            self.weights.value = settings.prompt_syntax == "compel"
-            if settings.prompt_syntax and not self.can.weights:
-                lacks.append("weights in a prompt cannot be read here")
-            lacks += self._restore_loras(settings)
-            if settings.keep:
-                lacks.append("it was painted anew in part, by a mask, which no panel takes")
-            if settings.toward:
-                lacks.append("it was made on the way to another picture, which no panel makes")
-            self.start = start if self.can.picture else None
-            if settings.strength is not None:
-                self.strength.min = min(STRENGTH, settings.strength)
-                self.strength.value = settings.strength
-                if start is None:
-                    lacks.append("the picture that it started from is to be chosen again")
+            self._fill(settings)
+            lacks = self._lacking(settings, start, self._loras.restore(settings))
+        self.start = start if self.can.picture else None
         self._show_start()
         self._count()
         return lacks
 
-    def _fit_loras(self, known: Sequence[Lora]) -> None:
-        """A slider for each LoRA of the pipeline, at the weight that it was loaded with."""
-        if known == self._known:
-            return
-        for slider in self.loras.values():
-            slider.close()
-        self._known, self._parts = known, {}
-        self.loras = {lora.name: self._lora_slider(lora) for lora in known}
-        self._loras_box.children = tuple(self.loras.values())
-        _show(self._loras_box, bool(known))
+    def _fill(self, settings: Settings) -> None:
+        self.prompt.value = settings.prompt
+        self.negative.value = settings.negative_prompt
+        steps, guidance = settings.steps or self.can.steps, settings.guidance
+        self.steps.max = max(STEPS, steps)
+        self.steps.value = steps
+        guidance = self.can.guidance_scale if guidance is None else guidance
+        if guidance is not None:
+            self.guidance.max = max(GUIDANCE, guidance)
+            self.guidance.value = guidance
+        if (settings.scheduler or self._own) in self.can.schedulers:
+            self.scheduler.value = settings.scheduler or self._own
+        if settings.seed is not None:
+            self.seed.value = str(settings.seed)
+            self.lock.value, self._diced = True, False
+        for field, pixels in ((self.width, settings.width), (self.height, settings.height)):
+            if pixels and pixels not in [n for _, n in field.options]:
+                field.options = [*field.options, (f"{pixels} px", pixels)]
+            field.value = pixels or AUTOMATIC
+        if settings.long_prompt in [way for _, way in self.long.options]:
+            self.long.value = settings.long_prompt
+        self.weights.value = settings.prompt_syntax == "compel"
+        if settings.strength is not None:
+            self.strength.min = min(STRENGTH, settings.strength)
+            self.strength.value = settings.strength
 
-    def _lora_slider(self, lora: Lora) -> Any:
-        slider = widgets.FloatSlider(
-            of_part(lora.weight, "denoiser"), min=-LORA_MOST, max=LORA_MOST, step=0.05,
-            description=f"LoRA {lora.name}", continuous_update=False, readout_format="",
-        )  # fmt: skip
-        if isinstance(lora.weight, Mapping):
-            self._parts[lora.name] = lora.weight
-        slider.observe(lambda _: self._moved_lora(lora.name), "value")
-        return slider
+    def _lacking(self, settings: Settings, start: Start | None, loras: list[str]) -> list[str]:
+        """What a picture was made with, and would not be made with here; each in words."""
+        can, lacks = self.can, []
+        if settings.negative_prompt and not can.negative_prompt:
+            lacks.append("it takes no negative prompt")
+        if (settings.scheduler or self._own) not in can.schedulers:
+            lacks.append(f"{settings.scheduler} does not fit it")
+        if settings.prompt_syntax and not can.weights:
+            lacks.append("weights in a prompt cannot be read here")
+        lacks += loras
+        if settings.keep:
+            lacks.append("it was painted anew in part, by a mask, which no panel takes")
+        if settings.toward:
+            lacks.append("it was made on the way to another picture, which no panel makes")
+        if settings.strength is not None and start is None:
+            lacks.append("the picture that it started from is to be chosen again")
+        return lacks
 
-    def _moved_lora(self, name: str) -> None:
+    @property
+    def loras(self) -> dict[str, Any]:
+        """The LoRAs' sliders by their names."""
+        return self._loras.sliders
+
+    def _moved_lora(self, by_person: Callable[[], object]) -> None:
         with self._lock:
             if not self._is_filling:
-                self._parts.pop(name, None)  # one number for all parts from here on
+                by_person()
             self._told()
-
-    def _weights(self) -> dict[str, Any]:
-        """The weights that stand in the sliders; one that was restored by parts is so still."""
-        return {
-            name: self._parts.get(name, slider.value)
-            for name, slider in self.loras.items()
-            if slider.value or name in self._parts
-        }
-
-    def _restore_loras(self, settings: Settings) -> list[str]:
-        """Sets the sliders to what made a picture; returns which LoRAs are not here, in words."""
-        own = {lora.name: lora.weight for lora in self._known}
-        weights = own if settings.lora is None else settings.lora
-        self._parts = {n: w for n, w in weights.items() if n in own and isinstance(w, Mapping)}
-        for name, slider in self.loras.items():
-            weight = weights.get(name, 0.0)
-            weight = of_part(own[name] if weight is None else weight, "denoiser")
-            slider.max = max(LORA_MOST, weight)
-            slider.min = min(-LORA_MOST, weight)
-            slider.value = weight
-        return [f"the LoRA {name} is not loaded" for name in weights if name not in own]
 
     def take_seed(self, drawn: bool) -> None:
         """Before a picture: draws its seed where that is wanted, and none is kept or was diced."""
@@ -359,23 +260,23 @@ class Controls:
     def _show_start(self) -> None:
         self.thumbnail.value = html.small(self.start.image) if self.start else ""
         for field in (self.thumbnail, self.forget, self.strength):
-            _show(field, self.start is not None)
+            show(field, self.start is not None)
 
     def _count(self) -> None:
-        """Says how long the prompts are, for the encoder."""
+        """Shows how many tokens the prompts have, and what would be cut."""
         too_long = False
         for field, told in (
             (self.prompt, self.prompt_tokens), (self.negative, self.negative_tokens)
         ):  # fmt: skip
             most = prompt_encoding.limit(self.reader)[1]
             lost = prompt_encoding.lost(self.reader, field.value)
-            unknown = emoji.unknown_words(field.value) if self._embedded else []
+            unknown = emoji.unknown_words(field.value, self._learned) if self._embedded else []
             told.value = html.tokens(
                 prompt_encoding.count(self.reader, field.value), most, lost, unknown
             )
-            _show(told, bool(field.value) and field.layout.display != "none")
+            show(told, bool(field.value) and field.layout.display != "none")
             too_long = too_long or bool(lost)
-        _show(self.long, too_long)
+        show(self.long, too_long)
 
 
 def uploads(field: Any) -> list[tuple[str, bytes]]:
@@ -412,24 +313,3 @@ def _reader(pipe: DiffusionPipeline) -> DiffusionPipeline:
         if getattr(pipe, name, None) is not None:
             setattr(reader, name, copy.deepcopy(getattr(pipe, name)))
     return reader
-
-
-def _choices(field: Any, options: list[tuple[str, Any]], usual: Any) -> None:
-    """New options; the value stays if it is among them."""
-    before = field.value
-    field.options = options
-    field.value = before if before in [value for _, value in options] and before else usual
-
-
-def _styled(widget: Any, *classes: str) -> Any:
-    for name in filter(None, classes):
-        widget.add_class(name)
-    return widget
-
-
-def _pair(*children: Any) -> Any:
-    return _styled(widgets.Box(list(children)), "sdnb-pair")
-
-
-def _show(widget: Any, wanted: bool) -> None:
-    widget.layout.display = None if wanted else "none"

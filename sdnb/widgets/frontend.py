@@ -3,7 +3,7 @@
 The panel is made of core widgets. Three pieces are there because these send each change by itself:
 the script in a `<style onload>` (style.py), the replaced `HTMLInputElement.prototype.click` in it,
 which hands a dropped file to a FileUpload, and the wait for a page without changes
-(`Controller._pressed`). One anywidget (0.9.21) among them was tried in their place, which reads all
+(quiet.py). One anywidget (0.9.21) among them was tried in their place, which reads all
 models at a press and sends them in one message, sends dropped files, and names the sliders. In
 JupyterLab 4.6 with ipywidgets 8.1 five of the six tests of tests/slow/test_panel_lab.py passed with
 it (the sixth needs `<style onload>`); with 7.7.1 only its presence beside core buttons was tried.
@@ -21,6 +21,8 @@ It was not taken:
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sdnb import interactive
@@ -34,6 +36,35 @@ def shows_widgets() -> bool:
 def in_colab() -> bool:
     """Whether this is Google Colab, where widgets change only while a callback runs."""
     return "google.colab" in sys.modules
+
+
+@contextmanager
+def widgets_for(what: str) -> Iterator[None]:
+    """To be around an import that needs ipywidgets; its error says how to get it, and for what."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "ipywidgets":
+            raise
+        raise ModuleNotFoundError(
+            f"{what} needs ipywidgets: pip install sdnb[notebook]", name="ipywidgets"
+        ) from error
+
+
+def bundle(box: Any, text: str, instead: str) -> dict[str, Any]:
+    """A widget as a cell's output, with words in its place for a page without a kernel.
+
+    Arguments:
+        box: the widget.
+        text: for a terminal.
+        instead: for a page.
+    """
+    view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
+    return {
+        "application/vnd.jupyter.widget-view+json": view,
+        "text/html": f"<p>{instead}</p>",
+        "text/plain": text,
+    }
 
 
 def cell() -> tuple[str, str]:

@@ -30,7 +30,7 @@ def _raised(error: BaseException | None) -> None:
 
 
 class JobThread:
-    """Does one job at a time; a new one stops the running one, and takes the place of a waiting.
+    """Does one job at a time; a new one stops the running, and takes the place of a waiting one.
 
     A job is called with a function that it calls often: that one raises `Stopped` when the job is
     to end. A lasting job is ended by `stop` alone, and only another lasting one takes its place.

@@ -123,7 +123,7 @@ class OutputView:
         self.run.layout.display = "none"
 
     def say(self, words: str, wrong: bool = False) -> None:
-        """Says a sentence, in the place of the last."""
+        """Shows a sentence, in place of the last one."""
         self.said.value = html.said(words, wrong)
 
     def _frame(self, picture: dict[str, bytes]) -> None:

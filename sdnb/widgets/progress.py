@@ -29,7 +29,7 @@ class Progress:
     """Hooks for `Making.go_on`.
 
     Arguments:
-        making: the plan on its way.
+        making: the plan that is being run.
         check: called at every denoiser call; it raises where the run is to end.
         tell: is given how many of how many denoiser calls are done, and the seconds they took.
         show: is given a preview, JPEG; None for none.

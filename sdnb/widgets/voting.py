@@ -124,21 +124,11 @@ class Vote:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         if self._view is None:
             return {"text/plain": f"{self!r}, without anybody to vote here"}
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._view.box.model_id}
-        return {
-            "application/vnd.jupyter.widget-view+json": view,
-            "text/html": "<p>This was a vote. Run the cell to vote.</p>",
-            "text/plain": repr(self),
-        }
+        instead = "This was a vote. Run the cell to vote."
+        return frontend.bundle(self._view.box, repr(self), instead)
 
 
 def _view(ballot: Ballot) -> VotingView:
-    try:
+    with frontend.widgets_for("Voting"):
         from sdnb.widgets.voting_view import VotingView
-    except ModuleNotFoundError as error:
-        if error.name != "ipywidgets":
-            raise
-        raise ModuleNotFoundError(
-            "Voting needs ipywidgets: pip install sdnb[notebook]", name="ipywidgets"
-        ) from error
     return VotingView(ballot)

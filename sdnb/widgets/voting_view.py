@@ -127,7 +127,7 @@ class VotingView:
             self._say("The last vote is taken back." if undone else "No vote to take back.")
 
     def tell(self) -> None:
-        """Says what the votes come to so far."""
+        """Shows what the votes come to so far."""
         with self._lock:
             self._say(str(self.ballot.result))
 

@@ -118,7 +118,7 @@ def test_a_picture_that_failed_is_left_out_with_its_whole_line(known, pipe):
         ({"steps": [12]}, ValueError, "nothing to compare with"),
         ({"steps": [1, 2], "calls": [1, 2]}, ValueError, "Give calls or steps"),
         ({"guidance": [1, 2]}, TypeError, "give one guidance"),
-        ({"seed": 3}, TypeError, "enough has seeds"),
+        ({"seed": 3}, TypeError, "seed is .*, and several are compared here: give seeds="),
         ({"within": 0}, ValueError, "within is 0"),
         ({"share": 95}, ValueError, "share is 95"),
         ({"calls": 25}, TypeError, "calls is 25"),

@@ -24,6 +24,7 @@ from tests.support import denoiser_calls, toys
 
 pytest.importorskip("ipywidgets")
 OWL = "an owl on a blue background"
+SMALL = {"width": 32, "height": 32}
 LONG = 60  # seconds: far more than anything here takes
 
 
@@ -114,8 +115,8 @@ def test_a_change_that_its_press_overtook_counts(controller):
 
 
 def test_a_press_waits_while_changes_come(controller, monkeypatch):
-    monkeypatch.setattr("sdnb.widgets.controller.SETTLE", 0.5)
-    monkeypatch.setattr("sdnb.widgets.controller.CEILING", LONG)
+    monkeypatch.setattr("sdnb.widgets.quiet.SETTLE", 0.5)
+    monkeypatch.setattr("sdnb.widgets.quiet.CEILING", LONG)
     panel = controller(steps=9)
     panel.make.click()
     for steps in (8, 7, 6, 5, 4, 3, 2):
@@ -748,7 +749,7 @@ def test_a_model_that_was_taught_its_guidance_has_no_negative_prompt(tmp_path, c
 def test_each_scheduler_and_size_that_is_offered_makes_a_picture(pipe):
     can = Capabilities.of(pipe)
     for name in can.schedulers:
-        assert sdnb.generate("a fox", steps=2, scheduler=name, seed=1, pipe=pipe)
+        assert sdnb.generate("a fox", steps=2, scheduler=name, seed=1, **SMALL, pipe=pipe)
     for size in (can.sizes[0], can.sizes[-1]):
         made = sdnb.generate("a fox", steps=1, width=size, height=size, seed=1, pipe=pipe)
         assert made.image.size == (size, size)
@@ -765,6 +766,7 @@ def test_another_model_brings_its_own_controls(controller, tmp_path):
     assert panel.controls.scheduler.value == "FlowMatchEulerDiscreteScheduler"
     assert not shown(panel.controls.scheduler)  # there is no choice
     assert "scheduler" not in [name for _, name in panel.axis.options]
+    panel.controls.width.value = panel.controls.height.value = 64
     panel.generate()
     assert done(panel).output.shown.facts["pipeline"] == "FluxPipeline"
     assert cache.current() is current  # what a cell's `generate` takes
@@ -1045,7 +1047,7 @@ def with_loras():
 
 def test_a_panel_without_loras_shows_none(controller):
     panel = controller()
-    assert not shown(panel.controls._loras_box)
+    assert not shown(panel.controls._loras.box)
     assert not [name for name, _ in panel.axis.options if "LoRA" in name]
     assert panel.controls.settings().lora is None
 
@@ -1053,7 +1055,7 @@ def test_a_panel_without_loras_shows_none(controller):
 def test_loras_have_sliders_that_begin_where_they_were_loaded(controller, with_loras):
     panel = controller(pipe=with_loras)
     sliders = panel.controls.loras
-    assert shown(panel.controls._loras_box)
+    assert shown(panel.controls._loras.box)
     assert {name: slider.value for name, slider in sliders.items()} == {"ink": 0.5, "old": 1.0}
     sliders["ink"].value, sliders["old"].value = 0.8, 0
     panel.make.click()
@@ -1103,7 +1105,7 @@ def test_another_model_takes_the_sliders_away(controller, with_loras):
     panel.load("emoji")
     done(panel)
     assert panel.controls.loras == {}
-    assert not shown(panel.controls._loras_box)
+    assert not shown(panel.controls._loras.box)
 
 
 def test_a_model_is_loaded_with_what_stands_below_it(controller, pipe, tmp_path):
