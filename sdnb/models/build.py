@@ -131,13 +131,7 @@ def load(
     """
     import torch
 
-    source: Source
-    with quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
-        if names.is_file(request.source):
-            quantization.check_file(request.source, request.quantize)
-            source = SingleFile.find(request)
-        else:
-            source = Pretrained.find(request)
+    source = _found(request)
     request = replace(request, dtype=_dtype(source, request))
     vae = Vae.find(request.vae, request.dtype != "float32") if request.vae else None
     there = memory.make(_need(request, source, vae), request.device, loaded, forget)
@@ -148,18 +142,7 @@ def load(
             f"{there.instead}"
         )
     source.download(there)
-    embedded = request.source == str(emoji.FOLDER)
-    dtype = getattr(torch, request.dtype)
-    with quiet(warnings=embedded or isinstance(source, SingleFile)):
-        given, additions = _vae(vae, source, dtype) if vae else ({}, {})
-        pipe = source.pipeline(dtype, given, request.quantize)
-        # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
-        if request.dtype != "float32" and hasattr(pipe, "unet"):
-            weights.to_channels_last(pipe.unet)
-        if request.embeddings:
-            additions["embeddings"] = embeddings.put_in(pipe, request.embeddings)
-    loras, add = _completed(pipe, request, source, dtype)
-    additions |= add
+    pipe, loras, additions = _assembled(request, source, vae)
     try:
         if there.whole:
             pipe.to(request.device)
@@ -180,11 +163,44 @@ def load(
         loras or request.quantize or quantization.is_gguf(request.source)
     ):
         _say_faster(pipe, source.model)
+    model = emoji.NAME if _is_embedded(request) else source.model
     origin = Origin(
-        emoji.NAME if embedded else source.model, source.commit, request.dtype, request.device,
-        source.variant, backend, loras, source.additions() | additions,
+        model, source.commit, request.dtype, request.device, source.variant, backend, loras,
+        source.additions() | additions,
     )  # fmt: skip
     return pipe, origin
+
+
+def _found(request: Request) -> Source:
+    """Where the model's weights are, before anything is downloaded."""
+    with quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
+        if names.is_file(request.source):
+            quantization.check_file(request.source, request.quantize)
+            return SingleFile.find(request)
+        return Pretrained.find(request)
+
+
+def _is_embedded(request: Request) -> bool:
+    return request.source == str(emoji.FOLDER)
+
+
+def _assembled(
+    request: Request, source: Source, vae: Vae | None
+) -> tuple[DiffusionPipeline, tuple[lora.Lora, ...], dict[str, Any]]:
+    """The pipeline in main memory with all that it was asked to have; its LoRAs; facts."""
+    import torch
+
+    dtype = getattr(torch, request.dtype)
+    with quiet(warnings=_is_embedded(request) or isinstance(source, SingleFile)):
+        given, additions = _vae(vae, source, dtype) if vae else ({}, {})
+        pipe = source.pipeline(dtype, given, request.quantize)
+        # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
+        if request.dtype != "float32" and hasattr(pipe, "unet"):
+            weights.to_channels_last(pipe.unet)
+        if request.embeddings:
+            additions["embeddings"] = embeddings.put_in(pipe, request.embeddings)
+    loras, more = _completed(pipe, request, source, dtype)
+    return pipe, loras, additions | more
 
 
 def _completed(
