@@ -79,11 +79,17 @@ def place(name: str | os.PathLike[str]) -> str:
     if name.lower().endswith((ENDING, *PICKLED)):
         return file(name)
     if name in repository.MOVED:
-        notice(f"{name} is no longer on the hub; the same weights are at {repository.MOVED[name]}.")
-        return repository.MOVED[name]
+        return moved(name)
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
         return name
     raise ValueError(f"{name!r} is neither a file, nor a folder, nor a hub id.")
+
+
+def moved(hub_id: str) -> str:
+    """Where a repository of `repository.MOVED` is now; logs it."""
+    now = repository.MOVED[hub_id]
+    notice(f"{hub_id} is no longer on the hub; the same weights are at {now}.")
+    return now
 
 
 def split(source: str) -> tuple[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +12,7 @@ from sdnb import emoji
 from sdnb.hub import names
 from sdnb.hub.headers import Tensor
 from sdnb.log import notice, quiet
-from sdnb.models import device, embeddings, lora, memory, quantization, weights
+from sdnb.models import backend, device, embeddings, lora, memory, quantization, weights
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.embeddings import Embedding
 from sdnb.models.lora_files import Wanted
@@ -26,10 +25,6 @@ from sdnb.models.vae import Vae
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
-
-# The backends, and how many times its weights a model takes with each: OpenVINO has its own.
-TIMES = {"torch": 1, "openvino": 2.5}
-LARGE = 100e6  # weights of a denoiser for which it matters which backend makes its calls
 
 
 @dataclass(frozen=True)
@@ -154,18 +149,18 @@ def load(
             f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, and "
             "the GPU had too little left: end other programs that use it, or take a smaller model."
         ) from error
-    backend = ""
+    engine = ""
     if request.backend == "openvino":
         from sdnb.models import openvino
 
-        backend = openvino.take_over(denoiser_of(pipe), request.converted)
+        engine = openvino.take_over(denoiser_of(pipe), request.converted)
     elif request.device == "cpu" and not (
         loras or request.quantize or quantization.is_gguf(request.source)
     ):
-        _say_faster(pipe, source.model)
+        backend.say_faster(pipe, source.model)
     model = emoji.NAME if _is_embedded(request) else source.model
     origin = Origin(
-        model, source.commit, request.dtype, request.device, source.variant, backend, loras,
+        model, source.commit, request.dtype, request.device, source.variant, engine, loras,
         source.additions() | additions,
     )  # fmt: skip
     return pipe, origin
@@ -223,22 +218,6 @@ def _completed(
     return loras, {"quantize": kind, "quantized": quantized, "weight_bytes": memory.held(pipe)}
 
 
-def _say_faster(pipe: DiffusionPipeline, model: str) -> None:
-    """Logs where OpenVINO was measured to make such a model's steps faster on such a CPU."""
-    from sdnb.models.openvino import TAKEN
-
-    denoiser = denoiser_of(pipe)
-    if type(denoiser).__name__ not in TAKEN or denoiser.num_parameters() < LARGE:
-        return
-    gain = device.openvino_gain(str(denoiser.dtype).removeprefix("torch."))
-    if gain > 1.2:
-        there = "" if find_spec("openvino") else ", after pip install 'sdnb[openvino]'"
-        notice(
-            f"OpenVINO makes steps about {gain:.1f} times as fast on a CPU like this one: "
-            f"sdnb.load({model!r}, backend='openvino'){there}."
-        )
-
-
 def _dtype(source: Source, request: Request) -> str:
     """The dtype: bfloat16 where it was left open, the denoiser is a transformer and the GPU has it.
 
@@ -271,7 +250,7 @@ def _need(request: Request, source: Source, vae: Vae | None) -> memory.Need:
         for settings, how in _smaller(request, source).items()
         if (smaller := size(*how)).whole < asked.whole
     }
-    return memory.Need(source.model, asked, request.dtype, TIMES[request.backend], less)
+    return memory.Need(source.model, asked, request.dtype, backend.TIMES[request.backend], less)
 
 
 def _smaller(request: Request, source: Source) -> dict[str, tuple[str | None, str]]:
