@@ -119,10 +119,8 @@ def _put(pipe: DiffusionPipeline, wanted: Embedding) -> dict[str, Any]:
     places = {key: _place(pipe, token, key, tensors[key], len(keys) == 1) for key in keys}
     for key, part in places.items():
         vectors = tensors[key] if tensors[key].ndim > 1 else tensors[key][None]
-        encoder, tokenizer = (
-            getattr(pipe, part),
-            getattr(pipe, part.replace("text_encoder", "tokenizer")),
-        )
+        encoder = getattr(pipe, part)
+        tokenizer = getattr(pipe, part.replace("text_encoder", "tokenizer"))
         if token in tokenizer.get_vocab() or f"{token}_1" in tokenizer.get_vocab():
             raise ValueError(
                 f"The tokenizer knows {token!r} already: give the embedding another word, "
