@@ -108,8 +108,8 @@ def lines_of(sample: Sample, name: Callable[[dict[str, Any]], str]) -> list[str]
     """Prompt, numbers and maker, as they read below a picture, and why it is black where it is.
 
     Arguments:
-        name: names the maker from the facts: `maker_with_parts`, or `model_name` for text that is drawn into
-            a picture, which is to be the same on every device.
+        name: names the maker from the facts: `maker_with_parts`, or `model_name` for text that is
+            drawn into a picture, which is to be the same on every device.
     """
     if isinstance(sample, Elsewhere):
         return [name(sample.facts)]
