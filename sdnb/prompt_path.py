@@ -88,11 +88,13 @@ def path(
     goal = {"prompt": to_prompt, "seed": to_seed}
     parts = [n / (frames - 1) for n in range(1, frames - 1)]
     settings = [first, *(first.but(toward={**goal, "part": part}) for part in parts), last]
-    ends = (
-        [f"seed {first.seed}", f"seed {last.seed}"]
-        if to_prompt is None
-        else [first.prompt, last.prompt]
-    )
+    ends = [
+        ", ".join(
+            ([end.prompt] if to_prompt is not None else [])
+            + ([f"seed {end.seed}"] if to_seed is not None else [])
+        )
+        for end in (first, last)
+    ]
     labels = [ends[0], *(f"{100 * part:.3g} %" for part in parts), ends[1]]
     plan = Plan.of([Cell(each) for each in settings], cache.current(pipe), None)
     title = axes.title(plan.settings[0], plan.differing)

@@ -474,7 +474,13 @@ def test_with_a_home_that_may_only_be_read_pictures_are_made_and_it_is_said_once
             subprocess.run(["umount", home], check=True)
 
 
-@pytest.mark.parametrize("named", [{"HOME": "file/home"}, {}, {"SDNB_STORE": "~/pictures"}])
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"HOME": "file/home"},
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ({}, {"SDNB_STORE": "~/pictures"})),
+    ],
+)
 def test_without_a_home_pictures_are_made_and_it_is_said_once(tmp_path, named):
     if "HOME" not in named:  # a user without a home, whom only root can become
         need("root")

@@ -552,6 +552,7 @@ def test_a_cell_that_fails_leaves_the_file_as_it_was(tmp_path):
 TWO = ["-n2", "--dist", "loadfile"]
 
 
+@pytest.mark.slow
 def test_two_processes_count_the_pictures_of_all_notebooks(tmp_path):
     for seed in (1, 2):
         source = showing(tmp_path, f"fox{seed}", [fox(1)])
@@ -562,6 +563,7 @@ def test_two_processes_count_the_pictures_of_all_notebooks(tmp_path):
     assert [path.name for path in (tmp_path / "nbtest-failures").iterdir()] == ["2-cell-0-1.png"]
 
 
+@pytest.mark.slow
 def test_where_a_project_has_two_processes_a_notebook_is_made_anew_once(tmp_path):
     (tmp_path / "pytest.ini").write_text(f"[pytest]\naddopts = {' '.join(TWO)}")
     source = "with open('runs.txt', 'a') as file:\n    print('once', file=file)"

@@ -30,7 +30,9 @@ def test_a_word_that_stands_twice_is_two_words_and_as_a_phrase_one():
         ("a fox in the box", "ox", None), ("a fox", "fo", None),
         ("film still of a fox", "Film  Still of", "a fox"), ("狐在雪地里", "雪地", "狐在里"),
         ("ein füchs, nachts", "füchs", "ein, nachts"), ("an owl (blue)1.3", "(blue)1.3", "an owl"),
-        ("a fox, oil painting", "oil painting", "a fox"), ("<cat> on snow", "<cat>", "on snow"),
+        ("a fox, oil painting", "oil painting", "a fox"),
+        ("a fox, oil painting, at night", "oil painting", "a fox, at night"),
+        ("<cat> on snow", "<cat>", "on snow"),
     ],
 )  # fmt: skip
 def test_phrases_are_found_as_whole_words(prompt, phrase, left):

@@ -10,6 +10,7 @@ SD = {
     "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
 }  # fmt: skip
 OWN = diffusers.PNDMScheduler(skip_prk_steps=True, steps_offset=1, **SD)
+SLOW = [pytest.mark.slow]
 
 
 @pytest.mark.parametrize("name", schedulers.names())
@@ -76,8 +77,13 @@ def test_the_flags_that_are_needed_make_the_same_scheduler():
         assert all(made.config[k] == v for k, v in whole.config.items() if k[0] != "_")
 
 
-@pytest.mark.parametrize("spacing", ["default", "leading", "trailing", "linspace"])
-@pytest.mark.parametrize("name", schedulers.names())
+@pytest.mark.parametrize(
+    "spacing",
+    ["default", *(pytest.param(s, marks=SLOW) for s in ("leading", "trailing", "linspace"))],
+)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=SLOW * (n == "LMS")) for n in schedulers.names()]
+)
 def test_whatever_number_of_steps_is_allowed_runs_to_the_end(name, spacing):
     own = OWN
     if spacing != "default":

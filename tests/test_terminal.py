@@ -128,7 +128,7 @@ def test_a_memory_that_is_too_small_is_a_sentence_and_no_traceback(tmp_path, mon
     assert re.fullmatch(r"python -m sdnb: .*/copy needs \d+ MB of .* 1 MB are free: .*", sentence)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+@pytest.mark.parametrize("encoding", ["cp1252", pytest.param("ascii", marks=pytest.mark.slow)])
 def test_a_console_of_few_letters_shows_the_others_as_escapes(tmp_path, encoding):
     """As Windows' are, and every one in the C locale."""
     command = [sys.executable, "-m", "sdnb", "лиса", "--model", "emoji", "--steps", "1"]

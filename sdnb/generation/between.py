@@ -122,11 +122,13 @@ def slerp(one: torch.Tensor, other: torch.Tensor, part: float) -> torch.Tensor:
         >>> round(float(slerp(one, other, 0.5).std()), 1)
         1.0
     """
+    import torch
+
+    if torch.equal(one, other):  # the same seed twice: there is no arc
+        return one
     a, b = one.float(), other.float()
     cosine = (a.flatten() @ b.flatten()) / (a.norm() * b.norm())
     angle = cosine.clamp(-1, 1).acos()
-    if angle.sin().abs() < 1e-4:  # the same seed twice
-        return one
     made = ((1 - part) * angle).sin() * a + (part * angle).sin() * b
     return (made / angle.sin()).to(one.dtype)
 

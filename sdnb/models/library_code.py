@@ -24,6 +24,8 @@ LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "huggingface_hu
              "bitsandbytes")  # fmt: skip
 # packages whose functions stand in these packages' modules, and make no picture
 HELPERS = ("typing_extensions", "packaging", "tqdm")
+# packages whose objects speak with the hub; libraries make them when they first need one
+CLIENTS = ("huggingface_hub", "httpx")
 # what Python itself writes into a class as it goes
 _HARMLESS = {
     "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl",
@@ -89,6 +91,7 @@ class _Namespace:
                 for name, value in self.values.items()
                 if names.get(name, self) is not value
                 and not (isinstance(value, (str, int, float)) and names.get(name, self) == value)
+                and not (value is None and _is_client(names.get(name)))
             }
             changed |= {
                 f"{self.name}.{name}": ("nothing", _shown(names[name]))
@@ -111,6 +114,10 @@ class _Namespace:
         if isinstance(self.owner, types.ModuleType):
             return hasattr(builtins, name) and not name.startswith("__")
         return True
+
+
+def _is_client(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] in CLIENTS
 
 
 def differences(classes: Iterable[type]) -> dict[str, tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -98,8 +99,7 @@ class Attention:
         """The picture and all overlays as one; below each word its least and most attention."""
         labels = ["the picture"]
         for word, values in self.maps.items():
-            least, most = (f"{100 * share:.1f}" for share in (values.min(), values.max()))
-            labels.append(f"{word}\n{least} to {most} %")
+            labels.append(f"{word}\n{_range(float(values.min()), float(values.max()))}")
         images = [self.sample.image, *(self.overlay(word) for word in self.words)]
         settings = self.sample.settings
         return image_grid(
@@ -131,6 +131,26 @@ class Attention:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/plain": repr(self), **preview(self.grid())}
+
+
+def _range(least: float, most: float) -> str:
+    """Two shares of 1 in percent, with digits enough to tell them apart, and the larger from none.
+
+    Example:
+        >>> _range(0.021, 0.35), _range(0.01234, 0.01251), _range(0.00002, 0.00007)
+        ('2.1 to 35.0 %', '1.2 to 1.3 %', '0.0020 to 0.0070 %')
+        >>> _range(0.2, 0.2), _range(0, 1e-10)
+        ('20.0 %', 'under 0.000001 %')
+    """
+    if 0 < 100 * most < 1e-6:
+        return "under 0.000001 %"
+    if least == most:
+        return f"{100 * most:.1f} %"
+    for digits in range(max(1, 1 - math.floor(math.log10(100 * most))), 8):
+        texts = [f"{100 * share:.{digits}f}" for share in (least, most)]
+        if texts[0] != texts[1]:
+            break
+    return f"{texts[0]} to {texts[1]} %"
 
 
 __all__ = ["Attention"]

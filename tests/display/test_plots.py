@@ -10,6 +10,7 @@ from PIL import Image
 
 from sdnb import Sample, Settings, Sheet
 from sdnb.display.plots import accuracy, convergence, difference
+from tests.support import programs
 
 
 def sample(shade, steps, facts=None, **settings):
@@ -169,14 +170,14 @@ def test_pyplot_and_its_global_state_are_not_touched():
     assert out.stdout == "False\n"
 
 
-def test_without_matplotlib_a_sentence_says_what_to_install():
+def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path):
     code = "import sys; sys.modules['matplotlib'] = None; import sdnb.plots"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = programs.run("-c", code, cwd=tmp_path)
     assert done.stderr.splitlines()[-1] == (
         "ModuleNotFoundError: Plots need matplotlib: pip install matplotlib"
     )
 
 
-def test_pictures_are_compared_without_matplotlib_too():
+def test_pictures_are_compared_without_matplotlib_too(tmp_path):
     code = "import sys; sys.modules['matplotlib'] = None; import sdnb; sdnb.compare"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    programs.run("-c", code, cwd=tmp_path, check=True)

@@ -14,6 +14,7 @@ from tests.support import families, toys
 
 PROMPT = "a red fox on a blue background"
 QUICK = {"steps": 2, "seed": 1}
+SMALL = {"width": 64, "height": 64, **QUICK}
 
 
 @pytest.fixture(scope="module", params=toys.FAMILIES)
@@ -35,8 +36,8 @@ def enlarged(weights, grid, base):
 
 def test_pixels_are_those_without_looking(toy):
     _, pipe = toy
-    plain = sdnb.generate(PROMPT, pipe=pipe, store=False, **QUICK)
-    seen = sdnb.attention(PROMPT, ["fox", "blue background"], pipe=pipe, **QUICK)
+    plain = sdnb.generate(PROMPT, pipe=pipe, store=False, **SMALL)
+    seen = sdnb.attention(PROMPT, ["fox", "blue background"], pipe=pipe, **SMALL)
     assert np.array_equal(plain.image, seen.sample.image)
     assert seen.sample.settings == plain.settings
     assert "changed" not in seen.sample.facts
@@ -122,11 +123,11 @@ def test_a_level_with_as_many_places_as_tokens_is_not_mistaken(tmp_path, monkeyp
 
 def test_two_threads_record_each_their_own_run(toy, emoji):
     _, pipe = toy
-    alone = [sdnb.attention(PROMPT, ["fox"], pipe=p, **QUICK).calls for p in (pipe, emoji)]
+    alone = [sdnb.attention(PROMPT, ["fox"], pipe=p, **SMALL).calls for p in (pipe, emoji)]
     found = {}
 
     def look(n, pipe):
-        found[n] = sdnb.attention(PROMPT, ["fox"], pipe=pipe, **QUICK).calls
+        found[n] = sdnb.attention(PROMPT, ["fox"], pipe=pipe, **SMALL).calls
 
     threads = [threading.Thread(target=look, args=each) for each in enumerate((pipe, emoji))]
     for thread in threads:

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import sdnb
 from sdnb import Settings
@@ -13,7 +14,7 @@ from sdnb.generation import between
 from tests.support import families, toys
 from tests.support.denoiser_calls import watched
 
-QUICK = {"steps": 2, "store": False}
+QUICK = {"steps": 2, "store": False, "width": 64, "height": 64}
 
 
 @pytest.fixture(scope="module", params=toys.FAMILIES)
@@ -39,6 +40,7 @@ def test_the_ends_are_the_plain_pictures(toy):
     first = sdnb.generate("a red fox", seed=1, pipe=pipe, **QUICK)
     last = sdnb.generate("a blue owl on snow", seed=2, pipe=pipe, **QUICK)
     assert (way[0].settings, way[2].settings) == (first.settings, last.settings)
+    assert way.col_labels == ["a red fox, seed 1", "50 %", "a blue owl on snow, seed 2"]
     assert apart(way[0], first) <= 1
     assert apart(way[2], last) <= 1
     assert apart(way[1], first) > 3
@@ -159,6 +161,29 @@ def test_bad_paths_get_a_sentence(options, error, says, emoji):
 def test_bad_values_get_a_sentence(toward, error, says):
     with pytest.raises(error, match=says):
         Settings("a fox", toward=toward)
+
+
+@pytest.mark.parametrize(
+    ("toward", "options", "says"),
+    [
+        ({"prompt": "fox " * 90, "part": 0.5}, {}, "would be cut off"),
+        ({"seed": 2, "part": 0.5}, {"image": True, "strength": 0.5}, "pictures from text"),
+        ({"seed": 2, "part": 0.5}, {"scheduler": "DPM2 a"}, "draws new noise at each step"),
+        ({"seed": 2, "part": 0.5}, {"long_prompt": "chunk"}, "leave out prompt_syntax"),
+        ({"seed": 2, "part": 0.5}, {"prompt_syntax": "compel"}, "leave out prompt_syntax"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_toward_gets_a_sentence(toward, options, says, emoji):
+    if "image" in options:
+        options = options | {"image": Image.new("RGB", (128, 128))}
+    with pytest.raises(ValueError, match=says):
+        sdnb.generate("a fox", toward=toward, seed=1, pipe=emoji, **QUICK, **options)
+
+
+def test_toward_the_same_seed_is_the_plain_picture(emoji):
+    plain = sdnb.generate("a fox", seed=1, pipe=emoji, **QUICK)
+    same = sdnb.generate("a fox", seed=1, toward={"seed": 1, "part": 0.5}, pipe=emoji, **QUICK)
+    assert apart(plain, same) == 0
 
 
 def test_a_model_whose_prompts_differ_in_length_is_refused():

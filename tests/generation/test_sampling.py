@@ -14,6 +14,7 @@ from sdnb.models import provenance
 from tests.support import programs
 
 PROMPT = "two red squares on a blue background"
+SMALL = {"width": 64, "height": 64}
 
 
 def pixels(picture):
@@ -39,8 +40,8 @@ def plain_call(plain, name, seed, **arguments):
 
 @pytest.mark.parametrize("name", schedulers.names())
 def test_a_picture_is_pixel_for_pixel_the_pipelines_own(pipe, plain, name):
-    ours = sdnb.generate(PROMPT, steps=6, guidance=4, scheduler=name, seed=0, pipe=pipe)
-    theirs = plain_call(plain, name, 0, num_inference_steps=6, guidance_scale=4.0)
+    ours = sdnb.generate(PROMPT, steps=6, guidance=4, scheduler=name, seed=0, **SMALL, pipe=pipe)
+    theirs = plain_call(plain, name, 0, num_inference_steps=6, guidance_scale=4.0, **SMALL)
     assert np.array_equal(pixels(ours.image), pixels(theirs))
     assert ours.facts["denoiser_calls"] == schedulers.calls(name, 6)
 
@@ -165,7 +166,7 @@ StableDiffusionPipeline.from_pretrained = lambda *given, **named: copy.copy(load
 
 def test_the_code_makes_the_same_pixels_with_every_scheduler(pipe, tmp_path):
     made = {
-        f"{i}.png": sdnb.generate("a fox", steps=3, guidance=4, seed=3, scheduler=name, pipe=pipe)
+        f"{i}.png": sdnb.generate("a fox", steps=3, seed=3, scheduler=name, **SMALL, pipe=pipe)
         for i, name in enumerate(sdnb.schedulers.names())
     }
     code = "\n".join(f"{s.code()}\nimage.save({str(tmp_path / n)!r})" for n, s in made.items())

@@ -865,6 +865,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_token_shows_in_no_executed_and_saved_notebook(server, tmp_path):
     server.repositories[MODEL].gated = True
     server.repositories[MODEL].readers = {TOKEN}

@@ -12,7 +12,7 @@ from sdnb.generation import sampling
 from sdnb.hub import gguf as headers
 from sdnb.models import device, memory, provenance, quantization
 from tests.support import checkpoints, loras, programs, toys
-from tests.support.checkpoints import _sd3
+from tests.support.checkpoints import _sd3, write_gguf
 
 gguf = pytest.importorskip("gguf", reason="pip install 'sdnb[gguf]'")
 
@@ -24,39 +24,19 @@ def pixels(sample):
     return np.asarray(sample.image)
 
 
-def write(tensors, file, kind="Q8_0", quantised=lambda name, x: True):
-    """A GGUF file as ComfyUI's converter makes it: matrices quantised, all else in float32."""
-    writer = gguf.GGUFWriter(file, "toy")
-    writer.add_name("a toy")
-    writer.add_array("words", ["a", "b"])
-    way = gguf.GGMLQuantizationType[kind]
-    block = gguf.GGML_QUANT_SIZES[way][0]
-    for name, x in tensors.items():
-        x = x.detach().float().contiguous().numpy()
-        if x.ndim == 2 and x.shape[1] % block == 0 and quantised(name, x):
-            writer.add_tensor(name, gguf.quants.quantize(x, way), raw_dtype=way)
-        else:
-            writer.add_tensor(name, x)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return file
-
-
 @pytest.fixture(scope="module")
 def flux(tmp_path_factory):
     """Flux' toy as a folder, and its transformer under diffusers' names."""
     folder = toys.saved("Flux", tmp_path_factory.mktemp("flux"))
     weights = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
-    return folder, write(weights, folder.parent / "flux.gguf")
+    return folder, write_gguf(weights, folder.parent / "flux.gguf")
 
 
 @pytest.fixture(scope="module")
 def sd3(tmp_path_factory):
     """SD3's toy as a folder, and its transformer under its makers' names."""
     folder, pipe = checkpoints.saved(checkpoints.sd3, tmp_path_factory.mktemp("sd3"))
-    return folder, write(_sd3(pipe.transformer), folder.parent / "sd3.gguf", "Q4_0")
+    return folder, write_gguf(_sd3(pipe.transformer), folder.parent / "sd3.gguf", "Q4_0")
 
 
 def theirs(folder, file, made, dtype=torch.float32):
@@ -126,7 +106,7 @@ def test_a_changed_weight_is_noticed_and_another_file_is_another_key(flux, tmp_p
     settings = sdnb.Settings("a fox", **HOW)
     key = sampling.made_by(settings, pipe)
     weights = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
-    other = sdnb.load(write(weights, tmp_path / "flux.gguf", "Q4_0"), config=folder, **PLAIN)
+    other = sdnb.load(write_gguf(weights, tmp_path / "flux.gguf", "Q4_0"), config=folder, **PLAIN)
     assert sampling.made_by(settings, other) != key
     weight = pipe.transformer.transformer_blocks[0].attn.to_q.weight
     weight.data.as_tensor()[0, 0] += 1
@@ -163,7 +143,9 @@ def test_what_diffusers_would_compute_wrongly_is_refused(flux, sd3, tmp_path):
     with pytest.raises(ValueError, match="quantised already, so it cannot be to 'fp8': leave"):
         sdnb.load(flux[1], config=folder, quantize="fp8", **PLAIN)
     whole = {f"model.diffusion_model.{n}": x for n, x in weights.items()}
-    file = write(whole | {"vae.decoder.conv_in.weight": torch.ones(8, 8)}, tmp_path / "whole.gguf")
+    file = write_gguf(
+        whole | {"vae.decoder.conv_in.weight": torch.ones(8, 8)}, tmp_path / "whole.gguf"
+    )
     with pytest.raises(ValueError, match="diffusers reads a denoiser alone from GGUF: take the"):
         sdnb.load(file, config=folder, **PLAIN)
     layers = torch.nn.ModuleDict({"words": torch.nn.Embedding(2, 32)})

@@ -9,6 +9,7 @@ import pprint
 import tempfile
 
 import diffusers
+import huggingface_hub
 import pytest
 import torch
 from IPython.core.formatters import DisplayFormatter
@@ -233,6 +234,22 @@ def test_other_models_that_are_loaded_and_used_are_no_change(tmp_path):
         sdnb.generate("a fox", steps=1, seed=1, pipe=toy, store=False, **SMALL)
         assert provenance.differences(pipe) == {}, family
     sdnb.clear()
+
+
+def test_the_hubs_client_that_transformers_makes_when_it_first_asks_is_no_change(monkeypatch):
+    from transformers.utils import hub
+
+    from sdnb.models import library_code
+
+    monkeypatch.setattr(hub, "_hf_api", None)
+    monkeypatch.setattr(library_code, "_spaces", {})
+    monkeypatch.setattr(library_code, "_libraries", {})
+    assert library_code.differences([hub.PushToHubMixin]) == {}
+    hub._hf_api = huggingface_hub.HfApi()
+    assert library_code.differences([hub.PushToHubMixin]) == {}
+    hub._hf_api = lambda *_: None
+    [name] = library_code.differences([hub.PushToHubMixin])
+    assert name == "transformers.utils.hub._hf_api"
 
 
 def test_progress_bars_in_a_librarys_module_are_no_change(monkeypatch):

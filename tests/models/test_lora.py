@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import diffusers
@@ -17,7 +15,7 @@ from sdnb.models import cache, lora_files, provenance
 from sdnb.records import metadata
 from sdnb.records.store import Store
 from sdnb.settings import Settings
-from tests.support import loras, toys
+from tests.support import loras, programs, toys
 
 SMALL = {"steps": 2, "seed": 1, "width": 64, "height": 64}
 
@@ -252,7 +250,7 @@ def test_code_makes_the_very_pixels_in_a_fresh_process(both, tmp_path):
     sample = sdnb.generate("a fox", lora=given, pipe=both, **SMALL)
     assert "made with adapters" not in sample.code()
     program = f"{sample.code()}\nimage.save({str(tmp_path / 'fox.png')!r})"
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    programs.run("-c", program, cwd=tmp_path, check=True)
     from PIL import Image
 
     assert np.array_equal(np.asarray(Image.open(tmp_path / "fox.png"), int), pixels(sample))
@@ -321,7 +319,7 @@ pipe = recipe.pipeline(None)
 sampling.run(settings, pipe).save({str(tmp_path / "fox.png")!r})
 json.dump(sampling.made_by(settings, pipe), open({str(tmp_path / "by.json")!r}, "w"))
 """
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    programs.run("-c", program, cwd=tmp_path, check=True)
     assert np.array_equal(pixels(sdnb.read(tmp_path / "fox.png")), pixels(here))
     by = sampling.made_by(settings, both)
     there = json.loads((tmp_path / "by.json").read_text())

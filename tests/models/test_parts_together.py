@@ -11,7 +11,7 @@ import sdnb
 from sdnb.models import provenance
 from tests.support import checkpoints, loras, programs
 
-HOW = {"seed": 1, "steps": 2, "guidance": 3.0, "width": 64, "height": 64}
+HOW = {"seed": 1, "steps": 2, "guidance": 3.0, "width": 32, "height": 32}
 PLAIN = {"device": "cpu", "dtype": "float32"}
 PROMPT = "a blurry fox"
 
@@ -54,7 +54,7 @@ def theirs(toy, kind, weight):
         )
     return np.asarray(
         pipe(
-            PROMPT, num_inference_steps=2, guidance_scale=3.0, width=64, height=64,
+            PROMPT, num_inference_steps=2, guidance_scale=3.0, width=32, height=32,
             generator=torch.Generator("cpu").manual_seed(1),
         ).images[0]
     ).astype(int)  # fmt: skip

@@ -26,14 +26,14 @@ def toy(family, tmp_path_factory):
     return pipe
 
 
-SIZE = {"SD 2": {}, "SDXL": {}, "SD3": {}, "Flux": {"width": 64, "height": 64}}
+SMALL = {"width": 64, "height": 64}
 START = Image.radial_gradient("L").resize((64, 64)).convert("RGB")
 
 
 def test_a_picture_is_pixel_for_pixel_the_pipelines_own(toy, family):
-    ours = sdnb.generate("a fox", seed=1, steps=2, guidance=3, **SIZE[family], pipe=toy)
+    ours = sdnb.generate("a fox", seed=1, steps=2, guidance=3, **SMALL, pipe=toy)
     theirs = toy(
-        "a fox", num_inference_steps=2, guidance_scale=3.0, **SIZE[family],
+        "a fox", num_inference_steps=2, guidance_scale=3.0, **SMALL,
         generator=torch.Generator("cpu").manual_seed(1),
     ).images[0]  # fmt: skip
     assert np.array_equal(np.asarray(ours.image), np.asarray(theirs))
@@ -77,9 +77,9 @@ def test_image_to_image_and_inpainting_are_the_families_own(toy):
 def test_the_code_makes_the_same_picture_in_a_fresh_process(toy, family, tmp_path):
     START.save(tmp_path / "start.png")
     made = {
-        "text.png": sdnb.generate("a fox", seed=1, steps=2, guidance=3, **SIZE[family], pipe=toy),
+        "text.png": sdnb.generate("a fox", seed=1, steps=2, guidance=3, **SMALL, pipe=toy),
         "image.png": sdnb.generate("a fox", image=tmp_path / "start.png", strength=0.5, steps=4,
-                                   seed=1, pipe=toy),
+                                   seed=1, **SMALL, pipe=toy),
     }  # fmt: skip
     if family in ("SD 2", "SDXL"):
         long = "a fox on a blue background " * 14

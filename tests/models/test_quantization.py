@@ -18,7 +18,7 @@ from sdnb.models.pretrained import Pretrained
 from sdnb.sweeps.ray_worker import Recipe
 from tests.support import checkpoints, programs
 
-HOW = {"seed": 1, "steps": 2, "guidance": 3.0, "width": 64, "height": 64}
+HOW = {"seed": 1, "steps": 2, "guidance": 3.0, "width": 32, "height": 32}
 SETTINGS = sdnb.Settings("a fox", **HOW)
 KINDS = ["fp8", pytest.param("int8", id="int8")]
 LOADED = {"device": "cpu", "dtype": "bfloat16"}
@@ -59,7 +59,7 @@ def theirs(folder, kind, dtype=torch.bfloat16):
         pipe.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
     pipe.unet.to(memory_format=torch.channels_last)
     return pipe(
-        "a fox", num_inference_steps=2, guidance_scale=3.0, width=64, height=64,
+        "a fox", num_inference_steps=2, guidance_scale=3.0, width=32, height=32,
         generator=torch.Generator("cpu").manual_seed(1),
     ).images[0]  # fmt: skip
 

@@ -22,7 +22,7 @@ from tests.support import checkpoints, programs, toys
 WHOLE = {
     "SD 1": checkpoints.sd1, "SD 2": toys.sd2, "SDXL": checkpoints.sdxl, "SD3": checkpoints.sd3,
 }  # fmt: skip
-HOW = {"seed": 1, "steps": 2, "guidance": 3.0, "width": 64, "height": 64}
+HOW = {"seed": 1, "steps": 2, "guidance": 3.0, "width": 32, "height": 32}
 SETTINGS = sdnb.Settings("a fox", **HOW)
 
 
@@ -95,7 +95,7 @@ def test_a_denoiser_alone_under_diffusers_names_takes_the_rest_from_its_settings
     for weight in getattr(own, part).parameters():
         weight.data += 0.01
     theirs = own(
-        "a fox", num_inference_steps=2, guidance_scale=3.0, width=64, height=64,
+        "a fox", num_inference_steps=2, guidance_scale=3.0, width=32, height=32,
         generator=torch.Generator("cpu").manual_seed(1),
     ).images[0]  # fmt: skip
     assert np.array_equal(pixels(changed), np.asarray(theirs))

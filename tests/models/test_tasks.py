@@ -59,13 +59,13 @@ def test_steps_from_a_picture_are_counted_as_each_pipeline_of_diffusers_counts_t
 @pytest.mark.parametrize("family", [*toys.FAMILIES])
 def test_the_calls_of_a_plan_from_a_picture_are_those_that_are_made(tmp_path, family):
     pipe = sdnb.load(toys.saved(family, tmp_path), device="cpu", dtype="float32")
-    red = Image.new("RGB", (64, 64), "red")
+    red, small = Image.new("RGB", (64, 64), "red"), {"width": 64, "height": 64, "pipe": pipe}
     for steps, strength in SHARES[:5]:
         if not schedulers.is_flow(pipe.scheduler) and int(steps * strength) < 1:
             with pytest.raises(ValueError, match="is less than one step"):
-                sdnb.plan("a fox", image=red, steps=steps, strength=strength, pipe=pipe)
+                sdnb.plan("a fox", image=red, steps=steps, strength=strength, **small)
             continue
-        plan = sdnb.plan("a fox", image=red, steps=steps, strength=strength, seed=1, pipe=pipe)
+        plan = sdnb.plan("a fox", image=red, steps=steps, strength=strength, seed=1, **small)
         assert plan.run(store=False)[0].facts["denoiser_calls"] == plan.calls
 
 
@@ -75,7 +75,15 @@ def test_the_calls_of_every_scheduler_from_a_picture_are_those_that_are_made(pip
     red = Image.new("RGB", (64, 64), "red")
     for steps, strength in [(1, 1.0), (2, 0.5), (5, 0.2), (4, 0.75)]:
         plan = sdnb.plan(
-            "a fox", image=red, steps=steps, strength=strength, scheduler=name, seed=2, pipe=pipe
+            "a fox",
+            image=red,
+            steps=steps,
+            strength=strength,
+            scheduler=name,
+            seed=2,
+            width=64,
+            height=64,
+            pipe=pipe,
         )
         assert plan.run(store=False)[0].facts["denoiser_calls"] == plan.calls
 

@@ -19,6 +19,7 @@ import sdnb
 from sdnb import Sample, Settings, read
 from sdnb.records import store
 from sdnb.records.store import Store
+from tests.support import programs
 from tests.support.needs import need
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ kept = Store({str(kept.folder)!r})
 key = kept.key(Settings("a fox", seed=510), {dict(reversed(MADE_BY.items()))!r})
 print(key, kept.get(key).settings)
 """
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    out = programs.run("-c", code, cwd=ROOT, check=True)
     assert out.stdout == f"{key} {sample().settings!r}\n"
 
 
@@ -472,8 +473,7 @@ kept = Store({str(tmp_path)!r})
 keys = [put(kept, seed) for seed in range(3)]
 print(*[kept.get(key) for key in keys], *os.listdir(kept.folder))
 """
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = programs.run("-c", code, cwd=ROOT)
     assert done.stdout == "None None None\n", done.stderr
     tried(done.stdout.count("None"))
     assert done.stderr.count(f"not kept in {tmp_path} (File too large)") == 1

@@ -58,7 +58,7 @@ def test_all_pictures_share_the_denoiser_calls(emoji):
 @pytest.mark.parametrize("family", toys.FAMILIES)
 def test_every_family_takes_it(family, tmp_path):
     pipe = sdnb.load(toys.saved(family, tmp_path))
-    found = sdnb.words("a red fox", pipe=pipe, steps=2, seed=1, store=False)
+    found = sdnb.words("a red fox", pipe=pipe, steps=2, seed=1, width=64, height=64, store=False)
     assert sorted(found.words) == ["a", "fox", "red"]
     assert all(effect.change > 0 for effect in found)
 

@@ -64,6 +64,28 @@ def write(pipe, path):
     return path
 
 
+def write_gguf(tensors, file, kind="Q8_0", quantised=lambda name, x: True):
+    """A GGUF file as ComfyUI's converter makes it: matrices quantised, all else in float32."""
+    import gguf
+
+    writer = gguf.GGUFWriter(file, "toy")
+    writer.add_name("a toy")
+    writer.add_array("words", ["a", "b"])
+    way = gguf.GGMLQuantizationType[kind]
+    block = gguf.GGML_QUANT_SIZES[way][0]
+    for name, x in tensors.items():
+        x = x.detach().float().contiguous().numpy()
+        if x.ndim == 2 and x.shape[1] % block == 0 and quantised(name, x):
+            writer.add_tensor(name, gguf.quants.quantize(x, way), raw_dtype=way)
+        else:
+            writer.add_tensor(name, x)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
 def _is_sd3(pipe):
     return "transformer" in pipe.components
 

@@ -14,7 +14,14 @@ import tempfile
 from pathlib import Path
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion"])
+_server.set_forkserver_preload(
+    [
+        "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
+        "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl",
+        "diffusers.pipelines.flux.pipeline_flux",
+        "peft",
+    ]
+)
 
 
 def run(*words, cwd, check=False):

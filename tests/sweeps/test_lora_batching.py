@@ -9,7 +9,7 @@ from sdnb.models import provenance
 from sdnb.sweeps.batching import Batcher
 from tests.support import loras, toys
 
-SMALL = {"steps": 2, "seed": 1, "width": 64, "height": 64}
+SMALL = {"steps": 2, "seed": 1, "width": 32, "height": 32}
 WEIGHTS = [0, 0.4, 0.8, -0.5]
 
 
@@ -56,8 +56,8 @@ def test_a_row_of_weights_is_one_denoiser_call_a_step(pipe):
 
 def test_they_merge_with_other_axes_and_guidance(pipe):
     plan = sdnb.plan(
-        "a fox", lora={"ink": [0, 1]}, guidance=[1, 5], steps=[2, 3], pipe=pipe, seed=1, width=64,
-        height=64,
+        "a fox", lora={"ink": [0, 1]}, guidance=[1, 5], steps=[2, 3], pipe=pipe, seed=1, width=32,
+        height=32,
     )  # fmt: skip
     (together, alone), batcher, _ = both_ways(plan)
     assert batcher.calls["denoiser"] < plan.calls

@@ -24,6 +24,7 @@ from tests.support import denoiser_calls, toys
 
 pytest.importorskip("ipywidgets")
 OWL = "an owl on a blue background"
+SMALL = {"width": 32, "height": 32}
 LONG = 60  # seconds: far more than anything here takes
 
 
@@ -748,7 +749,7 @@ def test_a_model_that_was_taught_its_guidance_has_no_negative_prompt(tmp_path, c
 def test_each_scheduler_and_size_that_is_offered_makes_a_picture(pipe):
     can = Capabilities.of(pipe)
     for name in can.schedulers:
-        assert sdnb.generate("a fox", steps=2, scheduler=name, seed=1, pipe=pipe)
+        assert sdnb.generate("a fox", steps=2, scheduler=name, seed=1, **SMALL, pipe=pipe)
     for size in (can.sizes[0], can.sizes[-1]):
         made = sdnb.generate("a fox", steps=1, width=size, height=size, seed=1, pipe=pipe)
         assert made.image.size == (size, size)
@@ -765,6 +766,7 @@ def test_another_model_brings_its_own_controls(controller, tmp_path):
     assert panel.controls.scheduler.value == "FlowMatchEulerDiscreteScheduler"
     assert not shown(panel.controls.scheduler)  # there is no choice
     assert "scheduler" not in [name for _, name in panel.axis.options]
+    panel.controls.width.value = panel.controls.height.value = 64
     panel.generate()
     assert done(panel).output.shown.facts["pipeline"] == "FluxPipeline"
     assert cache.current() is current  # what a cell's `generate` takes
