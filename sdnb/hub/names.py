@@ -54,8 +54,8 @@ def file(name: str) -> str:
     if FILE_OF_HUB.fullmatch(name) and not path.is_absolute():
         return name
     raise FileNotFoundError(
-        f"There is no file {name}: give its path, or for one on the hub its repository and name, "
-        "such as 'someone/dream/dream.safetensors'."
+        f"There is no file {name}: give a single file's path, or for one on the hub its "
+        "repository and name, such as 'someone/dream/dream.safetensors'."
     )
 
 
