@@ -54,8 +54,8 @@ def file(name: str) -> str:
     if FILE_OF_HUB.fullmatch(name) and not path.is_absolute():
         return name
     raise FileNotFoundError(
-        f"There is no file {name}: give its path, or for one on the hub its repository and name, "
-        "such as 'someone/dream/dream.safetensors'."
+        f"There is no file {name}: give a single file's path, or for one on the hub its "
+        "repository and name, such as 'someone/dream/dream.safetensors'."
     )
 
 
@@ -79,11 +79,17 @@ def place(name: str | os.PathLike[str]) -> str:
     if name.lower().endswith((ENDING, *PICKLED)):
         return file(name)
     if name in repository.MOVED:
-        notice(f"{name} is no longer on the hub; the same weights are at {repository.MOVED[name]}.")
-        return repository.MOVED[name]
+        return moved(name)
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
         return name
     raise ValueError(f"{name!r} is neither a file, nor a folder, nor a hub id.")
+
+
+def moved(hub_id: str) -> str:
+    """Where a repository of `repository.MOVED` is now; logs it."""
+    now = repository.MOVED[hub_id]
+    notice(f"{hub_id} is no longer on the hub; the same weights are at {now}.")
+    return now
 
 
 def split(source: str) -> tuple[str, str]:

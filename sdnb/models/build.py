@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +13,7 @@ from sdnb.hub import names, repository
 from sdnb.hub.headers import Tensor
 from sdnb.log import notice, quiet
 from sdnb.models import (
+    backend,
     device,
     embeddings,
     lora,
@@ -34,10 +34,6 @@ from sdnb.models.vae import Vae
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
-
-# The backends, and how many times its weights a model takes with each: OpenVINO has its own.
-TIMES = {"torch": 1, "openvino": 2.5}
-LARGE = 100e6  # weights of a denoiser for which it matters which backend makes its calls
 
 
 @dataclass(frozen=True)
@@ -139,15 +135,7 @@ def load(
     """
     import torch
 
-    source: Source
-    with quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
-        if names.is_file(request.source):
-            quantization.check_file(request.source, request.quantize)
-            source = SingleFile.find(request)
-        else:
-            source = found = Pretrained.find(request)
-            if repository.is_modular(source.index):
-                source = modular_pretrained.Modular.find(found)
+    source = _found(request)
     request = replace(request, dtype=_dtype(source, request))
     vae = Vae.find(request.vae, request.dtype != "float32") if request.vae else None
     there = memory.make(_need(request, source, vae), request.device, loaded, forget)
@@ -165,18 +153,7 @@ def load(
             f"{there.instead}"
         )
     source.download(there)
-    embedded = request.source == str(emoji.FOLDER)
-    dtype = getattr(torch, request.dtype)
-    with quiet(warnings=embedded or isinstance(source, SingleFile)):
-        given, additions = _vae(vae, source, dtype) if vae else ({}, {})
-        pipe = source.pipeline(dtype, given, request.quantize)
-        # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
-        if request.dtype != "float32" and hasattr(pipe, "unet"):
-            weights.to_channels_last(pipe.unet)
-        if request.embeddings:
-            additions["embeddings"] = embeddings.put_in(pipe, request.embeddings)
-    loras, add = _completed(pipe, request, source, dtype)
-    additions |= add
+    pipe, loras, additions = _assembled(request, source, vae)
     try:
         if there.whole:
             pipe.to(request.device)
@@ -189,20 +166,55 @@ def load(
             f"the {there.free / 1e6:,.0f} MB that were free on the GPU too little was left: end "
             f"other programs that use it, or take a smaller model.{there.instead}"
         ) from error
-    backend = ""
+    engine = ""
     if request.backend == "openvino":
         from sdnb.models import openvino
 
-        backend = openvino.take_over(denoiser_of(pipe), request.converted)
+        engine = openvino.take_over(denoiser_of(pipe), request.converted)
     elif request.device == "cpu" and not (
         loras or request.quantize or quantization.is_gguf(request.source)
     ):
-        _say_faster(pipe, source.model)
+        backend.say_faster(pipe, source.model)
+    model = emoji.NAME if _is_embedded(request) else source.model
     origin = Origin(
-        emoji.NAME if embedded else source.model, source.commit, request.dtype, request.device,
-        source.variant, backend, loras, source.additions() | additions,
+        model, source.commit, request.dtype, request.device, source.variant, engine, loras,
+        source.additions() | additions,
     )  # fmt: skip
     return pipe, origin
+
+
+def _found(request: Request) -> Source:
+    """Where the model's weights are, before anything is downloaded."""
+    with quiet(warnings=True):  # importing the class, transformers misses torchvision: not needed
+        if names.is_file(request.source):
+            quantization.check_file(request.source, request.quantize)
+            return SingleFile.find(request)
+        found = Pretrained.find(request)
+        modular = repository.is_modular(found.index)
+        return modular_pretrained.Modular.find(found) if modular else found
+
+
+def _is_embedded(request: Request) -> bool:
+    return request.source == str(emoji.FOLDER)
+
+
+def _assembled(
+    request: Request, source: Source, vae: Vae | None
+) -> tuple[DiffusionPipeline, tuple[lora.Lora, ...], dict[str, Any]]:
+    """The pipeline in main memory with all that it was asked to have; its LoRAs; facts."""
+    import torch
+
+    dtype = getattr(torch, request.dtype)
+    with quiet(warnings=_is_embedded(request) or isinstance(source, SingleFile)):
+        given, additions = _vae(vae, source, dtype) if vae else ({}, {})
+        pipe = source.pipeline(dtype, given, request.quantize)
+        # convolutions are a fifth faster so on a CPU (GPUs: see benchmarks)
+        if request.dtype != "float32" and hasattr(pipe, "unet"):
+            weights.to_channels_last(pipe.unet)
+        if request.embeddings:
+            additions["embeddings"] = embeddings.put_in(pipe, request.embeddings)
+    loras, more = _completed(pipe, request, source, dtype)
+    return pipe, loras, additions | more
 
 
 def _completed(
@@ -223,22 +235,6 @@ def _completed(
     if not quantized:
         return loras, {}
     return loras, {"quantize": kind, "quantized": quantized, "weight_bytes": memory.held(pipe)}
-
-
-def _say_faster(pipe: DiffusionPipeline, model: str) -> None:
-    """Logs where OpenVINO was measured to make such a model's steps faster on such a CPU."""
-    from sdnb.models.openvino import TAKEN
-
-    denoiser = denoiser_of(pipe)
-    if type(denoiser).__name__ not in TAKEN or denoiser.num_parameters() < LARGE:
-        return
-    gain = device.openvino_gain(str(denoiser.dtype).removeprefix("torch."))
-    if gain > 1.2:
-        there = "" if find_spec("openvino") else ", after pip install 'sdnb[openvino]'"
-        notice(
-            f"OpenVINO makes steps about {gain:.1f} times as fast on a CPU like this one: "
-            f"sdnb.load({model!r}, backend='openvino'){there}."
-        )
 
 
 def _dtype(source: Source, request: Request) -> str:
@@ -273,7 +269,7 @@ def _need(request: Request, source: Source, vae: Vae | None) -> memory.Need:
         for settings, how in _smaller(request, source).items()
         if (smaller := size(*how)).whole < asked.whole
     }
-    return memory.Need(source.model, asked, request.dtype, TIMES[request.backend], less)
+    return memory.Need(source.model, asked, request.dtype, backend.TIMES[request.backend], less)
 
 
 def _smaller(request: Request, source: Source) -> dict[str, tuple[str | None, str]]:

@@ -8,7 +8,6 @@ import re
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import ref
@@ -16,6 +15,7 @@ from weakref import ref
 from sdnb import emoji
 from sdnb.hub import names, repository
 from sdnb.log import notice
+from sdnb.models import backend as backends
 from sdnb.models import build, device, lora_files, provenance, quantization
 from sdnb.models import embeddings as embedded
 from sdnb.models.build import Request
@@ -114,7 +114,7 @@ def load(
     if vae is not None:
         request = replace(request, vae=names.place(vae))
     request = replace(request, embeddings=embedded.asked(embeddings))
-    request = replace(request, backend=_backend(request, quantize))
+    request = replace(request, backend=backends.chosen(request, quantize))
     request = replace(request, quantize=_quantized(quantize, request))
     with _cache_lock:
         pipe = _kept(request, why)
@@ -231,7 +231,7 @@ def _request(
     loras = lora_files.wanted(lora)
     if loras and backend == "openvino":
         raise ValueError("OpenVINO converts a model without LoRAs: leave backend= or lora= out.")
-    where = _check_backend(backend, where)
+    where = backends.check(backend, where)
     where = device.best() if where == "auto" else device.check(where)
     why = _why() if model is None else ""
     source = locate(default_model() if model is None else model)
@@ -270,38 +270,6 @@ def _usual(source: str) -> Request:
 def _dtype(source: str, dtype: str | torch.dtype, where: str) -> str:
     of_sdnb = source == str(emoji.FOLDER)
     return "float32" if of_sdnb and str(dtype) == "auto" else device.dtype_name(dtype, where)
-
-
-def _backend(request: Request, quantize: str | None) -> str:
-    """Which backend makes the calls: "auto" is OpenVINO where that costs no conversion."""
-    if request.backend != "auto":
-        return request.backend
-    plain = request.device == "cpu" and not (request.lora or quantize)
-    if not (plain and find_spec("openvino")):
-        return "torch"
-    from sdnb.models import openvino
-
-    return "openvino" if openvino.is_converted(request.converted) else "torch"
-
-
-def _check_backend(backend: str, where: str) -> str:
-    """The device that the backend leaves: OpenVINO runs on the CPU.
-
-    Raises:
-        ValueError: there is no such backend, or not for that device.
-        ModuleNotFoundError: it is not installed.
-    """
-    if backend not in ("auto", *build.TIMES):
-        raise ValueError(f"There is no backend {backend!r}: give 'torch', 'openvino' or 'auto'.")
-    if backend != "openvino":
-        return where
-    if where not in ("auto", "cpu"):
-        raise ValueError(f"OpenVINO runs on the CPU, and device is {where!r}: leave one out.")
-    if not find_spec("openvino"):
-        raise ModuleNotFoundError(
-            "OpenVINO is not installed: pip install 'sdnb[openvino]', or leave backend= out."
-        )
-    return "cpu"
 
 
 def _why() -> str:
@@ -348,8 +316,7 @@ def locate(model: str | os.PathLike[str]) -> str:
     if name.lower().endswith((names.ENDING, names.GGUF, *names.PICKLED)):  # as a hub id may, too
         return names.file(name)
     if name in repository.MOVED:
-        notice(f"{name} is no longer on the hub; the same weights are at {repository.MOVED[name]}.")
-        return repository.MOVED[name]
+        return names.moved(name)
     wrong: ValueError | None = None
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
         try:

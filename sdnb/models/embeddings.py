@@ -119,7 +119,8 @@ def _put(pipe: DiffusionPipeline, wanted: Embedding) -> dict[str, Any]:
     places = {key: _place(pipe, token, key, tensors[key], len(keys) == 1) for key in keys}
     for key, part in places.items():
         vectors = tensors[key] if tensors[key].ndim > 1 else tensors[key][None]
-        encoder, tokenizer = getattr(pipe, part), getattr(pipe, _tokenizer(part))
+        encoder = getattr(pipe, part)
+        tokenizer = getattr(pipe, part.replace("text_encoder", "tokenizer"))
         if token in tokenizer.get_vocab() or f"{token}_1" in tokenizer.get_vocab():
             raise ValueError(
                 f"The tokenizer knows {token!r} already: give the embedding another word, "
@@ -194,10 +195,6 @@ def _place(
             f"numbers, and this model's text encoders take {takes}. It is for another family."
         )
     return part
-
-
-def _tokenizer(part: str) -> str:
-    return part.replace("text_encoder", "tokenizer")
 
 
 __all__ = ["Embedding", "Given", "asked", "put_in"]

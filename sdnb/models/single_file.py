@@ -167,7 +167,7 @@ class SingleFile:
         given = {**self.without, **given}
         lacking = self._lacking()
         try:
-            with self.settings() as folder, weights.read_as(dtype, self._classes()):
+            with self.settings() as folder, weights.read_as(dtype, pretrained.classes(self.index)):
                 if not lacking:
                     pipe = self.made.from_single_file(
                         str(self.path), config=str(folder), **keyword, **given
@@ -215,9 +215,6 @@ class SingleFile:
         """A folder in diffusers' layout with the settings of its parts."""
         with families.unpacked(self.kind) if self.kind else nullcontext(self.folder) as folder:
             yield folder
-
-    def _classes(self) -> list[type]:
-        return pretrained.classes(self.index)
 
     def _failed(self, error: Exception) -> Exception:
         if self.rest:

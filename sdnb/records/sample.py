@@ -108,8 +108,8 @@ def lines_of(sample: Sample, name: Callable[[dict[str, Any]], str]) -> list[str]
     """Prompt, numbers and maker, as they read below a picture, and why it is black where it is.
 
     Arguments:
-        name: names the maker from the facts: `maker`, or `model_name` for text that is drawn into
-            a picture, which is to be the same on every device.
+        name: names the maker from the facts: `maker_with_parts`, or `model_name` for text that is
+            drawn into a picture, which is to be the same on every device.
     """
     if isinstance(sample, Elsewhere):
         return [name(sample.facts)]
@@ -211,21 +211,24 @@ def maker(facts: dict[str, Any]) -> str:
     return f"{name}, {facts['dtype']} on {facts['device']}{by}"
 
 
-def _put_in(facts: dict[str, Any]) -> list[str]:
-    """What the model was loaded with.
+def maker_with_parts(facts: dict[str, Any]) -> str:
+    """Who made a picture, where, and what was put into the model.
 
     Example:
-        >>> _put_in({"quantize": "fp8", "vae": {"model": "/home/ada/grey"}})
-        ['fp8', 'VAE grey']
-        >>> _put_in({"embeddings": [{"token": "<eyes>"}, {"token": "mauve"}]})
-        ['embeddings <eyes>, mauve']
+        >>> on = {"model": "emoji", "dtype": "float32", "device": "cpu"}
+        >>> maker_with_parts(on | {"quantize": "fp8", "vae": {"model": "/home/ada/grey"}})
+        "sdnb's embedded model emoji, float32 on cpu, fp8, VAE grey"
+        >>> maker_with_parts({"model": "a", "embeddings": [{"token": "<eyes>"}, {"token": "blue"}]})
+        'a, embeddings <eyes>, blue'
     """
-    found = [str(facts["quantize"])] if facts.get("quantize") else []
+    found = [maker(facts)]
+    if facts.get("quantize"):
+        found.append(str(facts["quantize"]))
     if facts.get("vae"):
         found.append(f"VAE {without_folder(facts['vae'].get('model', 'unknown'))}")
     if words := [each["token"] for each in facts.get("embeddings", [])]:
         found.append(f"embedding{'s' * (len(words) > 1)} {', '.join(words)}")
-    return found
+    return ", ".join(found)
 
 
 def about(sample: Sample) -> str:
@@ -235,6 +238,5 @@ def about(sample: Sample) -> str:
     settings, facts = sample.settings, sample.facts
     count = facts.get("denoiser_calls")
     calls = [f"{count} denoiser call{'s' * (count != 1)}"] if count else []
-    made_by = ", ".join([maker(facts), *_put_in(facts)])
-    parts = [repr(settings.prompt), numbers(settings), made_by, *calls]
+    parts = [repr(settings.prompt), numbers(settings), maker_with_parts(facts), *calls]
     return printable("; ".join([*parts, *why_black(facts)]))

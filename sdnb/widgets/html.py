@@ -94,7 +94,9 @@ def said(text: str, wrong: bool = False) -> str:
 
 def caption(shown: Sample) -> str:
     """Prompt, numbers and maker below a picture, and why it is black where it is."""
-    lines = "".join(f"<p>{escape(line)}</p>" for line in sample.lines_of(shown, sample.maker))
+    lines = "".join(
+        f"<p>{escape(line)}</p>" for line in sample.lines_of(shown, sample.maker_with_parts)
+    )
     return f'<div class="sdnb-about {QUIET}">{lines}</div>'
 
 

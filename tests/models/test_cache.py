@@ -14,7 +14,7 @@ import torch
 from huggingface_hub.errors import HFValidationError
 
 import sdnb
-from sdnb.models import build, cache, device, pipeline_class, provenance
+from sdnb.models import backend, cache, device, pipeline_class, provenance
 from tests.support import programs, toys
 
 
@@ -207,7 +207,7 @@ def test_a_cpu_gets_the_dtype_that_a_probe_finds_faster(gain, dtype, monkeypatch
 def test_where_openvino_would_be_faster_load_says_so(
     large, gain, is_said, monkeypatch, tmp_path, heard
 ):
-    monkeypatch.setattr(build, "LARGE", large)
+    monkeypatch.setattr(backend, "LARGE", large)
     monkeypatch.setattr(device, "openvino_gain", lambda dtype: gain)
     sdnb.load(toys.saved("SD 2", tmp_path), device="cpu", dtype="float32")
     said = " ".join(text for text in heard() if "OpenVINO" in text)

@@ -38,6 +38,14 @@ def idle(page):
     )
 
 
+def has_code(page, text):
+    """Waits until the picture's code, which is folded away, has a text."""
+    page.wait_for_function(
+        "text => document.querySelector('.sdnb-panel details pre')?.textContent.includes(text)",
+        arg=text,
+    )
+
+
 def watch_picture(page):
     """From now on, keeps the address of all that the picture shows."""
     page.evaluate(
@@ -262,7 +270,7 @@ def test_the_sliders_of_ipywidgets_7_have_names_and_values_too(opened):
     )
 
 
-def test_a_loras_slider_and_fewer_bits(notebook):
+def test_a_loras_slider_and_fewer_bits(notebook, tmp_path):
     """By the arrow keys and the fields below the model: the pictures are those of a cell."""
     pytest.importorskip("peft", reason="peft is not installed: pip install 'sdnb[lora]'")
     setup = SETUP.replace('"emoji"', '"emoji", lora=["sepia", "cyanotype"]')
@@ -287,10 +295,45 @@ def test_a_loras_slider_and_fewer_bits(notebook):
     page.get_by_text("emoji is loaded.").wait_for()
     assert page.get_by_role("slider", name="LoRA cyanotype").count() == 0
     button(page, "Generate").click()
-    page.wait_for_function(
-        "() => document.querySelector('.sdnb-panel pre')?.innerText.includes('layerwise')"
-    )
+    has_code(page, "layerwise")
     idle(page)
     there = "sdnb.load('emoji', lora='sepia', quantize='fp8')"
     made = f"sdnb.generate(panel.sample.settings, pipe={there})"
     assert digest(book.pixels(picture(page))) == book.value(f"digest({made})")
+    page.screenshot(path=str(tmp_path / "loras.png"))
+
+
+def test_another_vae_and_an_embedding(notebook, tmp_path):
+    """Typed below the model: the picture is the one of a cell that loads the same."""
+    setup = f"""{SETUP}
+import torch
+from safetensors.torch import save_file
+last = pipe.vae.decoder.layers[-1]
+kept = last.weight.data.clone()
+last.weight.data[:] = kept.mean(0)
+pipe.vae.save_pretrained({str(tmp_path / "grey")!r})
+last.weight.data[:] = kept
+words = pipe.text_encoder.get_input_embeddings().weight.detach()
+given = pipe.tokenizer("red blue").input_ids[1:3]
+save_file({{"emb_params": words[given].mean(0, keepdim=True)}},
+          {str(tmp_path / "violet.safetensors")!r})
+sdnb.clear()
+"""
+    panel = "panel = sdnb.panel('an owl on a violet background', steps=4, seed=1)\npanel"
+    book = notebook(setup, panel, height=1700).run_all()
+    page = book.page
+    page.get_by_text("With LoRAs, a VAE, embeddings, fewer bits").click()
+    page.get_by_label("VAE", exact=True).fill(str(tmp_path / "grey"))
+    page.get_by_label("Embeddings, one a line").fill(str(tmp_path / "violet.safetensors"))
+    button(page, "Load").click()
+    page.get_by_text("emoji is loaded.").wait_for()
+    button(page, "Generate").click()
+    has_code(page, "violet")
+    idle(page)
+    there = f"sdnb.load('emoji', vae={str(tmp_path / 'grey')!r}, embeddings="
+    there += f"{str(tmp_path / 'violet.safetensors')!r})"
+    made = f"sdnb.generate(panel.sample.settings, pipe={there})"
+    assert digest(book.pixels(picture(page))) == book.value(f"digest({made})")
+    assert "VAE grey, embedding violet" in page.locator(".sdnb-panel .sdnb-about").inner_text()
+    assert page.get_by_text("does not know").count() == 0
+    page.screenshot(path=str(tmp_path / "parts.png"))

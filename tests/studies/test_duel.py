@@ -166,6 +166,7 @@ def test_equal_cost(pipe):
 
 
 REFUSED = [
+    (({"model": "a/b"}, {"model": "c/d"}), {}, ValueError, "Give pipe or model, not both"),
     (STEPS[:1] * 2, {}, ValueError, "Both sides come to the same settings"),
     (({"guidance": 0.5}, {"guidance": 1}), {}, ValueError, "Guidance is off at 1 and below"),
     (STEPS, {"seeds": 20}, TypeError, r"seeds is 20: give range\(20\)"),

@@ -23,25 +23,27 @@ TASKS = re.compile(r"Img2Img|Inpaint")
 NOT_PICTURES = ("makes videos", "makes sound", "makes 3D shapes")
 
 # classes that sdnb takes and the gate does not build yet, each with its reason
-NEEDS_TORCHVISION = "the processor that reads pictures needs torchvision"
+# tried: Qwen's raise ImportError, "Qwen2VLVideoProcessor requires the Torchvision library"
+NEEDS_TORCHVISION = "its processor reads videos too, which needs torchvision"
+NO_TOY = "there is no toy of it yet"
 NEEDS_PICTURE = "it starts from a picture, and the gate asks for text alone"
 NOT_BUILT = {
     "BriaFibo2": NEEDS_TORCHVISION,
     "BriaFiboEdit": NEEDS_PICTURE,
     "FluxFill": NEEDS_PICTURE,
-    "GlmImage": NEEDS_TORCHVISION,
+    "GlmImage": NO_TOY,
     "JoyImageEdit": NEEDS_TORCHVISION,
     "JoyImageEditPlus": NEEDS_TORCHVISION,
     "Kandinsky5I2I": NEEDS_TORCHVISION,
     "LongCatImageEdit": NEEDS_TORCHVISION,
     "Lumina": "its toy's pictures are of one colour, so nothing could be compared",
-    "OmniGen": NEEDS_TORCHVISION,
+    "OmniGen": "diffusers' code for it needs torchvision",
     "QwenImage21": NEEDS_TORCHVISION,
     "QwenImageEdit": NEEDS_TORCHVISION,
     "QwenImageEditPlus": NEEDS_TORCHVISION,
     "StableDiffusionInstructPix2Pix": NEEDS_PICTURE,
     "StableDiffusionXLInstructPix2Pix": NEEDS_PICTURE,
-    "ZImageOmni": NEEDS_TORCHVISION,
+    "ZImageOmni": NO_TOY,
 }
 
 
