@@ -226,16 +226,7 @@ def run(
     origin = provenance.origin_of(pipe)
     if origin.model == emoji.NAME:
         _name_unknown(settings, pipe)
-    view = copy.copy(pipe)
-    view.scheduler = _scheduler(settings.scheduler, pipe)
-    for name in Capabilities.of(pipe).guiders:
-        setattr(view, name, copy.deepcopy(getattr(pipe, name)))
-    if modular.is_modular(view):
-        modular.without_bars(view)
-    else:
-        view.set_progress_bar_config(disable=True)
-    if settings.toward:
-        between.apply(view, settings.toward)
+    view = _view(settings, pipe)
     in_pieces = settings.long_prompt == "chunk" and not settings.prompt_syntax
     pieces = prompt_encoding.pieces_of(pipe, settings) if in_pieces else None
     started, dtype = time.perf_counter(), origin.dtype
@@ -262,17 +253,10 @@ def run(
             made = called()
     # now, as somebody may have changed it meanwhile
     changed = provenance.differences(pipe, view.scheduler)
-    facts: dict[str, Any] = {
-        "model": origin.model, "revision": origin.revision, "variant": origin.variant,
-        "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
-        "denoiser_calls": made.calls, "seconds": round(time.perf_counter() - started, 3),
-    }  # fmt: skip
-    facts |= origin.additions
-    if settings.lora:
-        used = [each for each in origin.lora if each.name in settings.lora]
-        facts["lora"] = {each.name: each.facts() for each in used}
-    facts |= (
-        Capabilities.of(pipe).unlike(settings)
+    seconds = round(time.perf_counter() - started, 3)
+    facts = (
+        _origin_facts(settings, pipe, dtype, made.calls, seconds)
+        | Capabilities.of(pipe).unlike(settings)
         | _facts(made, view, pipe)
         | _unusual(made, pipe, changed, start, pieces)
     )
@@ -282,10 +266,42 @@ def run(
     return Sample(image, settings.but(width=image.width, height=image.height), facts)
 
 
+def _view(settings: Settings, pipe: DiffusionPipeline) -> DiffusionPipeline:
+    """The run's own shallow copy: its scheduler and guiders are new, its weights shared."""
+    view = copy.copy(pipe)
+    view.scheduler = _scheduler(settings.scheduler, pipe)
+    for name in Capabilities.of(pipe).guiders:
+        setattr(view, name, copy.deepcopy(getattr(pipe, name)))
+    if modular.is_modular(view):
+        modular.without_bars(view)
+    else:
+        view.set_progress_bar_config(disable=True)
+    if settings.toward:
+        between.apply(view, settings.toward)
+    return view
+
+
+def _origin_facts(
+    settings: Settings, pipe: DiffusionPipeline, dtype: str, calls: int, seconds: float
+) -> dict[str, Any]:
+    """What made the picture, and what it cost."""
+    origin = provenance.origin_of(pipe)
+    facts: dict[str, Any] = {
+        "model": origin.model, "revision": origin.revision, "variant": origin.variant,
+        "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
+        "denoiser_calls": calls, "seconds": seconds,
+    }  # fmt: skip
+    facts |= origin.additions
+    if settings.lora:
+        used = [each for each in origin.lora if each.name in settings.lora]
+        facts["lora"] = {each.name: each.facts() for each in used}
+    return facts
+
+
 def _facts(
     made: watched_call.Call, view: DiffusionPipeline, pipe: DiffusionPipeline
 ) -> dict[str, Any]:
-    """What every sample's facts have beside model, dtype and cost."""
+    """What every sample's facts have beside what made it and its cost."""
     unsafe = getattr(made.result, "nsfw_content_detected", None)
     known = schedulers.name_of(view.scheduler) in schedulers.SCHEDULERS
     return {

@@ -51,6 +51,19 @@ def check(backend: str, where: str) -> str:
     return "cpu"
 
 
+def take_over(pipe: DiffusionPipeline, request: Request) -> str:
+    """Has OpenVINO make the denoiser's calls where that was asked for.
+
+    Returns:
+        Its name and version; empty where torch makes them.
+    """
+    if request.backend != "openvino":
+        return ""
+    from sdnb.models import openvino
+
+    return openvino.take_over(denoiser_of(pipe), request.converted)
+
+
 def say_faster(pipe: DiffusionPipeline, model: str) -> None:
     """Logs where OpenVINO was measured to make such a model's steps faster on such a CPU."""
     from sdnb.models.openvino import TAKEN

@@ -22,7 +22,6 @@ from sdnb.models import (
     quantization,
     weights,
 )
-from sdnb.models.denoiser import denoiser_of
 from sdnb.models.embeddings import Embedding
 from sdnb.models.lora_files import Wanted
 from sdnb.models.pretrained import Pretrained
@@ -166,15 +165,10 @@ def load(
             f"the {there.free / 1e6:,.0f} MB that were free on the GPU too little was left: end "
             f"other programs that use it, or take a smaller model.{there.instead}"
         ) from error
-    engine = ""
-    if request.backend == "openvino":
-        from sdnb.models import openvino
-
-        engine = openvino.take_over(denoiser_of(pipe), request.converted)
-    elif request.device == "cpu" and not (
-        loras or request.quantize or quantization.is_gguf(request.source)
-    ):
+    plain = not (loras or request.quantize or quantization.is_gguf(request.source))
+    if request.device == "cpu" and request.backend == "torch" and plain:
         backend.say_faster(pipe, source.model)
+    engine = backend.take_over(pipe, request)
     model = emoji.NAME if _is_embedded(request) else source.model
     origin = Origin(
         model, source.commit, request.dtype, request.device, source.variant, engine, loras,
