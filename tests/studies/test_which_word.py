@@ -8,6 +8,7 @@ from PIL import Image
 
 import sdnb
 from sdnb.records.word_effects import WordEffects
+from sdnb.studies import which_word
 from tests.support import toys
 from tests.support.denoiser_calls import watched
 
@@ -102,6 +103,19 @@ def test_a_failed_or_blackened_picture_has_no_change(effects):
 def test_bad_input_gets_a_sentence(prompt, options, says, emoji):
     with pytest.raises(ValueError, match=says):
         sdnb.words(prompt, pipe=emoji, **{**QUICK, **options})
+
+
+def test_a_blackened_picture_of_the_whole_prompt_is_no_measure(emoji, monkeypatch):
+    monkeypatch.setattr(which_word, "why_black", lambda facts: ["blackened by the checker"])
+    with pytest.raises(ValueError, match="no picture to compare with: blackened by the checker"):
+        sdnb.words("a fox", pipe=emoji, **{**QUICK, "steps": 1})
+
+
+def test_compels_brackets_are_left_out_as_a_whole(emoji):
+    pytest.importorskip("compel")
+    options = {**QUICK, "steps": 1, "prompt_syntax": "compel"}
+    found = sdnb.words("a (red fox)1.3", pipe=emoji, **options)
+    assert {effect.sample.settings.prompt for effect in found} == {"a", "(red fox)1.3"}
 
 
 def test_a_word_that_is_not_there_is_named(effects):
