@@ -41,7 +41,7 @@ def check(kind: str | None, device: str) -> None:
         Traceback (most recent call last):
             ...
         ValueError: quantize='4bit' is made by bitsandbytes, which needs an NVIDIA GPU, and the \
-device is 'cpu': here 'fp8' and 'int8' can be had.
+device is 'cpu': here 'fp8' and 'int8' run.
     """
     if kind is None:
         return

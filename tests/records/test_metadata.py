@@ -1,6 +1,8 @@
 """Settings in files, read back by us and by other programs."""
 
 import os
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -9,7 +11,6 @@ from sd_parsers import ParserManager
 
 from sdnb import Sample, Settings, Sheet, read, schedulers
 from sdnb.records import metadata
-from tests.support import programs
 
 FACTS = {"model": "emoji", "dtype": "float32", "device": "cpu", "denoiser_calls": 25}
 
@@ -270,7 +271,7 @@ from sdnb import Sample, Settings
 noise = Image.frombytes("RGB", (64, 64), random.Random(0).randbytes(64 * 64 * 3))
 Sample(noise, Settings("the new one")).save({str(path)!r})
 """
-    done = programs.run("-c", limited, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True)
     assert "File too large" in done.stderr
     assert read(path).settings.prompt == "the old one"
     assert os.listdir(tmp_path) == ["a.png"]

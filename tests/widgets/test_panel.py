@@ -766,7 +766,7 @@ def test_another_model_brings_its_own_controls(controller, tmp_path):
     assert panel.controls.scheduler.value == "FlowMatchEulerDiscreteScheduler"
     assert not shown(panel.controls.scheduler)  # there is no choice
     assert "scheduler" not in [name for _, name in panel.axis.options]
-    panel.controls.width.value = panel.controls.height.value = 64
+    panel.controls.width.value = panel.controls.height.value = Capabilities.of(panel.pipe).sizes[0]
     panel.generate()
     assert done(panel).output.shown.facts["pipeline"] == "FluxPipeline"
     assert cache.current() is current  # what a cell's `generate` takes
