@@ -11,7 +11,7 @@ import functools
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sdnb.models import modular
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 DISTILLED = "its guidance is distilled into the model"
+# modular pipelines whose guider does nothing where no negative prompt is given, be it a blank one
+NEED_NEGATIVE = "StableDiffusion3"
 GUIDER = "guider"  # in place of an argument: a part of modular pipelines, which has the scale
 
 
@@ -66,7 +68,10 @@ class Guidance:
         """
         made, config = type(pipe), denoiser_of(pipe).config
         if (guider := getattr(pipe, GUIDER, None)) is not None and modular.is_modular(pipe):
-            return cls._of_guider(guider, "negative_prompt" in defaults)
+            needs = type(pipe).__name__.startswith(NEED_NEGATIVE)
+            return replace(
+                cls._of_guider(guider, "negative_prompt" in defaults), needs_negative=needs
+            )
         embedded, calls = config.get("guidance_embeds"), _calls_a_step(made)
         if "distilled_guidance_scale" in defaults:  # HunyuanImage
             own = defaults["distilled_guidance_scale"]

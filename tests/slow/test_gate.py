@@ -27,6 +27,7 @@ SIZES = {
 BESIDE = {
     "FluxKontextPipeline": {"max_area": 64 * 64},
     "QwenImagePipeline": {"negative_prompt": " "},
+    "StableDiffusion3ModularPipeline": {"negative_prompt": " "},
     "SanaSprintPipeline": {"intermediate_timesteps": None},
     "FluxKontextModularPipeline": {"max_area": 64 * 64},
     "Ideogram4Pipeline": {"guidance_scale": 7.0, "guidance_schedule": None},
