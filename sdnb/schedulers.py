@@ -224,7 +224,30 @@ def make(name: str, own: SchedulerMixin) -> SchedulerMixin:
             f"{name} is for models that predict noise; this one is a flow model, "
             "so leave the scheduler out."
         )
-    return getattr(diffusers, known.cls).from_config(own.config, **known.flags)
+    try:
+        return getattr(diffusers, known.cls).from_config(own.config, **known.flags)
+    except (NotImplementedError, TypeError) as error:  # what diffusers says of flags that clash
+        raise ValueError(f"{name} does not fit this model: {error}") from error
+
+
+def new(name: str | None, own: SchedulerMixin) -> SchedulerMixin:
+    """A new scheduler of that name, with the model's own flags where it is the model's own.
+
+    Arguments:
+        name: a name of `names()`, or None for one like the model's own.
+        own: the model's own scheduler; it is left as it is.
+
+    Raises:
+        ValueError: as `make`.
+
+    Example:
+        >>> from diffusers import DDIMScheduler
+        >>> type(new(None, DDIMScheduler())).__name__, type(new("PNDM", DDIMScheduler())).__name__
+        ('DDIMScheduler', 'PNDMScheduler')
+    """
+    if name is None or name == name_of(own):
+        return copy_of(own)
+    return make(name, own)
 
 
 def needed_flags(scheduler: SchedulerMixin, own: Any) -> dict[str, Any]:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import copy
-import functools
-import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -20,12 +16,13 @@ from sdnb.generation import (
     init_image,
     nan_guard,
     prompt_encoding,
+    sample_facts,
     watched_call,
     x0_preview,
 )
 from sdnb.log import notice
 from sdnb.models import lora, modular, provenance, tasks
-from sdnb.models.capabilities import STEPS, Capabilities
+from sdnb.models.capabilities import Capabilities
 from sdnb.models.guidance import GUIDER
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings, check_multiple
@@ -61,7 +58,7 @@ def resolve(
     can = Capabilities.of(pipe)
     steps = can.steps if settings.steps is None else settings.steps
     guidance = can.guidance_for(steps) if settings.guidance is None else settings.guidance
-    scheduler = _scheduler(settings.scheduler, pipe)
+    scheduler = schedulers.new(settings.scheduler, pipe.scheduler)
     _fits(scheduler, can)
     schedulers.check_steps(scheduler, steps)
     if settings.negative_prompt and not can.negative_prompt:
@@ -131,17 +128,6 @@ def _strength(
     return strength
 
 
-def _scheduler(name: str | None, pipe: DiffusionPipeline) -> SchedulerMixin:
-    """A new scheduler of that name; None or the name of the pipeline's own gives one like it."""
-    own = pipe.scheduler
-    if name is None or name == schedulers.name_of(own):
-        return schedulers.copy_of(own)
-    try:
-        return schedulers.make(name, own)
-    except (NotImplementedError, TypeError) as error:  # what diffusers says of flags that clash
-        raise ValueError(f"{name} does not fit this model: {error}") from error
-
-
 def _fits(scheduler: SchedulerMixin, can: Capabilities) -> None:
     """Raises ValueError where the pipeline gives the scheduler what it does not take."""
     if "original_inference_steps" in can.arguments and not schedulers.is_consistency(scheduler):
@@ -149,52 +135,6 @@ def _fits(scheduler: SchedulerMixin, can: Capabilities) -> None:
             f"{schedulers.name_of(scheduler)} does not fit this model: a {can.name} counts its "
             "steps as LCM does. Give scheduler='LCM', or none."
         )
-
-
-def progress(calls: Sequence[int]) -> Any:
-    """A progress bar over all denoiser calls of some pictures; none where TQDM_DISABLE is set.
-
-    Also none if there is nothing to make.
-
-    Arguments:
-        calls: of each picture.
-    """
-    from tqdm.auto import tqdm
-
-    total = sum(calls)
-    what = f"{len(calls)} picture" + "s" * (len(calls) > 1)
-    off = not total or "TQDM_DISABLE" in os.environ  # tqdm heeds it in terminals, not in notebooks
-    return tqdm(total=total, unit="call", desc=what, disable=off)
-
-
-def start_steps(settings: Settings, pipe: DiffusionPipeline) -> int:
-    """Steps that the pipeline really makes: from a picture not all of them."""
-    return tasks.steps_made(pipe, settings.steps or STEPS, settings.strength)
-
-
-def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
-    """Denoiser calls that the settings make; one a step for a scheduler that sdnb does not know.
-
-    Arguments:
-        settings: resolved.
-        pipe: the pipeline that is called, or that its image to image is made of, which decides how
-            many steps a strength leaves; None counts as Stable Diffusion's do.
-
-    Example:
-        >>> calls_of(Settings("a fox", steps=50, scheduler="Heun")), calls_of(Settings("a fox"))
-        (99, 50)
-        >>> calls_of(Settings("a fox", steps=50, scheduler="DDIM", strength=0.5))
-        25
-    """
-    steps = STEPS if settings.steps is None else settings.steps
-    if pipe is not None:
-        made = start_steps(settings, pipe)
-    else:
-        made = steps if settings.strength is None else int(steps * settings.strength)
-    known = settings.scheduler in schedulers.SCHEDULERS
-    calls = schedulers.calls_from(settings.scheduler or "", steps, made) if known else made
-    rule = Capabilities.of(pipe).guide if pipe is not None else None
-    return calls * (rule.calls_a_step(settings.guidance) if rule else 1)
 
 
 def run(
@@ -255,10 +195,10 @@ def run(
     changed = provenance.differences(pipe, view.scheduler)
     seconds = round(time.perf_counter() - started, 3)
     facts = (
-        _origin_facts(settings, pipe, dtype, made.calls, seconds)
+        sample_facts.of_origin(settings, pipe, dtype, made.calls, seconds)
         | Capabilities.of(pipe).unlike(settings)
-        | _facts(made, view, pipe)
-        | _unusual(made, pipe, changed, start, pieces)
+        | sample_facts.of_call(made, view, pipe)
+        | sample_facts.unusual(made, pipe, changed, start, pieces)
     )
     image = getattr(made.result, Capabilities.of(pipe).output)[0].convert("RGB")
     if settings.keep and start is not None and not (facts["flagged"] or facts.get("broken")):
@@ -269,7 +209,7 @@ def run(
 def _view(settings: Settings, pipe: DiffusionPipeline) -> DiffusionPipeline:
     """The run's own shallow copy: its scheduler and guiders are new, its weights shared."""
     view = copy.copy(pipe)
-    view.scheduler = _scheduler(settings.scheduler, pipe)
+    view.scheduler = schedulers.new(settings.scheduler, pipe.scheduler)
     for name in Capabilities.of(pipe).guiders:
         setattr(view, name, copy.deepcopy(getattr(pipe, name)))
     if modular.is_modular(view):
@@ -279,62 +219,6 @@ def _view(settings: Settings, pipe: DiffusionPipeline) -> DiffusionPipeline:
     if settings.toward:
         between.apply(view, settings.toward)
     return view
-
-
-def _origin_facts(
-    settings: Settings, pipe: DiffusionPipeline, dtype: str, calls: int, seconds: float
-) -> dict[str, Any]:
-    """What made the picture, and what it cost."""
-    origin = provenance.origin_of(pipe)
-    facts: dict[str, Any] = {
-        "model": origin.model, "revision": origin.revision, "variant": origin.variant,
-        "dtype": dtype, "device": origin.device, "pipeline": type(pipe).__name__,
-        "denoiser_calls": calls, "seconds": seconds,
-    }  # fmt: skip
-    facts |= origin.additions
-    if settings.lora:
-        used = [each for each in origin.lora if each.name in settings.lora]
-        facts["lora"] = {each.name: each.facts() for each in used}
-    return facts
-
-
-def _facts(
-    made: watched_call.Call, view: DiffusionPipeline, pipe: DiffusionPipeline
-) -> dict[str, Any]:
-    """What every sample's facts have beside what made it and its cost."""
-    unsafe = getattr(made.result, "nsfw_content_detected", None)
-    known = schedulers.name_of(view.scheduler) in schedulers.SCHEDULERS
-    return {
-        "flagged": bool(unsafe and unsafe[0]),
-        "scheduler_flags": provenance.scheduler_flags(view, pipe) if known else {},
-        "versions": {n: version_of(n) for n in ("sdnb", "diffusers", "transformers", "torch")},
-    }
-
-
-def _unusual(
-    made: watched_call.Call,
-    pipe: DiffusionPipeline,
-    changed: dict[str, tuple[str, str]],
-    start: init_image.Start | None,
-    pieces: tuple[list[str], list[str]] | None,
-) -> dict[str, Any]:
-    """Facts that a sample has only if they apply."""
-    switches, changed = provenance.switches(pipe, changed)
-    unusual = {
-        "broken": made.seen.broken or made.seen.decoder_broken,
-        "decoder_broken": made.seen.decoder_broken,
-        "decoder_upcast": made.seen.upcast,
-        "channels_last": provenance.is_channels_last(pipe),
-        "backend": made.backend,
-        "start": start.facts() if start else None,
-        "as_four_channels": tasks.is_for_inpainting(pipe),
-        "pickled": not provenance.takes_safetensors_only(pipe),
-        "pieces": pieces,
-        "adapters": provenance.has_adapters(pipe),
-        "changed": provenance.in_words(changed),
-        **switches,
-    }
-    return {k: v for k, v in unusual.items() if v}
 
 
 def _arguments(
@@ -365,67 +249,6 @@ def _arguments(
         del arguments["prompt"]
         arguments.pop("negative_prompt", None)
     return {name: value for name, value in arguments.items() if name in can.arguments}
-
-
-def made_by(
-    settings: Settings, pipe: DiffusionPipeline, start: init_image.Start | None = None
-) -> dict[str, Any] | None:
-    """What besides the settings decides what a picture looks like, for the store's key.
-
-    Returns:
-        None where that is not known, which is logged once: the pipeline is not as `load` made it (a
-        LoRA was added, a hook, a switch of torch's), or it was not made by `load` at all.
-    """
-    if changed := provenance.differences(pipe, _scheduler(settings.scheduler, pipe)):
-        why = provenance.in_words(changed)
-        provenance.say_once(pipe, f"Pictures are made anew and not kept in the store: {why}.")
-        return None
-    return made_by_as_loaded(settings, pipe, start)
-
-
-def made_by_as_loaded(
-    settings: Settings, pipe: DiffusionPipeline, start: init_image.Start | None = None
-) -> dict[str, Any]:
-    """The same of a pipeline that is as `load` made it, unchecked: `run` looks when it ends."""
-    origin = asdict(provenance.origin_of(pipe))
-    if not origin["backend"]:
-        del origin["backend"]  # torch itself
-    origin |= origin.pop("additions")
-    if loras := origin.pop("lora"):
-        origin["lora"] = {each["name"]: each["sha256"] for each in loras}
-    config = _scheduler(settings.scheduler, pipe).config
-    used = ["diffusers", "transformers", "torch"] + ["compel"] * bool(settings.prompt_syntax)
-    return origin | {
-        "pipeline": type(pipe).__name__,
-        "scheduler": {k: repr(v) for k, v in sorted(config.items()) if not k.startswith("_")},
-        "channels_last": provenance.is_channels_last(pipe),
-        "checker": getattr(pipe, "safety_checker", None) is not None,
-        "start": {k: v for k, v in start.facts().items() if "file" not in k} if start else None,
-        "versions": {name: version_of(name) for name in used},
-    }
-
-
-def placed(
-    sample: Sample, made_by: Mapping[str, Any], start: init_image.Start | None = None
-) -> Sample:
-    """A sample from the store with this machine's paths in its facts: files hold none.
-
-    Arguments:
-        sample: from the store.
-        made_by: what it was asked for with, from `made_by` or `provenance.places`.
-        start: the picture that it was asked for with.
-    """
-    facts = sample.facts | {name: made_by[name] for name in provenance.PLACES if name in made_by}
-    return replace(sample, facts=facts | ({"start": start.facts()} if start else {}))
-
-
-@functools.cache  # the package's metadata is a file, read and parsed
-def version_of(package: str) -> str:
-    """The installed version; "unknown" where there is none."""
-    try:
-        return version(package)
-    except PackageNotFoundError:  # used from a folder, without being installed
-        return "unknown"
 
 
 def _name_unknown(settings: Settings, pipe: DiffusionPipeline) -> None:

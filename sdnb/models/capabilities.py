@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, ref
 from sdnb import emoji, schedulers
 from sdnb.models import denoiser, few_steps, modular
 from sdnb.models.guidance import GUIDER, Guidance, guider_state
-from sdnb.models.pipeline_class import arguments_of, refusal, task_class
+from sdnb.pipeline_class import arguments_of, refusal, task_class
 from sdnb.settings import figure
 
 if TYPE_CHECKING:
@@ -333,7 +333,7 @@ def _fitting(own: SchedulerMixin) -> list[str]:
     for name in schedulers.names():
         try:
             schedulers.make(name, own)
-        except (ValueError, NotImplementedError, TypeError):  # as where a run would use it
+        except ValueError:
             if name != mine:
                 continue
         fitting.append(name)

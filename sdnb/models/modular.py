@@ -11,8 +11,7 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from sdnb import compat
-from sdnb.models import pipeline_class
+from sdnb import compat, pipeline_class
 from sdnb.models.denoiser import NAMES as DENOISERS
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdnb import compat
+from sdnb import compat, pipeline_class
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import headers, repository
-from sdnb.models import device, memory, pipeline_class, quantization, weights
+from sdnb.models import device, memory, quantization, weights
 
 if TYPE_CHECKING:
     import torch

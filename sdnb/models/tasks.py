@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from sdnb import log
-from sdnb.models import modular, pipeline_class, provenance
+from sdnb import log, pipeline_class
+from sdnb.models import modular, provenance
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from sdnb import image_conversion, schedulers
+from sdnb import image_conversion, pipeline_class, schedulers
 from sdnb.lora_weights import adapter_of
 from sdnb.records.fact_schema import check
 from sdnb.records.loading_code import EMOJI_FILES, Loading, is_modular, loading, tell_of_folder
@@ -206,7 +205,7 @@ def _parts(weight: Any, facts: Mapping[str, Any]) -> str:
     import diffusers
 
     made: Any = getattr(diffusers, str(facts.get("pipeline")), diffusers.StableDiffusionPipeline)
-    taken = inspect.signature(made.__init__).parameters
+    taken = pipeline_class.parts_of(made)
     parts = [n for n in taken if n in ("unet", "transformer") or n.startswith("text_encoder")]
     each = {
         part: weight["text_encoder" if part.startswith("text") else "denoiser"] for part in parts
@@ -297,7 +296,8 @@ def _embedded(
         f"    parts = [encode(part) for part in {pieces[0]!r}]",
         f"    negative_parts = [encode(part) for part in {pieces[1]!r}]",
     ]
-    if "XL" in pipeline and not any(pieces[1]):
+    pooled = "pooled_prompt_embeds" in _parameters(pipeline)  # SDXL
+    if pooled and not any(pieces[1]):
         lines += [
             "if pipe.config.force_zeros_for_empty_prompt:  # so the pipeline takes an empty one",
             "    nothing = [x if x is None else torch.zeros_like(x) for x in negative_parts[0]]",
@@ -307,14 +307,15 @@ def _embedded(
     for prefix in ("", "negative_"):
         joined = f"torch.cat([part[0] for part in {prefix}parts], dim=1)"
         arguments[f"{prefix}prompt_embeds"] = joined
-        if "XL" in pipeline:
+        if pooled:
             arguments[f"{prefix}pooled_prompt_embeds"] = f"{prefix}parts[0][2]"
     return lines, arguments
 
 
 def _weighted(pipeline: str, settings: Settings) -> tuple[list[str], dict[str, str]]:
     """Lines that read prompts with compel's weights, and the arguments that take the embeddings."""
-    kind = "CompelForSDXL" if "XL" in pipeline else "CompelForSD"
+    pooled = "pooled_prompt_embeds" in _parameters(pipeline)
+    kind = "CompelForSDXL" if pooled else "CompelForSD"
     lines = [
         f"from compel import {kind}",
         "with torch.no_grad():",
@@ -325,7 +326,7 @@ def _weighted(pipeline: str, settings: Settings) -> tuple[list[str], dict[str, s
     ]
     names = ["", "negative_"]
     arguments = {f"{name}prompt_embeds": f"prompts.{name}embeds" for name in names}
-    if "XL" in pipeline:
+    if pooled:
         arguments |= {f"{n}pooled_prompt_embeds": f"prompts.{n}pooled_embeds" for n in names}
     return lines, arguments
 
@@ -375,4 +376,4 @@ def _parameters(pipeline: str) -> set[str]:
     known: Any = getattr(diffusers, pipeline, None)
     if not (isinstance(known, type) and issubclass(known, diffusers.DiffusionPipeline)):
         raise ValueError(f"diffusers {diffusers.__version__} has no pipeline {pipeline}.")
-    return set(inspect.signature(known.__call__).parameters)
+    return set(pipeline_class.arguments_of(known))

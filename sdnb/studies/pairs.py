@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb.display.live_sheet import Live
 from sdnb.files import without_folder
-from sdnb.generation import init_image, sampling
+from sdnb.generation import denoiser_calls, init_image
 from sdnb.models.capabilities import Capabilities
 from sdnb.records.sample import Sample, why_black
 from sdnb.settings import Settings, check_names, label
@@ -120,7 +120,7 @@ class Pairs:
         todo = making.todo
         live = Live(len(plan), shown or (lambda: None))
         live.wanted = live.wanted and shown is not None
-        with sampling.progress([plan.counts[i] for i in todo]) as bar, live:
+        with denoiser_calls.progress([plan.counts[i] for i in todo]) as bar, live:
             for first in range(0, len(self), LOOK):
                 round_ = range(first, min(first + LOOK, len(self)))
                 making.todo = [i for i in todo if i // 2 in round_]

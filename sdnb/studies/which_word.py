@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from sdnb import image_input
-from sdnb.generation import init_image, model_lock, sampling
+from sdnb.generation import denoiser_calls, init_image, model_lock, sampling
 from sdnb.generation.attention_recorder import Recorder
 from sdnb.models import cache
 from sdnb.models.capabilities import Capabilities
@@ -152,7 +152,7 @@ def attention(
     recorder = Recorder(pipe, settings, found)
     with (
         model_lock.lock(pipe),
-        sampling.progress([sampling.calls_of(settings, pipe)]) as bar,
+        denoiser_calls.progress([denoiser_calls.calls_of(settings, pipe)]) as bar,
     ):
         sample = sampling.run(settings, pipe, bar.update, start, around=recorder.watching)
     return Attention(sample, [word.name for word in found], numpy.stack(recorder.maps))

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdnb.generation import init_image, model_lock, sampling, x0_preview
+from sdnb.generation import (
+    denoiser_calls,
+    init_image,
+    model_lock,
+    sample_facts,
+    sampling,
+    x0_preview,
+)
 from sdnb.records.sample import Sample
 from sdnb.records.store import Store
 from sdnb.settings import Settings
@@ -35,7 +42,7 @@ class Evolution:
         cls, settings: Settings, pipe: DiffusionPipeline, start: init_image.Start | None
     ) -> Evolution:
         """The run of resolved settings."""
-        return cls(settings, pipe, start, sampling.start_steps(settings, pipe))
+        return cls(settings, pipe, start, denoiser_calls.start_steps(settings, pipe))
 
     def seen(self, places: list[int], kept: Kept) -> list[Sample]:
         """The pictures at these steps; from the store where it has all of them."""
@@ -53,15 +60,15 @@ class Evolution:
 
     def _keys(self, places: list[int]) -> dict[int, str]:
         """The keys in the store; none where it is not known what the pictures are made by."""
-        by = sampling.made_by(self.settings, self.pipe, self.start)
+        by = sample_facts.made_by(self.settings, self.pipe, self.start)
         return {p: Store.key(self.settings, by | {"step": p}) for p in places} if by else {}
 
     def _calls_until(self, place: int) -> int:
         """Denoiser calls until so many steps are done."""
         if place == self.steps:
-            return sampling.calls_of(self.settings, self.pipe)
+            return denoiser_calls.calls_of(self.settings, self.pipe)
         # a step ends where the next one's first call would come
-        return sampling.calls_of(self.settings.but(steps=place + 1, strength=None)) - 1
+        return denoiser_calls.calls_of(self.settings.but(steps=place + 1, strength=None)) - 1
 
     def _made(self, places: list[int]) -> dict[int, Sample | None]:
         wanted = {place: self._calls_until(place) for place in places}
@@ -72,7 +79,7 @@ class Evolution:
 
         samples: dict[int, Sample | None] = {}
         with model_lock.lock(self.pipe):
-            with sampling.progress([self._calls_until(self.steps)]) as bar:
+            with denoiser_calls.progress([self._calls_until(self.steps)]) as bar:
                 last = sampling.run(self.settings, self.pipe, bar.update, self.start, look)
             for place in places:
                 image = last.image

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeGuard, Union
 
-from sdnb.generation import model_lock, sampling
+from sdnb.generation import model_lock, sample_facts, sampling
 from sdnb.log import notice
 from sdnb.models import cache
 from sdnb.models.build import Request
@@ -67,7 +67,7 @@ class Making:
         ]
         for i, (key, by) in enumerate(zip(self._keys, self._made_by)):
             if by and (sample := _get(self._store, key)) is not None:
-                self.made[i] = sampling.placed(sample, by, plan.start)
+                self.made[i] = sample_facts.placed(sample, by, plan.start)
         self.todo = _firsts(self._keys, self.made)
         if any(self._keys[i] for i in self.todo):
             tell_of_drive(store)
@@ -140,7 +140,7 @@ class Making:
         for i in (i for i in mine if self._keys[i]):
             settings = self.plan.settings[i]
             if settings.scheduler not in now:
-                now[settings.scheduler] = sampling.made_by_as_loaded(
+                now[settings.scheduler] = sample_facts.made_by_as_loaded(
                     settings, pipe, self.plan.start
                 )
         return {i for i in mine if now.get(self.plan.settings[i].scheduler) == self._made_by[i]}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sdnb.display.distance import difference
 from sdnb.display.live_sheet import Live
-from sdnb.generation import init_image, model_lock, sampling
+from sdnb.generation import denoiser_calls, init_image, model_lock, sample_facts, sampling
 from sdnb.models import cache
 from sdnb.models.build import Request
 from sdnb.models.capabilities import Capabilities
@@ -46,7 +46,7 @@ class Plan:
         full: for each picture the index of the one that is like it in full precision; none where
             precision is not compared.
         known: what decides the pictures of named models besides their settings, as it was when
-            they were checked: (model, scheduler) -> what `sampling.made_by` gives.
+            they were checked: (model, scheduler) -> what `sample_facts.made_by` gives.
         effects: of each picture: equal ones give equal pictures of the same model.
     """
 
@@ -207,7 +207,7 @@ class Plan:
         with ray_engine.opened(engine) as remote:
             making = Making(self, store, remote)
             with (
-                sampling.progress([self.counts[i] for i in making.todo]) as bar,
+                denoiser_calls.progress([self.counts[i] for i in making.todo]) as bar,
                 Live(len(self), making.sheet) as live,
             ):
                 if remote:
@@ -232,7 +232,7 @@ class Plan:
             if isinstance(model, (str, Request)) and not cache.is_loaded(model):
                 found[key] = self.known[key]
             else:
-                found[key] = sampling.made_by(settings, self.pipeline(model), self.start)
+                found[key] = sample_facts.made_by(settings, self.pipeline(model), self.start)
         return [found[model, s.scheduler] for s, model in zip(self.settings, self.models)]
 
     def _sheet(
@@ -306,8 +306,8 @@ def _resolved(
     for i, draft in drafts.items():
         draft = draft if draft.seed is not None else draft.but(seed=seed)
         settings = resolved[i] = sampling.resolve(draft, pipe, start)
-        counts[i] = sampling.calls_of(settings, pipe)
+        counts[i] = denoiser_calls.calls_of(settings, pipe)
         effects[i] = Capabilities.of(pipe).effect(settings)
         if isinstance(model, (str, Request)) and (model, settings.scheduler) not in known:
-            known[model, settings.scheduler] = sampling.made_by(settings, pipe, start)
+            known[model, settings.scheduler] = sample_facts.made_by(settings, pipe, start)
     return resolved

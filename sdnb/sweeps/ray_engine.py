@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdnb.generation import init_image, sampling
+from sdnb.generation import init_image, sample_facts
 from sdnb.log import notice
 from sdnb.models import device, provenance
 from sdnb.records.sample import Sample
@@ -144,7 +144,7 @@ class Remote:
         """What the workers will make a picture by, besides its settings.
 
         Arguments:
-            here: the same on this machine, from `sampling.made_by`.
+            here: the same on this machine, from `sample_facts.made_by`.
         """
         return {**here, "device": self._device(here["device"])}
 
@@ -188,7 +188,7 @@ class Remote:
         with _marked(store) as shared:
             given = {
                 "recipes": list(recipes.values()), "start": start, "store": shared, "batch": batch,
-                "sdnb": sampling.version_of("sdnb"),
+                "sdnb": sample_facts.version_of("sdnb"),
             }  # fmt: skip
             for most in (batch or ROWS, 1):  # what killed its worker is tried again by itself
                 # the longest first, so that all workers end at about the same time (of those

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sdnb import schedulers
-from sdnb.generation import init_image, sampling
+from sdnb.generation import init_image, sample_facts, sampling
 from sdnb.log import log
 from sdnb.models import cache, provenance
 from sdnb.models.lora_files import Wanted
@@ -141,7 +141,7 @@ class Worker:
         self, number: int, jobs: dict[int, dict[str, Any]]
     ) -> Iterator[tuple[int, Sample | Exception]]:
         """The same for the rows of one model; what is in the store comes from it."""
-        if (here := sampling.version_of("sdnb")) != self.sdnb:
+        if (here := sample_facts.version_of("sdnb")) != self.sdnb:
             raise ValueError(
                 f"The worker on {platform.node()} has sdnb {here}, where the sweep was started "
                 f"{self.sdnb}: install the same on all machines."
@@ -156,7 +156,7 @@ class Worker:
                 yield i, error
                 continue
             if kept:
-                yield i, sampling.placed(kept, provenance.places(pipe), self.start)
+                yield i, sample_facts.placed(kept, provenance.places(pipe), self.start)
             else:
                 todo.append((i, key, settings))
         make = functools.partial(sampling.run, start=self.start)
@@ -178,7 +178,7 @@ class Worker:
         key = Store.key(settings, made_by)
         what = job["recipe"], settings.scheduler
         if what not in self.made_by:
-            self.made_by[what] = sampling.made_by(settings, pipe, self.start) or {}
+            self.made_by[what] = sample_facts.made_by(settings, pipe, self.start) or {}
         here = self.made_by[what]
         if Store.key(settings, here) != key:
             raise ValueError(_differing(made_by, here))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from sdnb.files import without_folder
-from sdnb.generation import model_lock, sampling
+from sdnb.generation import model_lock, sample_facts, sampling
 from sdnb.generation.init_image import Start
 from sdnb.log import notices_to
 from sdnb.models import cache, provenance
@@ -225,10 +225,10 @@ class Controller:
             settings = sampling.resolve(self.controls.settings(), reader, start)
         except ValueError:
             return  # it is said when the person asks for the picture
-        made_by = sampling.made_by(settings, sampling.pipeline_for(self.pipe, start), start)
+        made_by = sample_facts.made_by(settings, sampling.pipeline_for(self.pipe, start), start)
         made = store.get(store.key(settings, made_by)) if made_by else None
         if made is not None:
-            made = sampling.placed(made, provenance.places(self.pipe), start)
+            made = sample_facts.placed(made, provenance.places(self.pipe), start)
             self.output.show(made, html.code_of(made))
             self.output.say("")
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb.generation import init_image, sampling
+from sdnb.generation import init_image, sample_facts, sampling
 from tests.support import families
 
 SIZE = {"width": 32, "height": 32}
@@ -86,7 +86,7 @@ def test_the_record_and_the_stores_key_hold_all_of_them(pipe, files, tmp_path):
     settings = sampling.resolve(sdnb.Settings("a fox", seed=1, **SIZE), pipe)
     keys = set()
     for given in (files, files[::-1], files[:1]):
-        by = sampling.made_by(settings, pipe, init_image.start(given, None))
+        by = sample_facts.made_by(settings, pipe, init_image.start(given, None))
         keys.add(sdnb.Store.key(settings, by))
     assert len(keys) == 3
     first, again = (generate(pipe, files, store=tmp_path / "store") for _ in range(2))

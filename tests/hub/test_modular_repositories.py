@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import sdnb
-from sdnb.generation import sampling
+from sdnb.generation import sample_facts
 from tests.hub.test_repository import _cache_as_before, server, small  # noqa: F401
 from tests.support import modular_families
 from tests.support.hub_server import COMMIT, Repository
@@ -43,7 +43,7 @@ def test_the_commits_of_all_repositories_are_in_the_record_the_key_and_the_code(
     sample = sdnb.generate("a fox", pipe=pipe, **SETTINGS)
     assert sample.facts["revision"] == COMMIT
     assert sample.facts["other_parts"] == {"vae": COMMIT}
-    assert sampling.made_by(sample.settings, pipe)["other_parts"] == {"vae": COMMIT}
+    assert sample_facts.made_by(sample.settings, pipe)["other_parts"] == {"vae": COMMIT}
     code = sample.code()
     assert f'ModularPipeline.from_pretrained("someone/own", revision="{COMMIT}")' in code
     assert f'revision={{"default": "{COMMIT}", "vae": "{COMMIT}"}})' in code

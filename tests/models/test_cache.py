@@ -14,7 +14,8 @@ import torch
 from huggingface_hub.errors import HFValidationError
 
 import sdnb
-from sdnb.models import backend, cache, device, pipeline_class, provenance
+from sdnb import pipeline_class
+from sdnb.models import backend, cache, device, provenance
 from tests.support import programs, toys
 
 

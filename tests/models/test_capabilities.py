@@ -100,11 +100,10 @@ ASKS = re.compile(
 
 
 def test_nobody_else_looks_at_signatures_or_class_names():
-    """`records/diffusers_code.py` has no pipeline: it writes code for a class that a file names.
-    `models/lora.py` reads for which family a file of LoRA weights is."""
+    """`models/lora.py` reads for which family a file of LoRA weights is."""
     places = {
         str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if ASKS.search(path.read_text())
     }
-    asked = ("capabilities", "few_steps", "guidance", "pipeline_class")
-    one_place = {f"models/{name}.py" for name in asked}
-    assert places - one_place == {"records/diffusers_code.py", "models/lora.py"}
+    asked = ("capabilities", "few_steps", "guidance")
+    one_place = {"pipeline_class.py", *(f"models/{name}.py" for name in asked)}
+    assert places - one_place == {"models/lora.py"}

@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import sdnb
-from sdnb.generation import sampling
+from sdnb.generation import sample_facts
 from sdnb.hub import gguf as headers
 from sdnb.models import device, memory, provenance, quantization
 from tests.support import checkpoints, loras, programs, toys
@@ -104,10 +104,10 @@ def test_a_changed_weight_is_noticed_and_another_file_is_another_key(flux, tmp_p
     sdnb.generate("a fox", **HOW, pipe=pipe)
     assert provenance.is_as_loaded(pipe)
     settings = sdnb.Settings("a fox", **HOW)
-    key = sampling.made_by(settings, pipe)
+    key = sample_facts.made_by(settings, pipe)
     weights = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
     other = sdnb.load(write_gguf(weights, tmp_path / "flux.gguf", "Q4_0"), config=folder, **PLAIN)
-    assert sampling.made_by(settings, other) != key
+    assert sample_facts.made_by(settings, other) != key
     weight = pipe.transformer.transformer_blocks[0].attn.to_q.weight
     weight.data.as_tensor()[0, 0] += 1
     assert not provenance.is_as_loaded(pipe)

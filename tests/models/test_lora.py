@@ -305,7 +305,7 @@ def test_the_hubs_file_and_commit_are_recorded(made, tmp_path, monkeypatch):
 
 def test_a_ray_worker_comes_to_the_same_pipeline(both, tmp_path):
     """In a process of its own, by the recipe that the sweep hands it."""
-    from sdnb.generation import sampling
+    from sdnb.generation import sample_facts
     from sdnb.sweeps.ray_worker import Recipe
 
     [settings] = sdnb.plan("a fox", lora={"film": 0.7, "ink": 1.1}, pipe=both, **SMALL).settings
@@ -313,15 +313,15 @@ def test_a_ray_worker_comes_to_the_same_pipeline(both, tmp_path):
     (tmp_path / "recipe").write_bytes(pickle.dumps((Recipe.of(both, "cpu"), settings)))
     program = f"""
 import json, pickle, sys
-from sdnb.generation import sampling
+from sdnb.generation import sample_facts, sampling
 recipe, settings = pickle.loads(open({str(tmp_path / "recipe")!r}, "rb").read())
 pipe = recipe.pipeline(None)
 sampling.run(settings, pipe).save({str(tmp_path / "fox.png")!r})
-json.dump(sampling.made_by(settings, pipe), open({str(tmp_path / "by.json")!r}, "w"))
+json.dump(sample_facts.made_by(settings, pipe), open({str(tmp_path / "by.json")!r}, "w"))
 """
     programs.run("-c", program, cwd=tmp_path, check=True)
     assert np.array_equal(pixels(sdnb.read(tmp_path / "fox.png")), pixels(here))
-    by = sampling.made_by(settings, both)
+    by = sample_facts.made_by(settings, both)
     there = json.loads((tmp_path / "by.json").read_text())
     assert Store.key(settings, by) == Store.key(settings, there)
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb.generation import sampling, x0_preview
+from sdnb.generation import denoiser_calls, sampling, x0_preview
 from sdnb.models import memory, modular_pretrained, provenance
 from sdnb.models.capabilities import Capabilities
 from sdnb.sweeps.batching import Batcher
@@ -119,7 +119,7 @@ def test_a_batch_shares_denoiser_calls_and_gives_the_same_pictures(toy):
     jobs = [sampling.resolve(job, toy.pipe) for job in jobs]
     batcher = Batcher(toy.pipe)
     made = dict(batcher.run(jobs))
-    assert batcher.calls["denoiser"] == sampling.calls_of(jobs[0], toy.pipe)
+    assert batcher.calls["denoiser"] == denoiser_calls.calls_of(jobs[0], toy.pipe)
     for i, seed in enumerate((1, 2, 3)):
         assert np.abs(pixels(made[i]) - pixels(toy.generate(seed=seed))).max() <= 2
 

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import sdnb
-from sdnb.generation import prompt_encoding, sampling
+from sdnb.generation import prompt_encoding, sample_facts, sampling
 from sdnb.models import cache, provenance
 from sdnb.sweeps.ray_worker import Recipe
 from tests.support import checkpoints, programs, toys
@@ -124,11 +124,11 @@ def test_they_are_part_of_the_stores_key_and_go_to_rays_workers(toy, embedding, 
         sdnb.clear()
         pipe = sdnb.load(toy(checkpoints.sd1), embeddings=file, **PLAIN)
         assert provenance.is_as_loaded(pipe)
-        keys.add(store.key(sampling.resolve(settings, pipe), sampling.made_by(settings, pipe)))
+        keys.add(store.key(sampling.resolve(settings, pipe), sample_facts.made_by(settings, pipe)))
         theirs = Recipe.of(pipe, "cpu").pipeline(None)
-        assert sampling.made_by(settings, theirs) == sampling.made_by(settings, pipe)
+        assert sample_facts.made_by(settings, theirs) == sample_facts.made_by(settings, pipe)
     pipe = sdnb.load(toy(checkpoints.sd1), **PLAIN)
-    keys.add(store.key(sampling.resolve(settings, pipe), sampling.made_by(settings, pipe)))
+    keys.add(store.key(sampling.resolve(settings, pipe), sample_facts.made_by(settings, pipe)))
     assert len(keys) == 3
 
 

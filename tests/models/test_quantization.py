@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb.generation import sampling
+from sdnb.generation import sample_facts
 from sdnb.hub.headers import Tensor
 from sdnb.models import build, cache, device, memory, provenance, quantization
 from sdnb.models.pretrained import Pretrained
@@ -109,9 +109,9 @@ def test_quantised_weights_are_part_of_the_key_as_loaded_and_go_to_workers(toy, 
     plain = sdnb.load(toy[0], **LOADED)
     sdnb.generate("a fox", **HOW, pipe=pipe)
     assert provenance.is_as_loaded(pipe), "a run moves them, and changes nothing"
-    by, without = (sampling.made_by(SETTINGS, each) for each in (pipe, plain))
+    by, without = (sample_facts.made_by(SETTINGS, each) for each in (pipe, plain))
     assert by != without
-    assert sampling.made_by(SETTINGS, Recipe.of(pipe, "cpu").pipeline(None)) == by
+    assert sample_facts.made_by(SETTINGS, Recipe.of(pipe, "cpu").pipeline(None)) == by
     weight = next(p for n, p in pipe.unet.named_parameters() if n.endswith("attn1.to_q.weight"))
     inner = weight.qdata if kind == "int8" else weight.data.view(torch.uint8)
     inner[0, 0] += 1

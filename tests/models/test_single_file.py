@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 import sdnb
-from sdnb.generation import sampling
+from sdnb.generation import sample_facts
 from sdnb.hub import headers, names
 from sdnb.models import cache, families, provenance, single_file, tensor_names
 from sdnb.sweeps.ray_worker import Recipe
@@ -155,7 +155,7 @@ def test_a_worker_on_ray_loads_the_same(toy):
     pipe = sdnb.load(file, config=folder, device="cpu", dtype="float32")
     theirs = Recipe.of(pipe, "cpu").pipeline(None)
     assert provenance.origin_of(theirs) == provenance.origin_of(pipe)
-    assert sampling.made_by(SETTINGS, theirs) == sampling.made_by(SETTINGS, pipe)
+    assert sample_facts.made_by(SETTINGS, theirs) == sample_facts.made_by(SETTINGS, pipe)
 
 
 def test_the_picture_in_its_file_says_the_hash_and_no_folder(toy, tmp_path):

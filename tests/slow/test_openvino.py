@@ -9,7 +9,7 @@ import torch
 from diffusers.models.attention_processor import AttnAddedKVProcessor
 
 import sdnb
-from sdnb.generation import sampling
+from sdnb.generation import sample_facts
 from sdnb.models import cache, denoiser, device, provenance
 from tests.support import toys
 
@@ -141,7 +141,7 @@ def test_what_made_a_picture_stands_under_it_and_in_its_code_and_its_key(pipe, f
     assert made.facts["backend"] == name
     assert name in repr(made)
     assert "# made by OpenVINO" in made.code()
-    keys = [sampling.made_by(made.settings, p) for p in (fast, pipe)]
+    keys = [sample_facts.made_by(made.settings, p) for p in (fast, pipe)]
     assert keys[0]["backend"] == name
     assert "backend" not in keys[1]
 

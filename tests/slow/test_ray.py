@@ -21,7 +21,8 @@ from PIL import Image
 
 import sdnb
 from sdnb import Settings, Store
-from sdnb.generation import sampling
+from sdnb.generation import sample_facts
+from sdnb.generation.denoiser_calls import calls_of
 from sdnb.sweeps import ray_engine, ray_session, ray_worker
 from tests.support import denoiser_calls
 
@@ -179,9 +180,9 @@ def test_of_rows_with_different_steps_the_shortest_come_first(ray, pipe, monkeyp
             ray_engine.Job(
                 i,
                 settings,
-                sampling.calls_of(settings, pipe),
+                calls_of(settings, pipe),
                 recipe,
-                remote.made_by(sampling.made_by(settings, pipe)),
+                remote.made_by(sample_facts.made_by(settings, pipe)),
             )
             for i, settings in enumerate(plan.settings)
         ]
@@ -445,7 +446,7 @@ def test_a_worker_that_no_machine_has_room_for_is_refused(ray, pipe):
 def results(pipe, rows, sdnb=None, store=None):
     """What a worker, here in this process, gives for these rows: number -> result."""
     pyarrow = pytest.importorskip("pyarrow")
-    here = sampling.version_of("sdnb")
+    here = sample_facts.version_of("sdnb")
     one = ray_worker.Worker(
         [ray_worker.Recipe.of(pipe, "cpu")], None, store, None, None, sdnb or here
     )
@@ -464,10 +465,10 @@ def rows(ray, pipe):
     """Three pictures as a worker is given them."""
     plan = sdnb.plan(PROMPT, steps=1, seed=[1, 2, 3], pipe=pipe)
     with ray_engine.opened(TWO) as remote:
-        made_by = remote.made_by(sampling.made_by(plan.settings[0], pipe))
+        made_by = remote.made_by(sample_facts.made_by(plan.settings[0], pipe))
     recipe = ray_worker.Recipe.of(pipe, "cpu")
     jobs = [
-        ray_engine.Job(i, settings, sampling.calls_of(settings), recipe, made_by)
+        ray_engine.Job(i, settings, calls_of(settings), recipe, made_by)
         for i, settings in enumerate(plan.settings)
     ]
     return [ray_engine._row(job, 0) for job in jobs]

@@ -11,7 +11,8 @@ from pathlib import Path
 import diffusers
 from diffusers.pipelines import auto_pipeline
 
-from sdnb.models import modular, pipeline_class
+from sdnb import pipeline_class
+from sdnb.models import modular
 from sdnb.models.capabilities import Capabilities
 from sdnb.settings import figure
 from tests.support import families, modular_families
