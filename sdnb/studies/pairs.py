@@ -129,17 +129,26 @@ class Pairs:
                         pass
                 if not making.made:
                     raise next(iter(making.errors.values()))
-                found = []
-                for n in round_:
-                    if why := _lacks(making, 2 * n) or _lacks(making, 2 * n + 1):
-                        if left_out is not None:
-                            left_out.append(why)
-                    else:
-                        found.append(
-                            Pair(self.names[n], making.made[2 * n], making.made[2 * n + 1])
-                        )
-                yield found
+                yield self.made(making, round_, left_out)
                 live.update()
+
+    def made(
+        self, making: Making, which: Iterable[int], left_out: list[str] | None = None
+    ) -> list[Pair]:
+        """Those of the pairs `which` that can be compared.
+
+        Arguments:
+            making: of the plan, with their pictures.
+            left_out: as for `rounds`.
+        """
+        found = []
+        for n in which:
+            if why := _lacks(making, 2 * n) or _lacks(making, 2 * n + 1):
+                if left_out is not None:
+                    left_out.append(why)
+            else:
+                found.append(Pair(self.names[n], making.made[2 * n], making.made[2 * n + 1]))
+        return found
 
 
 def shared_by(

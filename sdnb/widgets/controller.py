@@ -21,20 +21,23 @@ from sdnb.records.a1111 import not_applied
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
 from sdnb.settings import Settings
+from sdnb.studies.ballot import Ballot
+from sdnb.studies.pairs import Pairs
 from sdnb.sweeps.execution import Kept, Making, opened
 from sdnb.widgets import frontend, html, parsing, style
 from sdnb.widgets.controls import Controls, uploads
-from sdnb.widgets.draft import Draft, Wanted, of_axis, of_seeds
+from sdnb.widgets.draft import Draft, Wanted, of_axis, of_seeds, of_vote
 from sdnb.widgets.history import History
 from sdnb.widgets.job_thread import Check, Job, JobThread, Stopped
+from sdnb.widgets.modes import Modes
 from sdnb.widgets.output_view import OutputView
 from sdnb.widgets.progress import Progress
 from sdnb.widgets.quiet import Quiet
+from sdnb.widgets.voting_view import VotingView
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-MOST = 8  # pictures at once
 OLD = 12  # pictures of the store in the history
 PLAIN = 512  # pixels: of the picture in a saved notebook
 _controllers = itertools.count(1)
@@ -91,47 +94,24 @@ class Controller:
         self.controls.restore(settings, start)
         self.controls.lock.value = keep_seed
 
-        self._add_controls()
-        self.box = self._laid_out()
-        self._watch_controls()
-        if there := opened(store):
-            self.history.extend(there.newest(OLD))
-        self._from_store()
-
-    def _add_controls(self) -> None:
-        """The controls beside the settings: how many, or what is compared; the buttons."""
-        self.count = widgets.IntSlider(1, 1, MOST, description="Pictures", continuous_update=False)
-        self.live = widgets.Checkbox(description="Live: generate at each change", indent=False)
-        self.make = widgets.Button(description="Generate", button_style="primary")
-        self.axis = widgets.Dropdown(
-            description="Compare", options=parsing.axes_of(self.controls.can, self.controls.loras)
-        )
-        self.among = widgets.Textarea(
-            parsing.AXES["steps"], description="Values", rows=2, continuous_update=False
-        )
-        self.set_out = widgets.Button(description="Compare", button_style="primary")
-        self.modes = widgets.Tab(
-            [
-                widgets.VBox([self.count, self.live, self.make]),
-                widgets.VBox([self.axis, self.among, self.set_out]),
-            ]
-        )
-        self.modes.set_title(0, "Generate")
-        self.modes.set_title(1, "Compare")
-        self.modes.add_class("sdnb-modes")
-        if self.jobs.inline:  # each change would wait for the one before
-            self.live.layout.display = "none"
+        self.modes = Modes(self.controls, inline=self.jobs.inline)
         self.restore = widgets.FileUpload(
             accept="image/png,image/jpeg,image/webp", multiple=False,
             description="Settings from a picture",
             tooltip="Choose or drop a picture of sdnb or another program to get its settings",
         )  # fmt: skip
         self.restore.add_class("sdnb-restore")
+        self.box = self._laid_out()
+        self._watch_controls()
+        if there := opened(store):
+            self.history.extend(there.newest(OLD))
+        self._from_store()
 
     def _watch_controls(self) -> None:
-        self.make.on_click(lambda _: self._pressed(self._generate))
-        self.set_out.on_click(lambda _: self._pressed(self._compare))
-        self.axis.observe(lambda change: self._new_axis(change["new"]), "value")
+        self.modes.make.on_click(lambda _: self._pressed(self._generate))
+        self.modes.set_out.on_click(lambda _: self._pressed(self._compare))
+        self.modes.vote.on_click(lambda _: self._pressed(self._vote))
+        self.modes.axis.observe(lambda change: self._new_axis(change["new"]), "value")
         self.controls.load.on_click(lambda _: self._pressed(self._load, lasting=True))
         self.restore.observe(lambda _: self._restored(), "value")
         self._watch_loras()
@@ -206,7 +186,7 @@ class Controller:
 
     @_answer
     def _changed(self, typing: bool = False) -> None:
-        if not self.live.value:
+        if not self.modes.live.value:
             self._from_store()
         elif typing:
             self._pressed(self._generate_live, typing)
@@ -234,7 +214,7 @@ class Controller:
 
     @_answer
     def _new_axis(self, axis: str) -> None:
-        self.among.value = parsing.usual(axis) or getattr(self.controls, _FIELDS[axis]).value
+        self.modes.among.value = parsing.usual(axis) or getattr(self.controls, _FIELDS[axis]).value
 
     @_answer
     def _restored(self) -> None:
@@ -253,7 +233,7 @@ class Controller:
     # ---------------------------------------------------------------- in the worker's thread
 
     def _generate(self, check: Check) -> None:
-        self._make(self._drafted(self.count.value, drawn=True), check)
+        self._make(self._drafted(self.modes.count.value, drawn=True), check)
 
     def _generate_live(self, check: Check) -> None:
         self._make(self._drafted(1, drawn=False), check)
@@ -265,10 +245,18 @@ class Controller:
 
     def _compare(self, check: Check) -> None:
         with self._lock:
-            axis = self.axis.value
-            among = parsing.read(axis, self.among.value)
+            axis = self.modes.axis.value
+            among = parsing.read(axis, self.modes.among.value)
             wanted = self._wanted()
         self._make(of_axis(wanted, axis, among), check)
+
+    def _vote(self, check: Check) -> None:
+        with self._lock:
+            axis = self.modes.axis.value
+            among = parsing.read(axis, self.modes.among.value)
+            self.controls.take_seed(drawn=True)
+            draft = of_vote(self._wanted(), axis, among, self.modes.pairs.value)
+        self._make(draft, check)
 
     def _wanted(self) -> Wanted:
         return Wanted(self.controls.settings(), self.controls.start, self.pipe)
@@ -278,24 +266,42 @@ class Controller:
         with self._lock:
             self.output.begin()
             self.output.say("")
+        keep = self.history.add if draft.pairs is None else lambda made, start: None
+        preview = self._preview if draft.pairs is None else None
         try:
             with notices_to(self.output.say), model_lock.waited(draft.pipe, self._waiting, check):
                 self.output.waiting("Preparing …")
                 making = Making(draft.plan(), self._kept)
                 for made in making.made.values():
-                    self.history.add(made, draft.start)
-                watch = Progress(making, check, self.output.busy, self._preview)
+                    keep(made, draft.start)
+                watch = Progress(making, check, self.output.busy, preview)
                 if making.todo:
                     self.output.busy(0, watch.total)
                 for i in making.go_on(on_call=watch.on_call, on_step=watch.on_step):
                     if i in making.made:
-                        self.history.add(making.made[i], draft.start)
+                        keep(making.made[i], draft.start)
+                if draft.pairs is not None:
+                    self._ask(draft.pairs(), making, draft.code)
+                    return
                 sheet = making.finished()
             self._present(sheet, draft.code)
         except (Stopped, KeyboardInterrupt) as stopped:
             if making is None or watch is None or getattr(stopped, "newer", False):
                 raise
-            self._stopped(making, watch, draft.code)
+            self._stopped(making, watch, draft.code, shown=draft.pairs is None)
+
+    def _ask(self, pairs: Pairs, making: Making, code: str) -> None:
+        """Opens the vote on pairs that are made."""
+        left_out: list[str] = []
+        made = pairs.made(making, range(len(pairs)), left_out)
+        if not made:
+            raise ValueError(f"There is nothing to vote on: {left_out[0]}.")
+        there = opened(self._kept)
+        with self._lock:
+            ballot = Ballot(made, pairs.sides, there.folder if there else None)
+            self.output.ask(VotingView(ballot), code)
+            if left_out:
+                self.output.say(f"Left out: {len(left_out)} of {len(pairs)} pairs, {left_out[0]}.")
 
     def _waiting(self) -> None:
         self.output.waiting("Waiting for another run of this model …")
@@ -310,8 +316,8 @@ class Controller:
             self.output.show(made, code or html.code_of(sheet[0]))
             self.finished(made)
 
-    def _stopped(self, making: Making, watch: Progress, code: str) -> None:
-        if making.made:
+    def _stopped(self, making: Making, watch: Progress, code: str, shown: bool) -> None:
+        if making.made and shown:
             sheet = making.sheet()
             self._present(sheet, code)
             self.output.say(f"Stopped: {len(making.made)} of {len(sheet)} pictures are finished.")
@@ -329,7 +335,7 @@ class Controller:
             with self._lock:
                 self.controls.fit(pipe)
                 self.pipe = pipe
-                self.axis.options = parsing.axes_of(self.controls.can, self.controls.loras)
+                self.modes.fit(self.controls)
                 self._watch_loras()
                 self.output.say(f"{_model(pipe)} is loaded.")
         finally:
@@ -354,7 +360,7 @@ class Controller:
 
     def _laid_out(self) -> Any:
         ask = self.controls.ask
-        ask.children = (*ask.children, self.modes)
+        ask.children = (*ask.children, self.modes.box)
         title = widgets.HTML('<span class="sdnb-title">History: click one to go back to it</span>')
         history = widgets.VBox([title, self.history.box, self.restore])
         history.add_class("sdnb-history")

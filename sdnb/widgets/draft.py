@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from sdnb import api
 from sdnb.generation.init_image import Start
 from sdnb.models import provenance
 from sdnb.settings import LORA, Settings, label
+from sdnb.studies.pairs import Pairs
 from sdnb.sweeps import axes
 from sdnb.sweeps.axes import Cell
 from sdnb.sweeps.plan import Plan
@@ -36,12 +38,15 @@ class Draft:
         pipe, start: the pipeline, and the picture to start from.
         plan: makes the plan, which may take a while and fail.
         code: the cell that makes the sheet again; empty for one picture, which has its own.
+        pairs: makes the pairs that are voted on, if it is a vote: its pictures are shown to nobody
+            before.
     """
 
     pipe: DiffusionPipeline
     start: Start | None
     plan: Callable[[], Plan]
     code: str
+    pairs: Callable[[], Pairs] | None = None
 
 
 def of_seeds(wanted: Wanted, count: int) -> Draft:
@@ -63,11 +68,7 @@ def of_axis(wanted: Wanted, axis: str, among: list[Any]) -> Draft:
     settings, start, pipe = wanted.settings, wanted.start, wanted.pipe
     if axis == "strength" and start is None:
         raise ValueError("strength is for image to image: choose a picture to start from.")
-    given = settings.to_dict()
-    if axis.startswith(LORA):
-        given["lora"] = {**(settings.lora or {}), axis.removeprefix(LORA): among}
-    else:
-        given[axis] = among
+    given = settings.to_dict() | _varied(settings, axis, among)
 
     def plan() -> Plan:
         image, mask = (start.given, start.mask) if start else (None, None)
@@ -76,9 +77,47 @@ def of_axis(wanted: Wanted, axis: str, among: list[Any]) -> Draft:
     return Draft(pipe, start, plan, _code(wanted, axis, among))
 
 
+def of_vote(wanted: Wanted, axis: str, among: list[Any], count: int) -> Draft:
+    """A vote between two values, with so many seeds that follow.
+
+    Raises:
+        ValueError: they are not two, or they are seeds, or strengths without a picture.
+    """
+    if axis == "seed":
+        raise ValueError("Two pictures of a pair share their seed: choose another setting.")
+    if len(among) != 2:
+        raise ValueError(f"A vote is between two values: write two, not {len(among)}.")
+    settings, start, pipe = wanted.settings, wanted.start, wanted.pipe
+    if axis == "strength" and start is None:
+        raise ValueError("strength is for image to image: choose a picture to start from.")
+    a, b = (_varied(settings, axis, value) for value in among)
+    first = settings.seed or 0
+    seeds = range(first, first + count)
+
+    @functools.cache
+    def pairs() -> Pairs:
+        whole = [settings.but(**side) for side in (a, b)]
+        return Pairs.of(*whole, None, seeds, pipe, start)
+
+    origin, extras = _loaded(wanted)
+    code = html.voting(settings, (a, b), seeds, origin, start, extras)
+    return Draft(pipe, start, lambda: pairs().plan, code, pairs)
+
+
+def _varied(settings: Settings, axis: str, value: Any) -> dict[str, Any]:
+    """The setting that an axis is, with this value, or these."""
+    if axis.startswith(LORA):
+        return {"lora": {**(settings.lora or {}), axis.removeprefix(LORA): value}}
+    return {axis: value}
+
+
+def _loaded(wanted: Wanted) -> tuple[provenance.Origin, dict[str, Any]]:
+    request = provenance.request_of(wanted.pipe)
+    return provenance.origin_of(wanted.pipe), dict(request.extras) if request else {}
+
+
 def _code(wanted: Wanted, axis: str, among: Sequence[Any]) -> str:
-    origin, request = provenance.origin_of(wanted.pipe), provenance.request_of(wanted.pipe)
-    extras = dict(request.extras) if request else {}
+    origin, extras = _loaded(wanted)
     return html.comparison(wanted.settings, axis, among, origin, wanted.start, extras)
 
 

@@ -155,22 +155,68 @@ def comparison(
         pipe = sdnb.load('emoji')
         sdnb.compare('a fox', steps=[12, 24], guidance=7.5, seed=1, pipe=pipe)
     """
+    given = _written(settings)
+    if axis.startswith(LORA):
+        weights = {**(settings.lora or {}), axis.removeprefix(LORA): among}
+        given["lora"] = _dict(weights)
+    else:
+        given[axis] = parsing.written(among)
+    words = [given.pop("prompt"), *(f"{n}={given[n]}" for n in settings.to_dict() if n in given)]
+    return _cell("compare", words, origin, start, extras)
+
+
+def voting(
+    settings: Settings,
+    sides: tuple[Mapping[str, Any], Mapping[str, Any]],
+    seeds: range,
+    origin: Origin,
+    start: Start | None = None,
+    extras: Mapping[str, Any] | None = None,
+) -> str:
+    """A cell that opens the same vote.
+
+    Arguments:
+        settings: what the pictures share.
+        sides: the setting that differs, with its value on each side.
+        seeds: of the pairs.
+        origin, start, extras: as for `comparison`.
+
+    Example:
+        >>> emoji = Origin("emoji", None, "float32", "cpu", None)
+        >>> sides = {"steps": 12}, {"steps": 24}
+        >>> print(voting(Settings("a fox", guidance=7.5), sides, range(8), emoji).splitlines()[-1])
+        sdnb.vote({'steps': 12}, {'steps': 24}, 'a fox', seeds=range(0, 8), guidance=7.5, pipe=pipe)
+    """
+    given = _written(settings.but(seed=None))
+    both = ["{" + ", ".join(f"{k!r}: {_value(v)}" for k, v in side.items()) + "}" for side in sides]
+    for name in sides[0]:
+        given.pop(name, None)
+    words = [*both, *([given.pop("prompt")] if "prompt" in given else []), f"seeds={seeds!r}"]
+    words += [f"{name}={value}" for name, value in given.items()]
+    return _cell("vote", words, origin, start, extras)
+
+
+def _written(settings: Settings) -> dict[str, str]:
+    """The settings that are not the usual ones, as code."""
     usual = Settings("usual").to_dict()
-    given: dict[str, str] = {}
-    for name, value in settings.to_dict().items():
-        if name == axis:
-            given[name] = parsing.written(among)
-        elif name == "lora" and axis.startswith(LORA):
-            weights = {**(value or {}), axis.removeprefix(LORA): among}
-            given[name] = _dict(weights)
-        elif name == "lora" and value is not None:
-            given[name] = _dict(value)
-        elif value != usual[name]:
-            given[name] = parsing.written([value])[1:-1]
-    words = [given.pop("prompt"), *(f"{name}={value}" for name, value in given.items())]
+    return {n: _value(v) for n, v in settings.to_dict().items() if v != usual[n]}
+
+
+def _value(value: Any) -> str:
+    return _dict(value) if isinstance(value, Mapping) else parsing.written([value])[1:-1]
+
+
+def _cell(
+    call: str,
+    words: list[str],
+    origin: Origin,
+    start: Start | None,
+    extras: Mapping[str, Any] | None,
+) -> str:
+    """A cell that loads the model and calls a function of sdnb with these arguments."""
     if start is not None:
         files = ["start.png", *(f"start_{i}.png" for i in range(2, len(start.images) + 1))]
-        words.append(f"image={files if start.others else files[0]!r}")
+        words = [*words, f"image={files if start.others else files[0]!r}"]
         words += ["mask='mask.png'"] * (start.mask is not None)
     named = [each for each in origin.lora if not each.is_named_by_file()]
     asked = (each.asked() for each in origin.lora)
@@ -181,7 +227,7 @@ def comparison(
     others = "".join(f", {k}={v!r}" for k, v in (extras or {}).items())
     return (
         f"import sdnb\n\npipe = sdnb.load({origin.model!r}{loras}{others})\n"
-        f"sdnb.compare({', '.join(words)}, pipe=pipe)"
+        f"sdnb.{call}({', '.join(words)}, pipe=pipe)"
     )
 
 

@@ -11,6 +11,7 @@ from sdnb.display.preview import preview
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
 from sdnb.widgets import html
+from sdnb.widgets.voting_view import VotingView
 
 WELCOME = "Say what the picture should show, then press Generate."
 INTERRUPT = "Stop: Runtime > Interrupt execution"
@@ -31,6 +32,7 @@ class OutputView:
     def __init__(self, stop: Callable[[], object] | None) -> None:
         self.shown: Sample | Sheet | None = None
         self.code = ""
+        self._vote: VotingView | None = None
         self._still: dict[str, bytes] = {}  # what stands there, when no preview does
         self._open = self._unfinished = False  # to previews; by one of them
         self.picture = _styled(widgets.Image(format="png"), "sdnb-picture")
@@ -47,6 +49,7 @@ class OutputView:
         self.caption = widgets.HTML()
         self.out = widgets.HTML()
         self.unfold = widgets.HTML()
+        self.vote = widgets.VBox()  # the vote that stands in the picture's place
         self.save = widgets.Button(
             description="Save", tooltip="Write a PNG that carries its settings beside the notebook"
         )
@@ -55,8 +58,8 @@ class OutputView:
         self.box = _styled(
             widgets.VBox(
                 [
-                    self.empty, self.picture, self.run, self.said, self.view, self.caption,
-                    self.keep, self.unfold,
+                    self.empty, self.picture, self.vote, self.run, self.said, self.view,
+                    self.caption, self.keep, self.unfold,
                 ]
             ),
             "sdnb-stage-box",
@@ -66,6 +69,7 @@ class OutputView:
 
     def show(self, made: Sample | Sheet, code: str) -> None:
         """Shows a finished picture or sheet."""
+        self._end_vote()
         self._still = preview(made.image if isinstance(made, Sample) else made.grid())
         self.shown, self.code = made, code
         self._open = self._unfinished = False
@@ -86,8 +90,34 @@ class OutputView:
         self.view.layout.display = "none" if alone else None
         self.keep.layout.display = None
 
+    def ask(self, vote: VotingView, code: str) -> None:
+        """Shows a vote in the picture's place, until the next press.
+
+        Arguments:
+            vote: the vote.
+            code: the cell that opens it again.
+        """
+        self._end_vote()
+        self._vote, self.vote.children = vote, (vote.box,)
+        for covered in (self.picture, self.empty, self.view, self.keep):
+            covered.layout.display = "none"
+        self.caption.value = ""
+        self.unfold.value = html.unfold(code)
+        self._open = self._unfinished = False
+
+    def _end_vote(self) -> None:
+        if self._vote is not None:
+            self.vote.children = ()
+            self._vote.close()
+            self._vote = None
+
     def begin(self) -> None:
         """Lets previews be shown, until a picture is: one that a person goes back to stays."""
+        if self._vote is not None and self.shown is not None:
+            self.show(self.shown, self.code)
+        elif self._vote is not None:
+            self._end_vote()
+            self.empty.layout.display = None
         self._open = True
 
     def preview(self, jpeg: bytes) -> None:

@@ -81,3 +81,32 @@ def test_vote_with_keys_and_buttons_undo_and_go_on_after_a_restart(notebook, tmp
     asked(page, "All 4 pairs have a vote.")
     page.get_by_text("better in 0 of 3 pairs").wait_for()
     page.screenshot(path=str(tmp_path / "end.png"))
+
+
+PANEL = """
+panel = sdnb.panel("a fox", pipe=pipe, seed=0, width=64, height=64, scheduler="DDIM",
+                   store="STORE")
+panel"""
+
+
+def test_vote_in_the_panel_with_keys_and_go_back_to_making_pictures(notebook, tmp_path):
+    book = notebook(SETUP, PANEL.replace("STORE", str(tmp_path / "store")), width=1200).run_all()
+    page = book.page
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_label("Values").fill("1, 6")
+    page.get_by_role("button", name="Vote", exact=True).click()
+    asked(page, "1 of 8 · seed 0: which is better?")
+    assert not page.locator(".sdnb-thumb").count()  # nothing else shows one of the two
+    settled(page)
+    page.locator(".sdnb-which").click()
+    page.keyboard.press("ArrowLeft")
+    asked(page, "2 of 8 · seed 1")
+    page.screenshot(path=str(tmp_path / "vote.png"))
+    left = "panel._controller.output._vote.ballot"
+    assert book.value(f"{left}.voted") == 1
+    box = page.locator(".sdnb-vote")
+    assert box.evaluate("e => e.scrollWidth <= e.clientWidth")
+    page.get_by_role("tab", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.locator(".sdnb-picture").wait_for()
+    assert not page.locator(".sdnb-vote").count()

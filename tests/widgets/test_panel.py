@@ -94,7 +94,7 @@ def test_all_controls_go_into_the_settings(controller):
     form.steps.value, form.guidance.value, form.scheduler.value = 2, 4.0, "Euler a"
     form.width.value, form.height.value = 96, 160
     form.seed.value = str(2**64 - 1)  # beyond what a page's numbers can hold
-    panel.make.click()
+    panel.modes.make.click()
     assert done(panel).output.shown.settings == sdnb.Settings(
         "a fox", "a cat", 2, 4.0, "Euler a", 2**64 - 1, 96, 160
     )
@@ -102,15 +102,15 @@ def test_all_controls_go_into_the_settings(controller):
 
 def test_a_change_that_its_press_overtook_counts(controller):
     panel = controller(steps=3)
-    panel.make.click()
+    panel.modes.make.click()
     time.sleep(0.02)  # on its way from the page
     panel.controls.steps.value = 2
     assert done(panel).output.shown.settings.steps == 2
 
-    panel.among.value = "2, few"
-    panel.set_out.click()
+    panel.modes.among.value = "2, few"
+    panel.modes.set_out.click()
     time.sleep(0.02)
-    panel.among.value = "1, 2"
+    panel.modes.among.value = "1, 2"
     assert [made.settings.steps for made in done(panel).output.shown] == [1, 2]
 
 
@@ -118,7 +118,7 @@ def test_a_press_waits_while_changes_come(controller, monkeypatch):
     monkeypatch.setattr("sdnb.widgets.quiet.SETTLE", 0.5)
     monkeypatch.setattr("sdnb.widgets.quiet.CEILING", LONG)
     panel = controller(steps=9)
-    panel.make.click()
+    panel.modes.make.click()
     for steps in (8, 7, 6, 5, 4, 3, 2):
         time.sleep(0.1)
         panel.controls.steps.value = steps
@@ -128,7 +128,7 @@ def test_a_press_waits_while_changes_come(controller, monkeypatch):
 def test_live_waits_until_a_text_is_typed(controller, monkeypatch):
     panel, made = controller(), []
     monkeypatch.setattr(panel, "_make", lambda draft, check: made.append(draft.plan().settings[0]))
-    panel.live.value = True
+    panel.modes.live.value = True
     for end in range(1, 6):
         panel.controls.prompt.value = "a fox"[:end]
         time.sleep(0.05)
@@ -168,7 +168,7 @@ def test_a_seed_that_is_typed_is_kept(controller):
 
 def test_several_pictures_have_the_seeds_that_follow_and_each_can_be_had_alone(controller, pipe):
     panel = controller(steps=2)
-    panel.count.value = 6
+    panel.modes.count.value = 6
     panel.generate()
     sheet = done(panel).output.shown
     assert [s.settings.seed for s in sheet] == list(range(510, 516))
@@ -256,7 +256,7 @@ def test_stop_ends_within_one_denoiser_step_and_the_panel_goes_on(controller, ca
 
 def test_stop_in_a_comparison_ends_within_one_step_and_keeps_what_is_finished(controller, calls):
     panel = controller()
-    panel.among.value = "2, 30"
+    panel.modes.among.value = "2, 30"
     calls.at = lambda number: panel.stop() if number == 6 else None
     panel.compare()
     done(panel)
@@ -282,7 +282,7 @@ def test_a_press_that_makes_nothing_leaves_no_preview(controller, calls, often):
     def press(number):
         if number == 5:
             panel.controls.seed.value = "x"
-            panel.make.click()
+            panel.modes.make.click()
 
     calls.at = press
     panel.generate()
@@ -298,7 +298,7 @@ def test_a_press_that_is_stopped_at_once_leaves_what_stood_there(controller, cal
 
     def press(number):
         if number == 5:
-            panel.make.click()
+            panel.modes.make.click()
             panel.output.stop.click()
 
     calls.count, calls.at = 0, press
@@ -306,7 +306,7 @@ def test_a_press_that_is_stopped_at_once_leaves_what_stood_there(controller, cal
     panel.generate()
     assert done(panel).output.picture.value == before
     assert "Stopped after" in said(panel)
-    panel.make.click()
+    panel.modes.make.click()
     panel.output.stop.click()
     assert said(done(panel)) == "Stopped."
 
@@ -315,7 +315,7 @@ def test_a_stop_between_the_press_and_the_run_is_heard(controller, monkeypatch, 
     panel = controller()
     settings = panel.controls.settings
     monkeypatch.setattr(panel.controls, "settings", lambda: (panel.stop(), settings())[1])
-    panel.make.click()
+    panel.modes.make.click()
     assert "Stopped" in said(done(panel))
     assert panel.output.shown is None
     assert calls.count <= 1
@@ -337,7 +337,7 @@ def test_no_preview_covers_a_picture_that_was_gone_back_to(controller, calls, of
 
 def test_the_latest_wish_wins_and_nothing_queues_up(controller, calls):
     panel = controller(steps=30)
-    panel.live.value = True
+    panel.modes.live.value = True
 
     def wishes(number):
         if number == 2:
@@ -412,19 +412,19 @@ def test_a_panel_that_waits_for_its_turn_can_be_stopped(controller, pipe):
 
 def test_the_compare_tab_starts_with_the_articles_steps(controller):
     panel = controller()
-    assert panel.axis.value == "steps"
-    assert panel.among.value == "12, 24, 38, 50"
-    panel.axis.value = "scheduler"
-    assert panel.among.value == "PNDM, DDIM, LMS"
-    panel.axis.value = "prompt"
-    assert panel.among.value == OWL
+    assert panel.modes.axis.value == "steps"
+    assert panel.modes.among.value == "12, 24, 38, 50"
+    panel.modes.axis.value = "scheduler"
+    assert panel.modes.among.value == "PNDM, DDIM, LMS"
+    panel.modes.axis.value = "prompt"
+    assert panel.modes.among.value == OWL
 
 
 def test_a_comparison_is_the_sheet_that_compare_makes_with_its_slider_and_its_code(
     controller, pipe
 ):
     panel = controller()
-    panel.axis.value, panel.among.value = "guidance", "1, 7.5"
+    panel.modes.axis.value, panel.modes.among.value = "guidance", "1, 7.5"
     panel.compare()
     sheet = done(panel).output.shown
     cell = panel.output.code
@@ -447,7 +447,7 @@ def test_a_comparison_is_the_sheet_that_compare_makes_with_its_slider_and_its_co
 )
 def test_bad_values_are_one_sentence_in_the_panel(controller, axis, text, sentence):
     panel = controller()
-    panel.axis.value, panel.among.value = axis, text
+    panel.modes.axis.value, panel.modes.among.value = axis, text
     panel.compare()
     assert sentence in said(done(panel))
     assert "sdnb-wrong" in panel.output.said.value
@@ -467,7 +467,7 @@ def test_values_are_read_as_they_are_written():
 
 def test_no_negative_prompt_can_be_compared_with_one(controller):
     panel = controller(steps=2)
-    panel.axis.value, panel.among.value = "negative_prompt", "\na cat"
+    panel.modes.axis.value, panel.modes.among.value = "negative_prompt", "\na cat"
     panel.compare()
     assert [made.settings.negative_prompt for made in done(panel).output.shown] == ["", "a cat"]
 
@@ -738,7 +738,7 @@ def test_a_model_that_was_taught_its_guidance_has_no_negative_prompt(tmp_path, c
     )
     panel = controller(pipe=pipe)
     assert not shown(panel.controls.negative)
-    assert "negative_prompt" not in [name for _, name in panel.axis.options]
+    assert "negative_prompt" not in [name for _, name in panel.modes.axis.options]
     panel.controls.negative.value = "a cat"
     assert panel.controls.settings().negative_prompt == ""
     assert shown(panel.controls.guidance)
@@ -765,7 +765,7 @@ def test_another_model_brings_its_own_controls(controller, tmp_path):
     assert panel.controls.settings().negative_prompt == ""
     assert panel.controls.scheduler.value == "FlowMatchEulerDiscreteScheduler"
     assert not shown(panel.controls.scheduler)  # there is no choice
-    assert "scheduler" not in [name for _, name in panel.axis.options]
+    assert "scheduler" not in [name for _, name in panel.modes.axis.options]
     panel.controls.width.value = panel.controls.height.value = Capabilities.of(panel.pipe).sizes[0]
     panel.generate()
     assert done(panel).output.shown.facts["pipeline"] == "FluxPipeline"
@@ -809,7 +809,7 @@ def test_load_takes_what_its_press_overtook(controller, other):
 
 def test_a_change_while_a_model_is_loaded_is_made_with_that_model(controller, other):
     panel = controller()
-    panel.live.value = True
+    panel.modes.live.value = True
     other.at = lambda: panel.controls.steps.set_trait("value", 2)
     panel.load("a/model")
     assert done(panel).output.shown.facts["model"] == other.name
@@ -824,7 +824,7 @@ def test_a_press_does_not_take_the_place_of_a_model_that_waits(controller, other
             time.sleep(0.01)
         panel.controls.model.value = "a/model"
         panel.controls.load.click()
-        panel.make.click()
+        panel.modes.make.click()
         done(panel)
     assert other.asked == ["a/model"]
     assert panel.output.shown.facts["model"] == other.name
@@ -891,7 +891,7 @@ def test_tokens_are_counted_while_the_model_runs(controller, pipe):
 def test_what_a_person_types_is_escaped_everywhere(controller):
     nasty = "a fox <img src=x onerror=alert(1)> \"'& $x$"
     panel = controller(nasty)
-    panel.among.value = "2, 3"
+    panel.modes.among.value = "2, 3"
     for ask in (panel.generate, panel.compare):
         ask()
         done(panel)
@@ -924,23 +924,23 @@ def test_an_error_before_the_run_is_said_and_everything_stays_usable(controller,
     panel = controller()
     with monkeypatch.context() as patch:
         patch.setattr(panel.controls, "settings", lambda: {}["ill"])
-        panel.make.click()
+        panel.modes.make.click()
         done(panel)
     assert said(panel) == "This failed: KeyError: 'ill'"
-    panel.make.click()
+    panel.modes.make.click()
     assert done(panel).output.shown.settings.seed == 510
 
 
 def test_an_error_after_a_stop_is_said_and_everything_stays_usable(controller, calls):
     panel = controller()
     panel.finished = lambda made: {}["ill"]
-    panel.among.value = "2, 30"
+    panel.modes.among.value = "2, 30"
     calls.at = lambda number: panel.stop() if number == 6 else None
     panel.compare()
     assert said(done(panel)) == "This failed: KeyError: 'ill'"
     assert not shown(panel.output.run)
     panel.finished = lambda made: None
-    panel.make.click()
+    panel.modes.make.click()
     assert done(panel).output.shown.settings.seed == 510
 
 
@@ -960,10 +960,10 @@ def test_on_colab_the_callback_itself_makes_the_picture(controller, monkeypatch)
     panel = controller()
     threads = []
     monkeypatch.setattr(panel, "finished", lambda made: threads.append(threading.current_thread()))
-    panel.make.click()
+    panel.modes.make.click()
     assert panel.output.shown.settings.seed == 510  # there when the click has been answered
     assert threads == [threading.current_thread()]
-    assert not shown(panel.live)
+    assert not shown(panel.modes.live)
     assert "Runtime &gt; Interrupt execution" in panel.output.stop.value  # no button could be heard
 
 
@@ -978,7 +978,7 @@ def test_on_colab_the_kernels_interrupt_stops_and_keeps_what_is_finished(
             raise KeyboardInterrupt
 
     calls.at = interrupt
-    panel.among.value = "2, 30"
+    panel.modes.among.value = "2, 30"
     panel.compare()
     assert said(panel) == "Stopped: 1 of 2 pictures are finished."
     panel.generate()
@@ -1048,7 +1048,7 @@ def with_loras():
 def test_a_panel_without_loras_shows_none(controller):
     panel = controller()
     assert not shown(panel.controls._loras.box)
-    assert not [name for name, _ in panel.axis.options if "LoRA" in name]
+    assert not [name for name, _ in panel.modes.axis.options if "LoRA" in name]
     assert panel.controls.settings().lora is None
 
 
@@ -1058,7 +1058,7 @@ def test_loras_have_sliders_that_begin_where_they_were_loaded(controller, with_l
     assert shown(panel.controls._loras.box)
     assert {name: slider.value for name, slider in sliders.items()} == {"ink": 0.5, "old": 1.0}
     sliders["ink"].value, sliders["old"].value = 0.8, 0
-    panel.make.click()
+    panel.modes.make.click()
     made = done(panel).output.shown
     alone = sdnb.generate(OWL, steps=3, seed=510, lora={"ink": 0.8}, pipe=with_loras)
     assert made.settings == alone.settings
@@ -1067,10 +1067,10 @@ def test_loras_have_sliders_that_begin_where_they_were_loaded(controller, with_l
 
 def test_a_weight_is_compared_and_its_code_loads_the_loras(controller, with_loras):
     panel = controller(pipe=with_loras, lora={"old": 0.25})
-    panel.axis.value = "lora:ink"
-    assert panel.among.value == "0, 0.4, 0.8, 1.2"
-    panel.among.value = "0, 1.5"
-    panel.set_out.click()
+    panel.modes.axis.value = "lora:ink"
+    assert panel.modes.among.value == "0, 0.4, 0.8, 1.2"
+    panel.modes.among.value = "0, 1.5"
+    panel.modes.set_out.click()
     sheet = done(panel).output.shown
     assert [made.settings.lora for made in sheet] == [{"old": 0.25}, {"ink": 1.5, "old": 0.25}]
     code = panel.output.code
@@ -1093,7 +1093,7 @@ def test_going_back_sets_the_sliders_and_names_a_lora_that_is_not_here(
         for made in (first, second):
             panel.choose(made)
             assert panel.controls.settings().lora == made.settings.lora
-            panel.make.click()
+            panel.modes.make.click()
             assert done(panel).output.shown.settings == made.settings
     assert new == []  # both come from the store
     panel.choose(sdnb.Sample(first.image, first.settings.but(lora={"neon": 1}), first.facts))
@@ -1121,7 +1121,7 @@ def test_a_model_is_loaded_with_what_stands_below_it(controller, pipe, tmp_path)
     assert cache.current() is not panel.pipe
     assert provenance.request_of(panel.pipe).quantize == "fp8"
     assert panel.controls.choice.bits.value == "fp8"
-    panel.make.click()
+    panel.modes.make.click()
     made = done(panel).output.shown
     assert made.facts["quantize"] == "fp8"
     assert "enable_layerwise_casting" in panel.output.code

@@ -109,6 +109,122 @@ def test_it_says_when_it_is_decided_but_not_how(vote):
     assert said(voting) == "It is decided: you may stop, and see the result."
 
 
+# ---------------------------------------------------------------- in the panel
+
+
+@pytest.fixture
+def panel(pipe, tmp_path, monkeypatch):
+    """A panel that is to compare one step with two, in pairs of its own store."""
+    monkeypatch.setattr(frontend, "shows_widgets", lambda: True)
+    monkeypatch.setattr(voting_view, "SOON", 0)
+    made = sdnb.panel("a fox", pipe=pipe, seed=5, store=tmp_path / "store", **SMALL)._controller
+    made.modes.axis.value, made.modes.among.value, made.modes.pairs.value = "steps", "1, 2", 3
+    yield made
+    made.close()
+    assert made.jobs.wait(60)
+
+
+def voted(panel):
+    """The vote that stands in the panel after a press."""
+    panel.modes.vote.click()
+    assert panel.jobs.wait(60)
+    return panel.output._vote
+
+
+def heard(panel):
+    return unescape(re.sub("<[^>]*>", "", panel.output.said.value))
+
+
+def test_the_panel_votes_on_two_values_as_a_cell_does_and_tells_neither(panel, pipe, tmp_path):
+    view = voted(panel)
+    assert panel.output.vote.children == (view.box,)
+    assert panel.output.picture.layout.display == "none"
+    assert not panel.history.samples
+    ballot = view.ballot
+    assert ballot.sides == ("1 step", "2 steps")
+    assert len(ballot) == 3
+    assert [pair.name for pair in ballot.pairs] == ["seed 5", "seed 6", "seed 7"]
+    alone = sdnb.generate("a fox", steps=1, seed=6, pipe=pipe, store=False, **SMALL)
+    assert np.array_equal(np.asarray(ballot.pairs[1].a.image), np.asarray(alone.image))
+    view.buttons["left"].click()
+    cell = sdnb.vote(
+        {"steps": 1}, {"steps": 2}, "a fox", range(5, 8), pipe=pipe, store=tmp_path / "store",
+        **SMALL,
+    )  # fmt: skip
+    assert cell.ballot.voted == 1
+    cell.close()
+
+
+def test_a_vote_in_the_panel_shows_no_preview(panel, monkeypatch):
+    monkeypatch.setattr("sdnb.widgets.progress.EVERY", 0)
+    frames = []
+    panel.output.picture.observe(frames.append, "value")
+    panel.modes.among.value = "4, 6"
+    assert voted(panel) is not None
+    assert not frames
+
+
+def test_the_votes_cell_opens_the_same_vote(panel, pipe, tmp_path, monkeypatch):
+    ballot = voted(panel).ballot
+    code = unescape(re.sub("<[^>]*>", "", panel.output.unfold.value))
+    code = code[code.index("import sdnb") :]
+    monkeypatch.setenv("SDNB_STORE", str(tmp_path / "store"))
+    names = {}
+    exec(code.replace("sdnb.vote(", "again = sdnb.vote("), names)
+    again = names["again"]
+    assert again.ballot.sides == ballot.sides
+    for one, other in zip(again.ballot.pairs, ballot.pairs, strict=True):
+        assert np.array_equal(np.asarray(one.b.image), np.asarray(other.b.image))
+    again.close()
+
+
+def test_a_picture_that_is_gone_back_to_takes_the_votes_place(panel):
+    voted(panel)
+    panel.modes.count.value, panel.controls.steps.value = 1, 1
+    panel.modes.make.click()
+    assert panel.jobs.wait(60)
+    assert not panel.output.vote.children
+    assert panel.output.picture.layout.display is None
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "sentence"),
+    [
+        ("steps", "1, 2, 3", "A vote is between two values: write two, not 3."),
+        ("steps", "2", "A vote is between two values: write two, not 1."),
+        ("steps", "2, 2", "Both sides come to the same settings"),
+        ("seed", "1, 2", "Two pictures of a pair share their seed"),
+        ("strength", "0.2, 0.4", "choose a picture to start from"),
+        ("guidance", "0.2, 0.4", "Guidance is off at 1 and below"),
+    ],
+)
+def test_what_cannot_be_voted_on_is_said_in_words(panel, axis, text, sentence):
+    panel.modes.axis.value = axis
+    panel.modes.among.value = text
+    assert voted(panel) is None
+    assert sentence in heard(panel)
+
+
+def test_a_vote_that_is_stopped_shows_none_of_its_pictures_and_goes_on_later(panel, monkeypatch):
+    stop = panel.stop
+    calls = []
+    busy = panel.output.busy
+
+    def told(done, *more):
+        busy(done, *more)
+        if done and not calls:
+            calls.append(done)
+            stop()
+
+    monkeypatch.setattr(panel.output, "busy", told)
+    monkeypatch.setattr("sdnb.widgets.progress.EVERY", 0)
+    assert voted(panel) is None
+    assert heard(panel).startswith("Stopped")
+    assert panel.output.shown is None
+    assert not panel.history.samples
+    assert len(voted(panel).ballot) == 3
+
+
 def test_where_nobody_can_click_it_is_a_sentence(pipe):
     voting = sdnb.vote({"steps": 1}, {"steps": 2}, "a fox", [1], pipe=pipe, store=False, **SMALL)
     assert voting._repr_mimebundle_() == {
