@@ -96,8 +96,8 @@ def of_vote(wanted: Wanted, axis: str, among: list[Any], count: int) -> Draft:
 
     @functools.cache
     def pairs() -> Pairs:
-        whole = [settings.but(**side) for side in (a, b)]
-        return Pairs.of(*whole, None, seeds, pipe, start)
+        one, other = (settings.but(**side) for side in (a, b))
+        return Pairs.of(one, other, None, seeds, pipe, start)
 
     origin, extras = _loaded(wanted)
     code = html.voting(settings, (a, b), seeds, origin, start, extras)
