@@ -269,6 +269,11 @@ def variation_pipe():
     )  # fmt: skip
 
 
+def test_an_image_variations_model_has_no_words_to_leave_out(variation_pipe, fox):
+    with pytest.raises(ValueError, match="takes no prompt, so there are no words to leave out"):
+        sdnb.words("a fox", image=fox.image, pipe=variation_pipe)
+
+
 def test_an_image_variations_model_takes_the_picture_as_its_prompt(variation_pipe, fox, tmp_path):
     variation_pipe.save_pretrained(tmp_path / "variations")
     pipe = sdnb.load(tmp_path / "variations", device="cpu", dtype="float32")

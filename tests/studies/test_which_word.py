@@ -1,12 +1,14 @@
 """sdnb.words: what a word changes, against pictures that are made one by one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import sdnb
+from sdnb.models.capabilities import Capabilities
 from sdnb.records.word_effects import WordEffects
 from sdnb.studies import which_word
 from tests.support import toys
@@ -121,3 +123,10 @@ def test_compels_brackets_are_left_out_as_a_whole(emoji):
 def test_a_word_that_is_not_there_is_named(effects):
     with pytest.raises(KeyError, match="none of the words on a blue background, cat"):
         effects["dog"]
+
+
+def test_what_the_sheet_notes_is_said(emoji, monkeypatch):
+    can = Capabilities.of(emoji)
+    monkeypatch.setattr(Capabilities, "of", lambda pipe: replace(can, alone="a reason"))
+    found = sdnb.words("a fox", pipe=emoji, **{**QUICK, "steps": 1})
+    assert found.note == "made one by one: a reason"
