@@ -35,7 +35,7 @@ def panel(
     store: Kept = True,
     **options: Unpack[Options],
 ) -> Panel:
-    """Makes and compares pictures by hand: sliders, a live preview, a history.
+    """Makes, compares and votes on pictures by hand: sliders, a live preview, a history.
 
     All that is done there can be done in a cell, and each picture gives the cell that makes it.
     Where nobody can click (a script, CI, a notebook run by a program) it shows the picture that

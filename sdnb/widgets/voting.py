@@ -49,7 +49,8 @@ def vote(
     It takes what `duel` takes, but for the score: that is your eye. The pictures are made first;
     then two stand side by side, left and right drawn by lot. Arrow keys or buttons vote: left,
     right, or down where they are equally good; Backspace takes the last vote back. The statistics
-    are those of `duel`, and hold whenever you stop.
+    are those of `duel`, and hold whenever you stop. The panel opens the same vote between two
+    values of a setting: Compare, Vote.
 
     Each vote is kept at once, in the file `votes.jsonl` of the store's folder, and counts again
     wherever the same two pictures are compared: after a restart, too.
