@@ -114,6 +114,7 @@ class Controller:
         self.modes.axis.observe(lambda change: self._new_axis(change["new"]), "value")
         self.controls.load.on_click(lambda _: self._pressed(self._load, lasting=True))
         self.restore.observe(lambda _: self._restored(), "value")
+        self.output.vote.observe(lambda _: self._cover(), "children")
         self._watch_loras()
         for control in _all(self.box):
             if control.has_trait("value") and not isinstance(control, _TELLING):
@@ -195,9 +196,12 @@ class Controller:
 
     @_answer
     def _from_store(self) -> None:
-        """Shows what the store has of the present settings; what runs goes on, without previews."""
+        """Shows what the store has of the present settings; what runs goes on, without previews.
+
+        It may have one of the pictures that are voted on, so a vote stays as it is.
+        """
         store = opened(self._kept)
-        if store is None:
+        if store is None or self.output.voting is not None:
             return
         start = self.controls.start
         try:
@@ -226,6 +230,12 @@ class Controller:
             self.choose(Sample(image, settings, facts), more=more)
             if len(records) > 1:
                 self.output.say(f"A sheet of {len(records)}: these settings are its first's.")
+
+    @_answer
+    def _cover(self) -> None:
+        """Hides what of the history is voted on: a thumbnail says what made its picture."""
+        pairs = self.output.voting.ballot.pairs if self.output.voting else []
+        self.history.hide([made for pair in pairs for made in (pair.a, pair.b)])
 
     def _complain(self, words: str) -> None:
         self.output.say(words, wrong=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -56,6 +56,12 @@ class History:
             if len(self._entries) < MOST and not any(_same(s, made) for s in self.samples):
                 self._entries.append((made, self._thumb(made, None)))
         self._show()
+
+    def hide(self, voted_on: Sequence[Sample]) -> None:
+        """Takes these pictures out of sight, and shows all others."""
+        for made, thumb in self._entries:
+            hidden = any(_same(made, each) for each in voted_on)
+            thumb.layout.display = "none" if hidden else None
 
     def _show(self) -> None:
         self.box.children = tuple(thumb for _, thumb in self._entries)

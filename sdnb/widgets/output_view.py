@@ -26,13 +26,14 @@ class OutputView:
     Attributes:
         box: what is to be shown.
         shown: the sample or the sheet that stands there; None before the first.
+        voting: the vote that stands in its place; None where none does.
         code: the cell that makes it again.
     """
 
     def __init__(self, stop: Callable[[], object] | None) -> None:
         self.shown: Sample | Sheet | None = None
         self.code = ""
-        self._vote: VotingView | None = None
+        self.voting: VotingView | None = None
         self._still: dict[str, bytes] = {}  # what stands there, when no preview does
         self._open = self._unfinished = False  # to previews; by one of them
         self.picture = _styled(widgets.Image(format="png"), "sdnb-picture")
@@ -91,14 +92,14 @@ class OutputView:
         self.keep.layout.display = None
 
     def ask(self, vote: VotingView, code: str) -> None:
-        """Shows a vote in the picture's place, until the next press.
+        """Shows a vote in the picture's place, until a picture is made or gone back to.
 
         Arguments:
             vote: the vote.
             code: the cell that opens it again.
         """
         self._end_vote()
-        self._vote, self.vote.children = vote, (vote.box,)
+        self.voting, self.vote.children = vote, (vote.box,)
         for covered in (self.picture, self.empty, self.view, self.keep):
             covered.layout.display = "none"
         self.caption.value = ""
@@ -106,16 +107,15 @@ class OutputView:
         self._open = self._unfinished = False
 
     def _end_vote(self) -> None:
-        if self._vote is not None:
-            self.vote.children = ()
-            self._vote.close()
-            self._vote = None
+        if (vote := self.voting) is not None:
+            self.voting, self.vote.children = None, ()
+            vote.close()
 
     def begin(self) -> None:
         """Lets previews be shown, until a picture is: one that a person goes back to stays."""
-        if self._vote is not None and self.shown is not None:
+        if self.voting is not None and self.shown is not None:
             self.show(self.shown, self.code)
-        elif self._vote is not None:
+        elif self.voting is not None:
             self._end_vote()
             self.empty.layout.display = None
         self._open = True

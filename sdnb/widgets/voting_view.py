@@ -24,7 +24,7 @@ STYLE = """
 .sdnb-vote .sdnb-two.sdnb-two { display: flex; flex-flow: row nowrap; gap: 12px;
   max-width: 840px; width: 100% }
 .sdnb-vote .sdnb-two > * { flex: 1 1 0; min-width: 0; height: auto; border-radius: 6px;
-  object-fit: contain }
+  object-fit: contain; outline: 1px solid var(--line) }
 .sdnb-vote .sdnb-answers.sdnb-answers { display: flex; flex-flow: row wrap; gap: 8px;
   max-width: 840px; width: 100% }
 .sdnb-vote .sdnb-answers > * { flex: 1 1 90px }

@@ -94,19 +94,34 @@ def test_vote_in_the_panel_with_keys_and_go_back_to_making_pictures(notebook, tm
     page = book.page
     page.get_by_role("tab", name="Compare").click()
     page.get_by_label("Values").fill("1, 6")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    thumbs = page.locator(".sdnb-thumb:visible")
+    thumbs.nth(1).wait_for()
     page.get_by_role("button", name="Vote", exact=True).click()
     asked(page, "1 of 8 · seed 0: which is better?")
-    assert not page.locator(".sdnb-thumb").count()  # nothing else shows one of the two
+    assert not thumbs.count()  # nothing else shows one of the two
     settled(page)
     page.locator(".sdnb-which").click()
     page.keyboard.press("ArrowLeft")
     asked(page, "2 of 8 · seed 1")
     page.screenshot(path=str(tmp_path / "vote.png"))
-    left = "panel._controller.output._vote.ballot"
-    assert book.value(f"{left}.voted") == 1
+    ballot = "panel._controller.output.voting.ballot"
+    # the vote is for what stood at the left, and it is kept
+    better = f"({ballot}.result.tally.wins == 1, {ballot}.shown(0)[0].settings.steps == 1)"
+    assert len(set(book.value(better))) == 1
+    assert len((tmp_path / "store" / "votes.jsonl").read_text().splitlines()) == 1
+    settled(page)
+    page.keyboard.press("Backspace")
+    asked(page, "1 of 8 · seed 0")
+    assert book.value(f"{ballot}.voted") == 0
+    settled(page)
+    page.keyboard.press("ArrowDown")
+    asked(page, "2 of 8 · seed 1")
+    assert book.value(f"{ballot}.result.tally.ties") == 1
     box = page.locator(".sdnb-vote")
     assert box.evaluate("e => e.scrollWidth <= e.clientWidth")
     page.get_by_role("tab", name="Generate").click()
     page.get_by_role("button", name="Generate", exact=True).click()
     page.locator(".sdnb-picture").wait_for()
     assert not page.locator(".sdnb-vote").count()
+    thumbs.nth(2).wait_for()  # those of the comparison are back

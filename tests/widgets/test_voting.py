@@ -128,7 +128,7 @@ def voted(panel):
     """The vote that stands in the panel after a press."""
     panel.modes.vote.click()
     assert panel.jobs.wait(60)
-    return panel.output._vote
+    return panel.output.voting
 
 
 def heard(panel):
@@ -191,6 +191,60 @@ def test_a_picture_that_is_gone_back_to_takes_the_votes_place(panel):
     assert not panel.output.vote.children
     assert panel.output.picture.layout.display is None
     assert panel.output.picture.value == made
+
+
+def seen_steps(panel):
+    """Of the thumbnails that are shown: the steps."""
+    thumbs = zip(panel.history.samples, panel.history.box.children, strict=True)
+    return [made.settings.steps for made, thumb in thumbs if thumb.layout.display != "none"]
+
+
+def test_the_history_hides_what_is_voted_on_until_the_vote_is_over(panel, pipe, tmp_path):
+    panel.modes.among.value = "1, 3"
+    panel.compare()  # the first pair's picture of one step, and one that is not voted on
+    assert panel.jobs.wait(60)
+    panel.modes.among.value = "1, 2"
+    assert voted(panel) is not None
+    assert seen_steps(panel) == [3]
+    panel.generate()
+    assert panel.jobs.wait(60)
+    assert sorted(seen_steps(panel)) == [1, 3, panel.controls.steps.value]
+    # another panel begins with what the store has, the pairs too
+    other = sdnb.panel("a fox", pipe=pipe, seed=5, store=tmp_path / "store", **SMALL)._controller
+    assert 2 in seen_steps(other)
+    other.modes.axis.value, other.modes.among.value, other.modes.pairs.value = "steps", "1, 2", 3
+    assert voted(other) is not None
+    assert not {1, 2} & set(seen_steps(other))
+    other.close()
+    assert other.jobs.wait(60)
+
+
+def test_a_control_that_is_changed_shows_none_of_the_pictures_that_are_voted_on(panel):
+    view = voted(panel)
+    panel.controls.steps.value = 1  # the store has it: the first pair's
+    assert panel.output.voting is view
+    assert panel.output.vote.children == (view.box,)
+    assert panel.output.shown is None
+
+
+def test_undo_in_the_panel_brings_the_pair_back_as_it_stood(panel):
+    view = voted(panel)
+    left = view.left.value
+    view.buttons["left"].click()
+    assert view.left.value != left
+    view.buttons["undo"].click()
+    assert view.left.value == left
+    assert view.ballot.voted == 0
+
+
+def test_on_colab_the_press_itself_makes_the_pairs(pipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(frontend, "in_colab", lambda: True)
+    monkeypatch.setattr(frontend, "shows_widgets", lambda: True)
+    panel = sdnb.panel("a fox", pipe=pipe, seed=5, store=tmp_path / "store", **SMALL)._controller
+    panel.modes.axis.value, panel.modes.among.value, panel.modes.pairs.value = "steps", "1, 2", 2
+    panel.modes.vote.click()
+    assert len(panel.output.voting.ballot) == 2
+    panel.close()
 
 
 @pytest.mark.parametrize(
