@@ -78,12 +78,13 @@ def test_a_row_of_the_table_is_that_of_the_picture_without_its_word(effects):
 
 def test_attention_stands_in_the_order_of_the_words_each_map_in_all_colours(grid):
     shares = np.zeros((2, 2, 2, 2), np.float32)  # calls, words, rows, columns
-    shares[:, 0, :, 0] = 0.01  # red: left
+    shares[:, 0, :, 0] = 0.012  # red: left, and little less at the right
+    shares[:, 0, :, 1] = 0.01
     shares[0, 1, 1, :] = 0.2  # fox: below, in the first call
     shares[1, 1, 1, :] = 0.6
     seen = Attention(sample(PROMPT), ["red", "fox"], shares)
     seen.grid()
-    assert grid["labels"] == ["the picture", "red\n0.00 to 1.00 %", "fox\n0.0 to 40.0 %"]
+    assert grid["labels"] == ["the picture", "red\n1.0 to 1.2 %", "fox\n0.0 to 40.0 %"]
     red, fox = (np.asarray(each, int)[:, :, 0] for each in grid["images"][1:])
     assert red[32, 4] > red[32, 60] + 100
     assert fox[60, 32] > fox[4, 32] + 100

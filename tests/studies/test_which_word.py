@@ -98,6 +98,8 @@ def test_a_failed_or_blackened_picture_has_no_change(effects):
     ("prompt", "options", "says"),
     [
         ("fox", {}, "Without 'fox' nothing is left"),
+        ("", {}, "The prompt is empty"),
+        (" . ", {}, "There is no word in the prompt"),
         ("a fox", {"words": ["dog"]}, "'dog' is not in the prompt"),
         ("a fox", {"steps": 0}, "steps is 0"),
     ],
