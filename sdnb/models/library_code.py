@@ -226,8 +226,12 @@ def _package(module: str) -> bool:
 
 def _function(value: Any) -> Any:
     """The function within a method of any kind; None where there is none."""
-    value = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
-    return value if isinstance(value, types.FunctionType) else None
+    # by its type: transformers' stand-ins for what is not installed raise whatever they are asked
+    if issubclass(type(value), (staticmethod, classmethod, types.MethodType)):
+        value = value.__func__
+    elif issubclass(type(value), property):
+        value = value.fget
+    return value if type(value) is types.FunctionType else None
 
 
 def _functions(value: Any) -> Iterator[Any]:

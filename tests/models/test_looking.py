@@ -263,3 +263,24 @@ def test_progress_bars_in_a_librarys_module_are_no_change(monkeypatch):
     monkeypatch.setattr(library_code, "_spaces", {})
     monkeypatch.setattr(library_code, "_libraries", {})
     assert library_code.differences([modeling_clip.CLIPTextModel]) == {}
+
+
+def test_a_stand_in_for_what_is_not_installed_is_passed_over(monkeypatch):
+    """transformers 5.15 has them among its modules' names: asked for anything, they raise."""
+    from sdnb.models import library_code
+
+    class Absent(type):
+        def __getattribute__(cls, name):
+            raise ImportError(f"{name} requires the Torchvision library")
+
+    class Owner:
+        processor = Absent("AutoImageProcessor", (), {})
+
+        @staticmethod
+        def code():
+            return 1
+
+    monkeypatch.setattr(library_code, "_spaces", {})
+    space = library_code._Namespace(Owner, callables_only=False)
+    assert space.functions == [Owner.code]
+    assert space.is_untouched()
