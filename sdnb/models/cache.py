@@ -110,7 +110,10 @@ def load(
         model, revision, variant, dtype, str(device), use_safetensors, backend, lora
     )
     if config is not None:
-        request = replace(request, config=_config(request.source, config))
+        found = _config(request.source, config)
+        if str(dtype) == "auto":  # as the model is loaded whose parts it has
+            request = replace(request, dtype=_dtype(found, dtype, request.device))
+        request = replace(request, config=found)
     if vae is not None:
         request = replace(request, vae=names.place(vae))
     request = replace(request, embeddings=embedded.asked(embeddings))

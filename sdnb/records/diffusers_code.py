@@ -296,7 +296,7 @@ def _embedded(
         f"    parts = [encode(part) for part in {pieces[0]!r}]",
         f"    negative_parts = [encode(part) for part in {pieces[1]!r}]",
     ]
-    pooled = "pooled_prompt_embeds" in _parameters(pipeline)  # SDXL
+    pooled = "XL" in pipeline  # by its name: what reads a file imports no diffusers
     if pooled and not any(pieces[1]):
         lines += [
             "if pipe.config.force_zeros_for_empty_prompt:  # so the pipeline takes an empty one",
@@ -314,7 +314,7 @@ def _embedded(
 
 def _weighted(pipeline: str, settings: Settings) -> tuple[list[str], dict[str, str]]:
     """Lines that read prompts with compel's weights, and the arguments that take the embeddings."""
-    pooled = "pooled_prompt_embeds" in _parameters(pipeline)
+    pooled = "XL" in pipeline
     kind = "CompelForSDXL" if pooled else "CompelForSD"
     lines = [
         f"from compel import {kind}",

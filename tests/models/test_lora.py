@@ -38,7 +38,7 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def both(made):
     model, ink, film = made
-    return sdnb.load(model, lora=[ink, (film, 0.5)])
+    return sdnb.load(model, lora=[ink, (film, 0.5)], dtype="float32")
 
 
 def by_hand(made, weights):

@@ -25,7 +25,8 @@ def pipe(request, tmp_path_factory):
     for name, text in (("ink", False), ("film", True)):
         bare = diffusers.DiffusionPipeline.from_pretrained(model)
         loras.written(bare, folder / f"{name}.safetensors", seed=len(name), text=text, size=3)
-    return sdnb.load(model, lora=[folder / "ink.safetensors", folder / "film.safetensors"])
+    files = [folder / "ink.safetensors", folder / "film.safetensors"]
+    return sdnb.load(model, lora=files, dtype="float32")
 
 
 def both_ways(plan):
