@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
             print(sheet[0].save(output))
         else:
             print(sheet.save(output), *sheet.files(output), sep="\n")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ModuleNotFoundError) as error:
         print(f"{PROG}: {_for_terminal(str(error))}", file=sys.stderr)
         return 2
     except (OSError, MemoryError) as error:

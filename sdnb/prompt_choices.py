@@ -45,16 +45,17 @@ def chosen(prompt: str, choices: Sequence[str]) -> str:
     Example:
         >>> chosen(r"a {red|blue} fox \{here\}", ["blue"])
         'a blue fox {here}'
-        >>> chosen("a {|small} fox", [""])
-        'a fox'
+        >>> chosen("a {|small} fox", [""]), chosen("a {red|blue}{|ish} fox", ["red", ""])
+        ('a fox', 'a red fox')
     """
-    parts, end = [], 0
+    parts: list[str] = []
+    end = 0
     for match, choice in zip(_matches(prompt), choices):
-        before = prompt[end : match.start()]
-        end = match.end()
-        if not choice and (not before or before[-1:].isspace()) and prompt[end : end + 1] == " ":
+        parts.append(prompt[end : match.start()])
+        end, text = match.end(), "".join(parts)
+        if not choice and (not text or text[-1].isspace()) and prompt[end : end + 1] == " ":
             end += 1  # not two spaces where nothing stands between them
-        parts += [before, choice]
+        parts.append(choice)
     return _ESCAPED.sub(r"\1", "".join([*parts, prompt[end:]]))
 
 

@@ -184,17 +184,16 @@ def steps_for(name: str | None, calls_wanted: int) -> int:
         calls_wanted: 1 or more.
 
     Example:
-        >>> [steps_for(name, 25) for name in ("DDIM", "PNDM", "Heun")]
-        [25, 24, 13]
+        >>> [steps_for(name, 25) for name in ("DDIM", "PNDM", "Heun")], steps_for("Heun", 5000)
+        ([25, 24, 13], 1000)
     """
     if calls_wanted < 1:
         raise ValueError(f"calls is {calls_wanted}: give 1 or more.")
     known = SCHEDULERS.get(find(name)) if name and not name.endswith("Scheduler") else None
     if known is None:
         return calls_wanted
-    if known.doubled:
-        return (calls_wanted + 1) // 2
-    return max(1, min(calls_wanted - known.extra, known.most))
+    steps = (calls_wanted + 1) // 2 if known.doubled else calls_wanted - known.extra
+    return max(1, min(steps, known.most))
 
 
 def make(name: str, own: SchedulerMixin) -> SchedulerMixin:

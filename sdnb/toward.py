@@ -35,7 +35,10 @@ class Toward(Frozen):
     def __init__(self, given: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         if not isinstance(given, Iterable) or isinstance(given, (str, bytes)):
             raise TypeError(f"toward is {given!r}: {FORM}.")
-        pairs = dict(given)
+        try:
+            pairs = dict(given)
+        except (TypeError, ValueError):  # what Python says of sequence elements
+            raise TypeError(f"toward is {given!r}: {FORM}.") from None
         if others := [name for name in pairs if name not in KEYS]:
             raise TypeError(f"toward holds {others[0]!r}: {FORM}.")
         prompt, seed, part = (pairs.get(name) for name in KEYS)

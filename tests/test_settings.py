@@ -81,3 +81,9 @@ def test_the_repr_makes_the_same_settings_again():
 def test_an_unknown_setting_names_the_nearest():
     with pytest.raises(TypeError, match="no setting 'step': did you mean 'steps'"):
         Settings("a fox").but(step=12)
+
+
+def test_toward_in_another_form_gets_the_sentence_that_says_the_form():
+    for given in ([1], ["ab", 3], {"seed"}):
+        with pytest.raises(TypeError, match=r"^toward "):
+            Settings("a fox", toward=given)

@@ -299,3 +299,17 @@ def test_every_place_light_and_style_has_words():
     assert set(sentences.WHERE) == set(sentences.VIEWS) == set(world.PLACES)
     assert set(sentences.HOW) == set(world.STYLES)
     assert set(styles.FILTERS) | {styles.PLAIN} == set(world.STYLES)
+
+
+def test_many_boxes_and_a_ufo():
+    words = ("red box", "blue cube", "old man", "fox", "alarm clock")
+    many = [sentences.plural(word) for word in words]
+    assert many == ["red boxes", "blue cubes", "old men", "foxes", "alarm clocks"]
+    words = ("ufo", "unicorn", "umbrella", "owl", "horse")
+    assert [sentences.with_article(word)[:3] for word in words] == [
+        "a u",
+        "a u",
+        "an ",
+        "an ",
+        "a h",
+    ]

@@ -82,6 +82,20 @@ class Trained(nn.Module):
         return vae.eval()
 
 
+@torch.no_grad()
+def calibrated(vae: AutoencoderTiny, x: torch.Tensor) -> AutoencoderTiny:
+    """Another world's autoencoder with latents of zero mean and unit variance on these pictures."""
+    z = vae.encoder(x)
+    mean, deviation = z.mean((0, 2, 3)), z.std((0, 2, 3))
+    into = vae.encoder.layers[-1]
+    into.weight.div_(deviation[:, None, None, None])
+    into.bias.sub_(mean).div_(deviation)
+    out_of = vae.decoder.layers[0]
+    out_of.bias.add_((out_of.weight.sum((2, 3)) * mean).sum(1))
+    out_of.weight.mul_(deviation[:, None, None])
+    return vae
+
+
 def loss_of(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Absolute and squared difference, and the difference of the gradients: edges count twice."""
     loss = (y - x).abs().mean() + (y - x).square().mean()
@@ -113,13 +127,22 @@ def psnr(y: torch.Tensor, x: torch.Tensor) -> float:
 
 
 def train(
-    steps: int = 2000, batch: int = 48, lr: float = 2e-3, noise: float = 0.35, until: int = 0
-) -> None:
-    """Trains, or goes on from the checkpoint."""
+    steps: int = 2000, batch: int = 48, lr: float = 2e-3, noise: float = 0.35, start: str = "",
+    until: int = 0,
+) -> None:  # fmt: skip
+    """Trains, or goes on from the checkpoint.
+
+    Arguments:
+        start: a folder with an `AutoencoderTiny` of the same shape to begin with: an earlier
+            model's, which knows edges and colours already.
+    """
     if run.Run("autoencoder").done(steps):
         return
     torch.manual_seed(0)
     model = Trained().to(DEVICE, memory_format=torch.channels_last)
+    if start:
+        earlier = AutoencoderTiny.from_pretrained(start).to(DEVICE)
+        model.vae.load_state_dict(calibrated(earlier, scaled(crops_at(-6, batch))).state_dict())
     optimiser = Optimiser(model, lr=lr, muon_lr=lr)
     side = CROP // DOWN
     test = scaled(crops_at(-5, 2 * batch))

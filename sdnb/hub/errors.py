@@ -101,14 +101,14 @@ def _of_the_way(
     error: BaseException, chain: list[BaseException], model: str, downloading: bool
 ) -> ConnectionError | None:
     """The hub cannot be reached, or must not be asked."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     broken = unreachable(error) or "Consistency check failed" in _says(chain)
     if downloading and broken:
         return ConnectionError(
             f"The download of {model} broke off: load it again. What has been downloaded is kept."
         )
-    forbidden = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
+    forbidden = os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
     if _among(chain, errors.OfflineModeIsEnabled) or forbidden:
         return ConnectionError(
             f"{model} is not in the cache, and HF_HUB_OFFLINE forbids to download it: unset it "

@@ -166,7 +166,7 @@ class Sheet:
 
     def files(self, path: str | os.PathLike[str]) -> list[Path]:
         """Where `save` puts the single pictures; none where there is but one."""
-        path, count = Path(path), len(self.samples)
+        path, count = Path(path).expanduser(), len(self.samples)
         return [path.with_name(f"{path.stem}-{i + 1}.png") for i in range(count) if count > 1]
 
     def table(self) -> list[dict[str, Any]]:

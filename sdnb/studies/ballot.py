@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -124,8 +125,12 @@ class Ballot:
         }  # fmt: skip
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._file, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")  # one write, as other processes write too
+            with open(self._file, "ab+") as file:
+                end = file.seek(0, os.SEEK_END)
+                file.seek(max(0, end - 1))
+                torn = file.read(1) not in (b"", b"\n")  # by a process that was killed
+                # one write, as other processes write too
+                file.write(b"\n" * torn + json.dumps(line).encode() + b"\n")
         except OSError as error:
             notice(f"Votes count but are not kept in {self._file}: {error.strerror or error}.")
             self._file = None  # once is enough

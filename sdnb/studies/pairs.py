@@ -211,7 +211,11 @@ def _cell(
     own: dict[str, Any]
     if isinstance(side, Settings):
         usual = Settings("usual").to_dict()
-        own = {name: value for name, value in side.to_dict().items() if value != usual[name]}
+        own = {
+            name: value
+            for name, value in side.to_dict().items()
+            if value != usual[name] or name == "prompt"
+        }
         own.pop("seed", None)  # a sample's has one
     elif isinstance(side, str):
         own = {"prompt": side}

@@ -199,7 +199,7 @@ def voting(
 def _written(settings: Settings) -> dict[str, str]:
     """The settings that are not the usual ones, as code."""
     usual = Settings("usual").to_dict()
-    return {n: _value(v) for n, v in settings.to_dict().items() if v != usual[n]}
+    return {n: _value(v) for n, v in settings.to_dict().items() if v != usual[n] or n == "prompt"}
 
 
 def _value(value: Any) -> str:

@@ -105,3 +105,9 @@ def test_where_nothing_can_be_written_votes_count_and_it_is_said_once(tmp_path, 
     ballot.vote("same")
     assert ballot.voted == 2
     assert sum("not kept" in said for said in heard()) == 1
+
+
+def test_a_vote_after_half_a_line_of_a_killed_process_is_kept(tmp_path):
+    (tmp_path / FILE).write_text('{"pictures": ["ab')
+    Ballot(pairs(1), ("a", "b"), tmp_path).vote("same")
+    assert Ballot(pairs(1), ("a", "b"), tmp_path).voted == 1

@@ -155,6 +155,14 @@ def test_the_panel_votes_on_two_values_as_a_cell_does_and_tells_neither(panel, p
     cell.close()
 
 
+def test_a_prompt_that_is_one_word_stands_in_the_cell_whatever_the_word(panel):
+    panel.controls.prompt.value = "usual"
+    voted(panel)
+    assert "'usual', seeds=range(5, 8)" in unescape(
+        re.sub("<[^>]*>", "", panel.output.unfold.value)
+    )
+
+
 def test_a_vote_in_the_panel_shows_no_preview(panel, monkeypatch):
     monkeypatch.setattr("sdnb.widgets.progress.EVERY", 0)
     frames = []

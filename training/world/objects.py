@@ -100,7 +100,7 @@ ALIASES |= {f"{c} cube": [f"{c} box"] for c in COLORS}
 ALIASES |= {f"{c} ball": [f"{c} sphere"] for c in COLORS}
 ALIASES |= {f"{c} circle": [f"{c} disc"] for c in COLORS}
 PLURALS = {
-    "fox": "foxes", "fish": "fish", "octopus": "octopuses", "butterfly": "butterflies",
+    "fox": "foxes", "box": "boxes", "fish": "fish", "octopus": "octopuses", "butterfly": "butterflies",
     "grapes": "grapes", "strawberry": "strawberries", "cherries": "cherries", "bus": "buses",
     "cactus": "cacti", "bunny": "bunnies", "puppy": "puppies", "pony": "ponies",
     "snowman": "snowmen", "spaceman": "spacemen", "border collie": "border collies",

@@ -84,15 +84,19 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def plural(word: str) -> str:
-    """Many of it; of a coloured shape, its last word."""
-    return PLURALS.get(word, word + "s")
+    """Many of it; where only its last word is known ("a red box"), of that."""
+    if word in PLURALS:
+        return PLURALS[word]
+    *first, last = word.split(" ")
+    return " ".join([*first, PLURALS.get(last, last + "s")])
 
 
 def with_article(word: str) -> str:
     """ "an owl", "a horse", "grapes"."""
     if word in NO_ARTICLE:
         return word
-    return f"an {word}" if word[0] in "aeiou" and not word.startswith("un") else f"a {word}"
+    spoken_a = word[0] in "aeiou" and not word.startswith(("uni", "ufo"))
+    return f"an {word}" if spoken_a else f"a {word}"
 
 
 def phrase(rng: Random, name: str, n: int, plain: bool, size: str = "") -> str:
