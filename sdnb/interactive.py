@@ -6,16 +6,15 @@ import io
 import os
 import sys
 
+from sdnb import compat
+
 
 def someone_can_answer() -> bool:
     """Whether a person sits at the notebook or the terminal; not where a program runs it."""
     if os.environ.get("CI", "").lower() not in ("", "0", "false", "no"):
         return False
     if "ipykernel" in sys.modules:
-        from IPython import get_ipython
-
-        # what a front end says with every cell: nbclient, nbval and papermill say no
-        return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
+        return compat.allows_input()
     return sys.stdin is not None and sys.stdin.isatty()
 
 

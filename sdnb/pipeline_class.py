@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from sdnb import compat
+
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
@@ -85,7 +87,7 @@ def lacking(made: Any, index: Mapping[str, Any] | None = None) -> list[str]:
         >>> lacking(diffusers.FluxPipeline)
         []
     """
-    needed = [*getattr(made, "_backends", [])]
+    needed = compat.packages_of(made)
     needed += [package for name, package in NEEDS.items() if made.__name__.startswith(name)]
     if any(reads_videos(part) for part in (index or {}).values()):
         needed.append("torchvision")

@@ -1,8 +1,11 @@
 """Canaries: what sdnb asks of other libraries' internals still answers, and is right."""
 
+import ast
 import contextlib
 import copy
 import inspect
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +16,7 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FluxPipeline,
+    UNet2DConditionModel,
 )
 from huggingface_hub import errors, try_to_load_from_cache
 from huggingface_hub.file_download import http_get
@@ -21,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
+import sdnb
 from sdnb import compat
 from sdnb.models import torch_state
 from tests.support import toys
@@ -208,3 +213,176 @@ def test_a_modular_pipeline_runs_the_blocks_that_it_is_given_and_knows_its_repos
     assert "decode" not in view.blocks.sub_blocks
     assert "decode" in pipe.blocks.sub_blocks
     assert compat.repository_of(pipe) is None
+
+
+def test_a_tensors_counter_counts_changes():
+    tensor = torch.zeros(2)
+    before = compat.version_of(tensor)
+    tensor.add_(1)
+    assert compat.version_of(tensor) == before + 1
+
+
+def test_the_module_within_a_compiled_one():
+    layer = torch.nn.Linear(2, 2)
+    compiled = torch.compile(layer)
+    assert compiled is not layer
+    assert compat.uncompiled(compiled) is compat.uncompiled(layer) is layer
+
+
+def test_a_twin_has_the_modules_weights_and_hooks_and_a_forward_of_its_own():
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    called = []
+    module.register_forward_hook(lambda *_: called.append("hook"))
+    twin = compat.twin(module, lambda x: x + 1)
+    twin.register_forward_hook(lambda *_: called.append("twin's"))
+    given = torch.zeros(1, 2)
+    assert torch.equal(twin(given), given + 1)
+    assert called == ["twin's"]
+    assert twin[0] is module[0]
+    twin[0] = torch.nn.Identity()
+    assert isinstance(module[0], torch.nn.Linear)
+    module(given)
+    assert called == ["twin's", "hook"]
+
+
+def test_a_modules_parts_stand_in_dicts_of_these_names():
+    layer = torch.nn.BatchNorm2d(2)
+    assert {name for name, value in vars(layer).items() if name in compat.MODULE_DICTS} == {
+        "_modules", "_parameters", "_buffers",
+    }  # fmt: skip
+
+
+def test_a_pipelines_calls_run_where_offloading_sends_its_parts(pipe):
+    view = copy.copy(pipe)
+    assert compat.execution_device(view) == "cpu"
+    view.enable_model_cpu_offload(device="cpu")
+    assert compat.execution_device(view) == "cpu:0"
+    view.remove_all_hooks()
+
+
+def test_which_layers_diffusers_keeps_in_float32():
+    from diffusers import QwenImageTransformer2DModel, WanTransformer3DModel
+
+    assert compat.keeps_float32(WanTransformer3DModel)
+    assert not compat.keeps_float32(QwenImageTransformer2DModel)
+    assert not compat.keeps_float32(UNet2DConditionModel)
+
+
+def test_a_stand_in_of_diffusers_names_its_packages():
+    from diffusers.utils import dummy_torch_and_transformers_objects as stand_ins
+
+    assert compat.packages_of(stand_ins.FluxPipeline) == ["torch", "transformers"]
+    assert compat.packages_of(FluxPipeline) == []
+
+
+def test_a_kernel_says_whether_a_cell_may_ask():
+    from ipykernel.kernelbase import Kernel
+
+    assert Kernel()._allow_stdin is False
+
+
+def test_a_pipelines_config_and_a_tokenizers_rust_are_found_under_these_names(pipe):
+    assert getattr(pipe, compat.CONFIG) == pipe.config
+    assert getattr(pipe.tokenizer, compat.RUST_TOKENIZER) is pipe.tokenizer.backend_tokenizer
+
+
+def test_what_changes_no_picture_is_where_the_libraries_keep_it(pipe):
+    from diffusers import FluxModularPipeline
+    from diffusers.hooks import HookRegistry
+    from diffusers.modular_pipelines import ComponentsManager
+
+    view = copy.copy(pipe)
+    view.set_progress_bar_config(disable=True)
+    assert vars(view).keys() >= compat.PIPELINE_KEEPS
+    manager = ComponentsManager()
+    modular = FluxModularPipeline(components_manager=manager, collection="a")
+    assert vars(modular).keys() >= compat.MODULAR_KEEPS
+    registry = HookRegistry(torch.nn.Identity())
+    registry._get_child_registries()
+    assert vars(registry).keys() >= compat.HOOKS_KEEP
+    encoder = CLIPTextModel(CLIPTextConfig(**toys.TEXT))
+    encoder(torch.tensor([[1161, 5, 1162]]), output_hidden_states=True)
+    held = {name for part in encoder.modules() for name in vars(part)}
+    assert held >= compat.MODEL_KEEPS
+
+
+# keys of the files that diffusers writes (model_index.json and the like), which are no code
+IN_FILES = {"_class_name", "_blocks_class_name", "_diffusers_version", "_name_or_path"}
+DOCUMENTED = {"_fields", "_replace", "_repr_png_"}  # of namedtuples, of IPython
+ENDINGS = {"_file", "_file_steps", "_sdp", "_sdp_enabled"}  # of names
+OURS = {"_sheet"}  # a Plan's, for its Execution
+
+
+def made_in(tree: ast.AST) -> Iterator[str]:
+    """The names of a module's functions, classes, variables, and its own objects' attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and own(node):
+            yield node.attr
+
+
+def own(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
+def used_in(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
+    """Line and name of what is read or imported; whether it is read of self or cls."""
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.lineno, node.attr, own(node)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            for name in (getattr(node, "module", ""), *(alias.name for alias in node.names)):
+                for part in (name or "").split("."):
+                    yield node.lineno, part, False
+        elif isinstance(node, ast.Constant) and id(node) not in prose:  # for getattr and the like
+            path = re.fullmatch(r"[\w.\[\]'\"]+", str(node.value))
+            for part in re.findall(r"(?:^|\.)(_[A-Za-z]{2}\w+)", path[0]) if path else ():
+                yield node.lineno, part, False
+
+
+def foreign_privates(sources: dict[str, str]) -> list[str]:
+    """Private names in these modules that none of them makes: "module:line name"."""
+    trees = {name: ast.parse(source) for name, source in sources.items()}
+    made = {name: set(made_in(tree)) for name, tree in trees.items()}
+    anywhere = set().union(*made.values())
+    return [
+        f"{file}:{line} {name}"
+        for file, tree in trees.items()
+        for line, name, of_self in used_in(tree)
+        if name.startswith("_")
+        and not name.startswith("__")
+        and name not in (anywhere if of_self else made[file])
+    ]
+
+
+def test_private_names_of_other_libraries_stand_in_compat_alone():
+    folder = Path(sdnb.__file__).parent
+    sources = {
+        str(file.relative_to(folder)): file.read_text("utf-8")
+        for file in folder.rglob("*.py")
+        if file.name != "compat.py"
+    }
+    allowed = IN_FILES | DOCUMENTED | ENDINGS | OURS
+    assert [each for each in foreign_privates(sources) if each.split()[1] not in allowed] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("pipe._execution_device", ["a:1 _execution_device"]),
+        ("getattr(made, '_backends', [])", ["a:1 _backends"]),
+        ("from torch._C import _x", ["a:1 _C", "a:1 _x"]),
+        ("changed['tokenizer._tokenizer']", ["a:1 _tokenizer"]),
+        ("self._b = 1\nother._b", []),
+        ("def _b(): ...\na._b()", []),
+        ("self._of_base", ["a:1 _of_base"]),
+        ("'a sentence of _names'", []),
+        ("a.__class__", []),
+    ],
+)
+def test_a_private_name_of_others_is_told_from_ones_own(source, found):
+    assert foreign_privates({"a": source}) == found

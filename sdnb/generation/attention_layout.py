@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sdnb import compat
 from sdnb.generation.prompt_encoding import expanded
 from sdnb.models.capabilities import Capabilities
 from sdnb.models.denoiser import backend_of, denoiser_of
@@ -58,7 +59,7 @@ def layout_of(pipe: DiffusionPipeline, settings: Settings) -> Layout:
         ValueError: that is not known, or its attention cannot be seen; the sentence says why.
     """
     denoiser = denoiser_of(pipe)
-    plain = getattr(denoiser, "_orig_mod", denoiser)  # within torch.compile's wrapper
+    plain = compat.uncompiled(denoiser)
     layout = LAYOUTS.get(type(plain).__name__)
     if layout is None or (layout.by_layer and not _reads_clip(pipe)) or Capabilities.of(pipe).edits:
         raise ValueError(

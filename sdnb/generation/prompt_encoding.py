@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from sdnb import compat
 from sdnb.models.capabilities import Capabilities
 from sdnb.settings import Settings
 
@@ -152,7 +153,9 @@ def weighted(pipe: DiffusionPipeline, prompt: str, negative_prompt: str) -> dict
 
     kind = compel.CompelForSDXL if Capabilities.of(pipe).pooled else compel.CompelForSD
     with torch.no_grad():
-        made = kind(pipe, device=pipe._execution_device)(prompt, negative_prompt=negative_prompt)
+        made = kind(pipe, device=compat.execution_device(pipe))(
+            prompt, negative_prompt=negative_prompt
+        )
     both = {
         "prompt_embeds": made.embeds,
         "negative_prompt_embeds": made.negative_embeds,
@@ -256,7 +259,7 @@ def _encoded(pipe: DiffusionPipeline, part: str) -> tuple[torch.Tensor, torch.Te
     """As the pipeline itself encodes one prompt: embeddings, and SDXL's pooled ones."""
     made = pipe.encode_prompt(
         prompt=part,
-        device=pipe._execution_device,
+        device=compat.execution_device(pipe),
         num_images_per_prompt=1,
         do_classifier_free_guidance=False,
     )

@@ -142,7 +142,7 @@ class Capabilities:
             pieces=re.match(READS_PIECES, made.__name__) is not None,
             pooled="pooled_prompt_embeds" in defaults,
             text_tokens=defaults.get("max_sequence_length"),
-            alone=CHANGES_DENOISER if hasattr(made, "_set_pag_attn_processor") else "",
+            alone=CHANGES_DENOISER if "pag_scale" in defaults else "",
             own_scheduler=pipe.scheduler,
             unless=tuple((n, steps) for n, steps in FITS_STEPS.items() if n in defaults),
             first=next(iter(defaults)),

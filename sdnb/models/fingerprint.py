@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from sdnb import compat
 from sdnb.models import tokenizer_probe, value_tokens, weight_samples
 from sdnb.models.identities import (
     CONTAINERS,
@@ -28,8 +29,6 @@ from sdnb.models.identities import (
 from sdnb.models.value_tokens import NOTHING, PLAIN, Differences, Tokens, name_of
 from sdnb.models.weight_samples import PLACES, SMALL, Weight, Weights
 
-# torch's own dicts of parts, which are no step of the path that a person would write
-_PARTS = {"_modules", "_parameters", "_buffers"}
 _OPAQUE = (types.ModuleType, type, types.BuiltinFunctionType, types.CodeType, property)
 
 
@@ -172,7 +171,7 @@ class Fingerprint:
         for name, value in attributes(item):
             if name in ignored or _is_nothing(item, name, value):
                 continue
-            if name in _PARTS and type(value) in DICTS:
+            if name in compat.MODULE_DICTS and type(value) in DICTS:
                 self._tokens[f"{start}{name}"] = ("the list", tuple(value))
                 for key, part in value.items():
                     self._note(f"{start}{key}", part)
@@ -304,7 +303,7 @@ def _is_nothing(item: Any, name: str, value: Any) -> bool:
     known = getattr(type(item), name, NOTHING)
     if isinstance(value, types.MethodType):
         return value.__self__ is item and value.__func__ is known
-    if known is not NOTHING or name in _PARTS:
+    if known is not NOTHING or name in compat.MODULE_DICTS:
         return False
     return value is None or (type(value) in CONTAINERS and not value)
 

@@ -78,7 +78,9 @@ class Guidance:
             if embedded:
                 return cls("distilled_guidance_scale", own, above=-1.0)
             guider = getattr(pipe, "guider", None)
-            both = guider.num_conditions if guider is not None and guider._enabled else 1
+            both = (
+                guider.num_conditions if guider is not None and guider.get_state()["enabled"] else 1
+            )
             return cls(
                 branches=both > 1, calls=both, unasked=both,
                 why="its guider decides: pipe.guider.guidance_scale sets it",

@@ -16,6 +16,7 @@ from operator import attrgetter, is_
 from pathlib import Path
 from typing import Any
 
+from sdnb import compat
 from sdnb.models.value_tokens import name_of
 
 # the packages that pictures are made by, whose modules may share functions
@@ -28,15 +29,11 @@ HELPERS = ("typing_extensions", "packaging", "tqdm")
 CLIENTS = ("huggingface_hub", "httpx")
 # what Python itself writes into a class as it goes
 _HARMLESS = {
-    "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl",
+    "__slotnames__", "__doc__", "__annotations__", "__abstractmethods__",
     "__annotate__", "__annotate_func__", "__annotations_cache__", "__dict__", "__weakref__",
-    # transformers' answers to itself
-    "_can_set_attn_implementation_cached_value", "_can_set_experts_implementation_cached_value",
     "__warningregistry__",  # what a module has warned of
-    # transformers before 5.23: what can be recorded of each class; one that is loaded enters itself
-    "_CAN_RECORD_REGISTRY",
     "__builtins__",  # where terminals and notebooks put the last value, and input() anew each cell
-}  # fmt: skip
+} | compat.CLASSES_KEEP  # fmt: skip
 _code_of = attrgetter("__code__", "__defaults__")
 _spaces: dict[int, _Namespace] = {}  # of each class and module, by its address; they live on
 

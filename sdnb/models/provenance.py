@@ -71,7 +71,7 @@ class Record:
 
 
 # where a pipeline's config names its scheduler's class
-_OF_SCHEDULER = ("_internal_dict.scheduler", "_internal_dict['scheduler']")
+_OF_SCHEDULER = (f"{compat.CONFIG}.scheduler", f"{compat.CONFIG}['scheduler']")
 _records: WeakKeyDictionary[DiffusionPipeline, Record] = WeakKeyDictionary()
 _said: WeakKeyDictionary[DiffusionPipeline, set[str]] = WeakKeyDictionary()
 
@@ -106,7 +106,7 @@ def origin_of(pipe: DiffusionPipeline) -> Origin:
     path = str(where or type(pipe).__name__)
     name = emoji.NAME if path == str(emoji.FOLDER) else path
     known = _records[pipe].origin if pipe in _records else Origin(name, None, "", "", None)
-    dtype, where = str(pipe.dtype).removeprefix("torch."), str(pipe._execution_device)
+    dtype, where = str(pipe.dtype).removeprefix("torch."), compat.execution_device(pipe)
     return replace(known, dtype=dtype, device=where)
 
 
@@ -231,7 +231,7 @@ def in_words(changed: Differences) -> str:
         return ""
     if "the pipeline" in changed:
         return "sdnb.load did not make it"
-    if "tokenizer._tokenizer" in changed:
+    if f"tokenizer.{compat.RUST_TOKENIZER}" in changed:
         return "its tokenizer reads otherwise, as after load_textual_inversion"
     where = min(changed, key=lambda name: (name.count("."), name))
     was, now = changed[where]
@@ -288,15 +288,15 @@ def _ignored(kind: type) -> frozenset[str]:
         # what each call sets anew; the scheduler is looked at by itself
         call = inspect.unwrap(kind.__call__)
         state = {name for name in _stored_by(call) if name[0] == "_"}  # SDXL's also sets its vae
-        return frozenset({"scheduler", "_progress_bar_config", *state})
-    if issubclass(kind, ModularPipeline):  # how its parts are loaded makes no picture
-        return frozenset({"scheduler", "_component_specs", "_components_manager", "_collection"})
+        return frozenset({"scheduler", *compat.PIPELINE_KEEPS, *state})
+    if issubclass(kind, ModularPipeline):
+        return frozenset({"scheduler", *compat.MODULAR_KEEPS})
     if issubclass(kind, PreTrainedTokenizerBase):
         return frozenset({"deprecation_warnings"})  # that were given
     if issubclass(kind, PreTrainedModel):
-        return frozenset({"_output_capturing_hooks_installed"})  # see compat.is_capturing
+        return compat.MODEL_KEEPS
     if issubclass(kind, HookRegistry):  # which an empty one is as good as none of
-        return frozenset({"", "_module_ref", "_child_registries_cache"})
+        return frozenset({"", *compat.HOOKS_KEEP})
     if f"{kind.__module__}.{kind.__name__}" == "sdnb.models.openvino.Forward":
         return frozenset({"alike", "calls", "compiled"})
     return _written_when_shown(kind)
@@ -360,5 +360,5 @@ def _scheduler_state(kind: type) -> frozenset[str]:
         for name, method in vars(made).items()
         if inspect.isfunction(method) and name != "__init__"
     ]
-    written = _written_when_shown(kind) | {"_diffusers_load_id"}  # by modular pipelines
+    written = _written_when_shown(kind) | compat.SCHEDULER_KEEPS
     return frozenset().union(written, *map(_stored_by, methods))

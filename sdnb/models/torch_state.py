@@ -38,12 +38,10 @@ def unusual() -> dict[str, tuple[str, str]]:
 @functools.cache
 def _switches() -> list[tuple[str, Any, Callable[[], Any]]]:
     """Name, usual value, and how it is read, of each that this version of torch has."""
-    import diffusers.models.attention_dispatch as dispatch
     import torch
     from torch import backends
 
     tiny = torch.tensor(1e-39)
-    registry = dispatch._AttentionBackendRegistry
     on_off = ("off", "on")
     listed: list[tuple[str, Any, Callable[[], Any]]] = [
         ("torch.autocast", "off", lambda: on_off[compat.is_autocast_on()]),
@@ -53,8 +51,8 @@ def _switches() -> list[tuple[str, Any, Callable[[], Any]]]:
         ("torch.use_deterministic_algorithms", False, torch.are_deterministic_algorithms_enabled),
         ("torch.set_float32_matmul_precision", "highest", torch.get_float32_matmul_precision),
         ("torch.set_flush_denormal", False, lambda: (tiny * 1).item() == 0),
-        ("diffusers' attention backend", str(dispatch.DIFFUSERS_ATTN_BACKEND).upper(),
-         lambda: registry._active_backend.name),
+        ("diffusers' attention backend", compat.usual_attention_backend(),
+         compat.attention_backend),
     ]  # fmt: skip
     kept: list[tuple[Any, str, Any]] = [
         (backends.cudnn, "enabled", True),

@@ -13,11 +13,13 @@ from operator import attrgetter
 from typing import Any
 from weakref import ref
 
+from sdnb import compat
+
 PLACES = 64  # values that are compared of each weight
 BROAD = 65536  # the same where one tensor has taken another's place
 SMALL = 4096  # values of a tensor that is compared whole
 
-_how = attrgetter("_version", "dtype", "shape", "requires_grad")
+_how = attrgetter(compat.VERSION, "dtype", "shape", "requires_grad")
 
 
 def sample(tensor: Any, places: int = PLACES) -> tuple[Any, ...]:
@@ -40,7 +42,7 @@ def sample(tensor: Any, places: int = PLACES) -> tuple[Any, ...]:
     import torch
 
     small = tensor.numel() <= SMALL
-    version = 0 if small or tensor.is_inference() else tensor._version
+    version = 0 if small or tensor.is_inference() else compat.version_of(tensor)
     how: tuple[Any, ...]
     how = version, tensor.dtype, tuple(tensor.shape), tensor.requires_grad
     if tensor.layout != torch.strided or tensor.is_meta:
@@ -162,7 +164,12 @@ def _are_alike(weights: Iterable[Weight]) -> bool:
 def _is_so(tensor: Any, weight: Weight) -> bool:
     """Whether all but the values is as it was."""
     small = tensor.numel() <= SMALL
-    now = 0 if small else tensor._version, tensor.dtype, tuple(tensor.shape), tensor.requires_grad
+    now = (
+        0 if small else compat.version_of(tensor),
+        tensor.dtype,
+        tuple(tensor.shape),
+        tensor.requires_grad,
+    )
     order = not tensor.is_contiguous() and _is_channels_last(tensor)
     return (*now, order) == weight.sample[:-1] and _words_in(tensor) == weight.words
 

@@ -36,7 +36,7 @@ def read_as(dtype: torch.dtype, parts: Iterable[type] = ()) -> Iterator[None]:
         ...     safetensors.torch.load_file(file)["x"].dtype
         torch.bfloat16
     """
-    if any(getattr(part, "_keep_in_fp32_modules", None) for part in parts):
+    if any(map(compat.keeps_float32, parts)):
         yield
         return
     with compat.safetensors_read_by(lambda filename: _read(filename, dtype)):
@@ -89,7 +89,7 @@ def trace(*modules: torch.nn.Module) -> tuple[Any, ...]:
     """
     weights = [p.detach() for m in modules for p in m.parameters()]
     numbers = [w[(0,) * w.ndim].item() for w in weights if w.numel() and not w.is_meta]
-    return sum(w._version for w in weights), len(weights), numbers
+    return sum(map(compat.version_of, weights)), len(weights), numbers
 
 
 def to_channels_last(module: torch.nn.Module) -> None:

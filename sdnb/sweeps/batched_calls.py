@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
 
+from sdnb import compat
 from sdnb.models.denoiser import TIMESTEP_NAMES
 from sdnb.models.lora import OfPart, weighted
 
@@ -38,7 +39,7 @@ class Call:
         own: OfPart | None = None,
     ) -> Call:  # fmt: skip
         """The call module(*args, **kwargs), not yet made."""
-        forward = getattr(module, "_orig_mod", module).forward  # within torch.compile's wrapper
+        forward = compat.uncompiled(module).forward
         names = list(inspect.signature(forward).parameters)
         arguments = dict(zip(chain(names, map(str, count())), args)) | kwargs
         first: Any = arguments.get(names[0])

@@ -151,7 +151,7 @@ class Batcher:
         self._merged.clear()
         self._why.clear()
         pixels = max(((s.width or 1024) * (s.height or 1024) for s in jobs), default=1)
-        half = device.free_memory(str(self.pipe._execution_device)) / 2  # these are estimates
+        half = device.free_memory(compat.execution_device(self.pipe)) / 2  # these are estimates
         room = {
             part: max(1, min(MOST[part], int(half / (numbers * pixels * self.pipe.dtype.itemsize))))
             for part, numbers in NUMBERS.items()
@@ -178,12 +178,14 @@ class Batcher:
             if part and job.lora is not None:
                 own = lora.OfPart.of(module, part, job.lora, loras)
             if name in ("unet", "transformer"):
-                setattr(view, name, _twin(module, self._waiting(DENOISER, module, own)))
+                setattr(view, name, compat.twin(module, self._waiting(DENOISER, module, own)))
             elif name.startswith("text_encoder"):
-                setattr(view, name, _twin(module, self._remembering(module, own)))
+                setattr(view, name, compat.twin(module, self._remembering(module, own)))
             elif name == "vae" and hasattr(module, "decoder"):
-                view.vae = _twin(module, module.forward)
-                view.vae.decoder = _twin(module.decoder, self._waiting(DECODER, module.decoder))
+                view.vae = compat.twin(module, module.forward)
+                view.vae.decoder = compat.twin(
+                    module.decoder, self._waiting(DECODER, module.decoder)
+                )
         compat.forget_offload_hooks(view)  # modules go back when all runs have ended, not each
         provenance.inherit(view, self.pipe)
         return view
@@ -276,17 +278,6 @@ class Batcher:
         answers = batched_calls.make(calls, self._joined if part == DENOISER else None)
         self.calls[part] += 1
         return answers
-
-
-def _twin(module: Any, forward: Callable[..., Any]) -> Any:
-    """The module once more: weights and config are shared, hooks are its own, forward is given."""
-    import torch
-
-    twin = copy.copy(getattr(module, "_orig_mod", module))  # within torch.compile's wrapper
-    twin.__dict__.update({k: v for k, v in vars(torch.nn.Module()).items() if "_hook" in k})
-    twin._modules = dict(twin._modules)
-    twin.forward = forward
-    return twin
 
 
 def _dtype(module: Any) -> Any:
