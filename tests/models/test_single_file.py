@@ -104,6 +104,38 @@ def test_a_denoiser_alone_under_diffusers_names_takes_the_rest_from_its_settings
     assert np.array_equal(np.asarray(Image.open(tmp_path / "again.png")), pixels(changed))
 
 
+@pytest.mark.slow  # diffusers' loader knows Flux' own width only: 1 GB of weights
+def test_flux_under_black_forest_labs_names_makes_the_same_pixels_as_its_folder(tmp_path):
+    torch.manual_seed(0)
+    pipe = toys.flux(tmp_path / "words")
+    with torch.device("meta"):
+        transformer = diffusers.FluxTransformer2DModel.from_config(
+            pipe.transformer.config, attention_head_dim=128, num_attention_heads=24,
+            axes_dims_rope=(16, 56, 56),
+        )  # fmt: skip
+    transformer = transformer.bfloat16().to_empty(device="cpu")
+    for parameter in transformer.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.02)
+    pipe.transformer = transformer
+    pipe.to(torch.bfloat16).save_pretrained(tmp_path / "folder")
+    file = tmp_path / "flux1-dev.safetensors"
+    tensors = checkpoints.flux(transformer)
+    assert sum(x.numel() for x in tensors.values()) == transformer.num_parameters()
+    save_file({name: x.contiguous() for name, x in tensors.items()}, file)
+    del pipe, transformer, tensors
+    how = {"seed": 1, "steps": 1, "guidance": 3.0, "width": 32, "height": 32}
+    made = []
+    for source, config in [(file, tmp_path / "folder"), (tmp_path / "folder", None)]:
+        sdnb.clear()
+        pipe = sdnb.load(source, config=config, device="cpu", dtype="bfloat16")
+        assert type(pipe) is diffusers.FluxPipeline
+        made.append(pixels(sdnb.generate("a fox", **how, pipe=pipe, store=False)))
+        del pipe
+    sdnb.clear()
+    assert made[0].std() > 0
+    assert np.array_equal(*made)
+
+
 # ---------------------------------------------------------------- the store, the cache, Ray
 
 

@@ -1,8 +1,8 @@
 """Toy pipelines as single files, in other programs' layouts: CompVis', Stability's, ComfyUI's.
 
 The names are those of the original code (https://github.com/CompVis/stable-diffusion,
-https://github.com/Stability-AI/generative-models, https://github.com/Stability-AI/sd3.5), the other
-way round than diffusers' loader has them.
+https://github.com/Stability-AI/generative-models, https://github.com/Stability-AI/sd3.5,
+https://github.com/black-forest-labs/flux), the other way round than diffusers' loader has them.
 """
 
 import re
@@ -254,4 +254,58 @@ def _sd3(transformer):
                 named[f"{start}{SD3_BLOCK[part]}.{end}"] = x
         else:
             named[f"{SD3.get(stem, stem)}.{end}"] = x
+    return named
+
+
+FLUX = {
+    "time_text_embed.timestep_embedder.linear_1": "time_in.in_layer",
+    "time_text_embed.timestep_embedder.linear_2": "time_in.out_layer",
+    "time_text_embed.text_embedder.linear_1": "vector_in.in_layer",
+    "time_text_embed.text_embedder.linear_2": "vector_in.out_layer",
+    "time_text_embed.guidance_embedder.linear_1": "guidance_in.in_layer",
+    "time_text_embed.guidance_embedder.linear_2": "guidance_in.out_layer",
+    "context_embedder": "txt_in", "x_embedder": "img_in", "proj_out": "final_layer.linear",
+}  # fmt: skip
+FLUX_BLOCK = {
+    "norm1.linear": "img_mod.lin", "norm1_context.linear": "txt_mod.lin",
+    "attn.norm_q": "img_attn.norm.query_norm", "attn.norm_k": "img_attn.norm.key_norm",
+    "attn.norm_added_q": "txt_attn.norm.query_norm", "attn.norm_added_k": "txt_attn.norm.key_norm",
+    "ff.net.0.proj": "img_mlp.0", "ff.net.2": "img_mlp.2", "ff_context.net.0.proj": "txt_mlp.0",
+    "ff_context.net.2": "txt_mlp.2", "attn.to_out.0": "img_attn.proj",
+    "attn.to_add_out": "txt_attn.proj",
+}  # fmt: skip
+FLUX_SINGLE = {
+    "norm.linear": "modulation.lin", "attn.norm_q": "norm.query_norm",
+    "attn.norm_k": "norm.key_norm", "proj_out": "linear2",
+}  # fmt: skip
+# what lies in one matrix there: the first name, the others, the matrix
+FLUX_JOINED = {
+    "attn.to_q": (("attn.to_k", "attn.to_v"), "img_attn.qkv"),
+    "attn.add_q_proj": (("attn.add_k_proj", "attn.add_v_proj"), "txt_attn.qkv"),
+}  # fmt: skip
+FLUX_SINGLE_JOINED = {"attn.to_q": (("attn.to_k", "attn.to_v", "proj_mlp"), "linear1")}
+
+
+def flux(transformer):
+    """Flux' transformer under Black Forest Labs' names, as its files have it."""
+    weights, named = transformer.state_dict(), {}
+    for name, x in weights.items():
+        stem, _, end = name.rpartition(".")
+        if name.startswith("norm_out.linear"):
+            named[f"final_layer.adaLN_modulation.1.{end}"] = torch.cat(x.chunk(2)[::-1])
+        elif found := re.match(r"((?:single_)?)transformer_blocks\.(\d+)\.(.*)", stem):
+            single, number, part = found.groups()
+            start = f"single_blocks.{number}" if single else f"double_blocks.{number}"
+            renamed = FLUX_SINGLE if single else FLUX_BLOCK
+            joined = FLUX_SINGLE_JOINED if single else FLUX_JOINED
+            if part in joined:
+                others, new = joined[part]
+                ours = stem.removesuffix(part)
+                x = torch.cat([x, *(weights[f"{ours}{other}.{end}"] for other in others)])
+                named[f"{start}.{new}.{end}"] = x
+            elif part in renamed:
+                end = "scale" if "norm_" in part.rpartition(".")[2] else end
+                named[f"{start}.{renamed[part]}.{end}"] = x
+        else:
+            named[f"{FLUX[stem]}.{end}"] = x
     return named
