@@ -7,6 +7,8 @@ import nbconvert
 import pytest
 from PIL import Image
 
+from tests.support import modular_families
+
 pytest.importorskip("ipywidgets")
 pytest_plugins = ["tests.support.browser", "tests.support.lab"]
 
@@ -337,3 +339,30 @@ sdnb.clear()
     assert "VAE grey, embedding violet" in page.locator(".sdnb-panel .sdnb-about").inner_text()
     assert page.get_by_text("does not know").count() == 0
     page.screenshot(path=str(tmp_path / "parts.png"))
+
+
+def test_a_modular_pipeline_has_previews_and_stop(notebook, tmp_path):
+    """diffusers' modular pipelines have no callbacks; here of random weights, so of noise."""
+    folder = tmp_path / "modular"
+    modular_families.made("StableDiffusionXLModularPipeline").save_pretrained(
+        str(folder), overwrite_modular_index=True
+    )
+    setup = SETUP.replace('"emoji"', f'{str(folder)!r}, device="cpu", dtype="float32"')
+    panel = "panel = sdnb.panel('a fox', steps=400, seed=1, width=64, height=64)\npanel"
+    book = notebook(setup, panel, height=1400).run_all()
+    page = book.page
+    watch_picture(page)
+    button(page, "Generate").click()
+    page.wait_for_function("() => new Set(window.seen).size >= 2")
+    page.screenshot(path=str(tmp_path / "preview.png"))
+    button(page, "Stop").click()
+    page.get_by_text("Stopped").first.wait_for()
+    page.wait_for_function("() => !document.querySelector('.sdnb-run').offsetParent")
+
+    page.evaluate("window.seen = []")
+    button(page, "Generate").click()
+    idle(page)
+    assert len(set(page.evaluate("window.seen"))) >= 3  # two previews and the picture
+    made = "sdnb.generate('a fox', steps=400, seed=1, width=64, height=64)"
+    assert digest(book.pixels(picture(page))) == book.value(f"digest({made})")
+    page.screenshot(path=str(tmp_path / "picture.png"))
