@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Union
@@ -16,7 +15,7 @@ from sdnb.options import Axes, Options, spelled_out
 from sdnb.records import metadata
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.settings import Settings
+from sdnb.settings import Settings, draw_seed
 from sdnb.sweeps import axes
 from sdnb.sweeps.axes import Cell
 from sdnb.sweeps.evolution import Evolution
@@ -284,7 +283,7 @@ def variations(
     draft = Settings.of(prompt, strength=RESEMBLING if strength is None else strength, **options)
     if not reads:
         draft = draft.but(prompt="", strength=1.0)
-    first = secrets.randbelow(2**32) if draft.seed is None else draft.seed
+    first = draw_seed() if draft.seed is None else draft.seed
     seeds = [first + i for i in range(n)]
     return compare(draft, seed=seeds, image=image, mask=mask, pipe=pipe, store=store)
 

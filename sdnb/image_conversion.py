@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageOps
 
-from sdnb.log import notice
+from sdnb.log import notice_once
 
 WHITE, BLACK = "white", "black"
 
@@ -56,8 +56,6 @@ STEPS = {
         '{x} = {x}.convert("L").point(lambda level: 255 * level)',
     ),
 }
-
-_said: set[str] = set()  # sentences that are logged once
 
 # ---------------------------------------------------------------- arrays
 
@@ -144,7 +142,7 @@ def still(image: Image.Image, steps: list[str], name: str) -> Image.Image:
     # MPO, a camera's JPEG of two frames, holds the same picture twice
     if getattr(image, "is_animated", False) and image.format != "MPO" and image.tell() == 0:
         steps.append("first frame")
-        _say(f"{name} has {getattr(image, 'n_frames', 2)} frames: the first is taken.")
+        notice_once(f"{name} has {getattr(image, 'n_frames', 2)} frames: the first is taken.")
     return image
 
 
@@ -213,7 +211,7 @@ def _to_srgb(image: Image.Image, profile: bytes, steps: list[str]) -> Image.Imag
     from PIL import ImageCms, features
 
     if not features.check("littlecms2"):
-        _say("Pillow here has no LittleCMS, so colour profiles are left aside.")
+        notice_once("Pillow here has no LittleCMS, so colour profiles are left aside.")
         return image
     try:
         own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
@@ -237,7 +235,7 @@ def _to_srgb(image: Image.Image, profile: bytes, steps: list[str]) -> Image.Imag
         mode = "RGBA" if image.mode == "RGBA" else "RGB"
         turned = ImageCms.profileToProfile(image, own, srgb, outputMode=mode)
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
-        _say(f"A picture's colour profile cannot be used ({error}): it is taken as sRGB.")
+        notice_once(f"A picture's colour profile cannot be used ({error}): it is taken as sRGB.")
         return image
     steps.append("profile")
     return turned or image
@@ -266,10 +264,3 @@ def on_paper(paper: str, image: Image.Image, steps: list[str]) -> Image.Image:
         ground = Image.new("RGBA", image.size, paper)
         image = Image.alpha_composite(ground, image.convert("RGBA"))
     return image.convert("RGB")
-
-
-def _say(sentence: str) -> None:
-    """Logs it once."""
-    if sentence not in _said:
-        _said.add(sentence)
-        notice(sentence)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
 
 log = logging.getLogger("sdnb")
 _verbosity_lock = threading.RLock()  # what one thread has quieted, another is not to take for usual
+_said: set[Hashable] = set()  # what `is_first` was asked
+_said_of: WeakKeyDictionary[Any, set[Hashable]] = WeakKeyDictionary()  # of an object
 
 
 def notice(text: str) -> None:
@@ -25,6 +29,29 @@ def notice(text: str) -> None:
     if log.level == logging.NOTSET:
         log.setLevel(logging.INFO)
     log.info(text)
+
+
+def notice_once(text: str, about: Any = None) -> None:
+    """Logs a sentence the first time only: in this process, or of that object."""
+    if is_first(text, about):
+        notice(text)
+
+
+def is_first(key: Hashable, about: Any = None) -> bool:
+    """Whether this is asked for the first time, so that what follows from it is logged once.
+
+    Arguments:
+        key: what is to be logged, or what it is about.
+        about: an object of which each has its own first time; None: once in this process.
+
+    Example:
+        >>> is_first("an example"), is_first("an example")
+        (True, False)
+    """
+    said = _said if about is None else _said_of.setdefault(about, set())
+    before = len(said)
+    said.add(key)
+    return len(said) > before
 
 
 @contextmanager

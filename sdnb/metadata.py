@@ -8,7 +8,6 @@ from sdnb.records.metadata import (
     from_json,
     prompt_of,
     read,
-    read_png,
     save,
     save_png,
     to_a1111,
@@ -17,6 +16,6 @@ from sdnb.records.metadata import (
 )
 
 __all__ = [
-    "from_a1111", "from_json", "prompt_of", "read", "read_png", "save", "save_png", "to_a1111",
+    "from_a1111", "from_json", "prompt_of", "read", "save", "save_png", "to_a1111",
     "to_json", "to_xmp",
 ]  # fmt: skip

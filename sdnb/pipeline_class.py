@@ -14,6 +14,7 @@ from sdnb import compat
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+DENOISERS = ("unet", "transformer")  # what pipelines call theirs
 TASKS = {"Img2Img": "image to image", "Inpaint": "inpainting"}  # as diffusers names its classes
 # packages that diffusers' own code takes for granted: the first letters of a class -> its package
 NEEDS = {"PRX": "ftfy", "OmniGen": "torchvision"}
@@ -145,7 +146,7 @@ def refusal(made: type[DiffusionPipeline]) -> str | None:
         return f"needs {' and '.join(more)} beside the prompt"
     if not {"num_inference_steps", "generator"} <= set(takes) or "scheduler" not in parts:
         return "does not make pictures from text in denoising steps"
-    if not parts & {"unet", "transformer"}:
+    if not parts & {*DENOISERS}:
         return "has neither a UNet nor a transformer that sdnb knows"
     if "vqvae" in parts:
         return "keeps its pictures as tokens, which sdnb does not follow"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sdnb.models import cache
 from sdnb.options import Options, spelled_out
 from sdnb.records.sheet import Sheet
-from sdnb.settings import Settings
+from sdnb.settings import Settings, draw_seed
 from sdnb.sweeps import axes
 from sdnb.sweeps.axes import Cell
 from sdnb.sweeps.execution import Kept
@@ -74,7 +73,7 @@ def path(
         name = "toward" if first.toward else "prompt_syntax" if first.prompt_syntax else "strength"
         raise ValueError(f"{name} does not go with a path: leave it out.")
     if first.seed is None:
-        first = first.but(seed=secrets.randbelow(2**32))
+        first = first.but(seed=draw_seed())
     to_prompt = None if to_prompt == first.prompt else to_prompt
     to_seed = None if to_seed == first.seed else to_seed
     if to_prompt is None and to_seed is None:

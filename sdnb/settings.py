@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import operator
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -223,6 +224,11 @@ def check_names(names: Iterable[str]) -> None:
                 f"There is no setting {name!r}{suggestion(name, NAMES)} "
                 f"The settings are {', '.join(NAMES)}."
             )
+
+
+def draw_seed() -> int:
+    """A seed, where none is given; it is recorded."""
+    return secrets.randbelow(2**32)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

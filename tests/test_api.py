@@ -369,7 +369,7 @@ def test_of_a_picture_from_elsewhere_nothing_is_said_but_its_name(pipe, tmp_path
     assert both.plot().axes[0].lines[0].get_xydata()[:, 0].tolist() == [1, 2]
     assert both.slider().labels[2] == "DALL-E 2"
     path = both.save(tmp_path / "both.png")
-    _, records = sdnb.metadata.read_png(path)
+    _, records = sdnb.metadata.read(path)
     assert [settings.steps for settings, _ in records] == [1, 2]
     with Image.open(both.files(path)[2]) as alone:
         assert alone.info == {}  # neither settings nor that a trained model made it

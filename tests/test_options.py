@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import sdnb
-from sdnb import Settings
+from sdnb import Settings, log
 from sdnb.models import cache, provenance
 from sdnb.options import Axes, Options
 from sdnb.records import store as stores
@@ -162,7 +162,7 @@ def test_that_pictures_go_to_the_users_drive_is_said_with_the_first(
     monkeypatch.delenv("SDNB_STORE")
     for module in (stores, execution):
         monkeypatch.setattr(module, "DRIVE", tmp_path)
-    execution._say.cache_clear()
+    monkeypatch.setattr(log, "_said", set())
     for seed in (1, 2):
         sdnb.generate(PROMPT, steps=1, seed=seed, pipe=pipe)
     told = [s for s in heard() if "Google Drive" in s]
@@ -171,6 +171,6 @@ def test_that_pictures_go_to_the_users_drive_is_said_with_the_first(
         "store='folder', or SDNB_STORE names one; nowhere: store=False, or SDNB_STORE=off."
     ]
     assert len(list((tmp_path / "sdnb").glob("*.png"))) == 2
-    execution._say.cache_clear()
+    monkeypatch.setattr(log, "_said", set())
     sdnb.generate(PROMPT, steps=1, seed=3, pipe=pipe, store=tmp_path / "mine")
     assert told == [s for s in heard() if "Google Drive" in s]

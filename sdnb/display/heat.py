@@ -38,9 +38,9 @@ def overlay(
     return Image.blend(grey, heat, 0.6)
 
 
-def smooth(image: Image.Image, part: float = 1 / 32) -> Image.Image:
-    """A picture blurred by a part of its width, so that a map shows places and not pixels."""
-    return image.filter(ImageFilter.GaussianBlur(max(1.0, image.width * part)))
+def smooth(image: Image.Image) -> Image.Image:
+    """A picture blurred by a 32nd of its width, so that a map shows places and not pixels."""
+    return image.filter(ImageFilter.GaussianBlur(max(1.0, image.width / 32)))
 
 
 __all__ = ["overlay", "smooth"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from PIL import ImageDraw, ImageFont, features
 
 from sdnb.display import font_files
-from sdnb.log import notice
+from sdnb.log import is_first, notice
 
 OWN = ""  # the "file" of Pillow's own font
 NONE = "none"  # that of letters which no font has: a `CodeBox`
@@ -26,8 +26,6 @@ SHAPED = {
     "MONGOLIAN",
 }  # fmt: skip
 CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO")
-
-_said: set[str] = set()  # scripts that were logged as not drawable
 
 
 class CodeBox:
@@ -325,11 +323,11 @@ def _has_raqm() -> bool:
 
 def _say_missing(characters: set[str]) -> None:
     """Logs once a script of which letters the code points are drawn, and what to install."""
-    new = [c for c in sorted(characters) if script(c) not in _said]
+    first = {kind for kind in map(script, characters) if is_first(("no font has", kind))}
+    new = [c for c in sorted(characters) if script(c) in first]
     lost: dict[tuple[str, str], dict[str, list[str]]] = {}
     for c in new:
         lost.setdefault(_fix(script(c)), {}).setdefault(script(c), []).append(c)
-    _said.update(map(script, new))
     for (font, package), by_script in lost.items():
         shown = [
             f"{''.join(letters[:8])}{'…' * (len(letters) > 8)} ({_named(kind)})"
@@ -358,8 +356,7 @@ def _named(kind: str) -> str:
 def _say_unshaped(characters: set[str]) -> None:
     """Logs once that letters are not joined, where Pillow has no Raqm."""
     kinds = sorted({script(c) for c in characters} & (SHAPED | {"HEBREW"}))
-    if kinds and not _has_raqm() and "raqm" not in _said:
-        _said.add("raqm")
+    if kinds and not _has_raqm() and is_first("no Raqm"):
         notice(
             f"Pillow finds no Raqm here, so {', '.join(map(_named, kinds))} is drawn letter by "
             "letter, not joined: install FriBiDi (apt-get install libfribidi0, brew install "

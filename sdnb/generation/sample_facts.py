@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb import schedulers
 from sdnb.generation import init_image, watched_call
+from sdnb.log import notice_once
 from sdnb.models import provenance, tasks
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings
@@ -85,7 +86,7 @@ def made_by(
     """
     if changed := provenance.differences(pipe, schedulers.new(settings.scheduler, pipe.scheduler)):
         why = provenance.in_words(changed)
-        provenance.say_once(pipe, f"Pictures are made anew and not kept in the store: {why}.")
+        notice_once(f"Pictures are made anew and not kept in the store: {why}.", about=pipe)
         return None
     return made_by_as_loaded(settings, pipe, start)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import secrets
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,18 +19,17 @@ from sdnb.generation import (
     watched_call,
     x0_preview,
 )
-from sdnb.log import notice
+from sdnb.log import is_first, notice
 from sdnb.models import lora, modular, provenance, tasks
 from sdnb.models.capabilities import Capabilities
 from sdnb.models.guidance import GUIDER
 from sdnb.records.sample import Sample
-from sdnb.settings import Settings, check_multiple
+from sdnb.settings import Settings, check_multiple, draw_seed
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, SchedulerMixin
 
 LANCZOS = Image.Resampling.LANCZOS
-_said: set[str] = set()  # unknown words that were already named
 
 
 def pipeline_for(pipe: DiffusionPipeline, start: init_image.Start | None) -> DiffusionPipeline:
@@ -87,7 +85,7 @@ def resolve(
         steps=steps,
         guidance=guidance if can.guidance else None,
         scheduler=schedulers.name_of(scheduler),
-        seed=secrets.randbelow(2**32) if settings.seed is None else settings.seed,
+        seed=draw_seed() if settings.seed is None else settings.seed,
         width=settings.width or own[0],
         height=settings.height or own[1],
         strength=strength,
@@ -256,7 +254,6 @@ def _name_unknown(settings: Settings, pipe: DiffusionPipeline) -> None:
     other = settings.toward["prompt"] or "" if settings.toward else ""
     text = f"{settings.prompt} {settings.negative_prompt} {other}"
     unknown = emoji.unknown_words(text, pipe.tokenizer.get_added_vocab())
-    new = [word for word in unknown if word not in _said]
+    new = [word for word in unknown if is_first(("unknown word", word))]
     if new:
-        _said.update(new)
         notice(f"The embedded model does not know: {', '.join(new)}. It draws what it knows.")

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
 # arguments of a denoiser that hold the timestep: one number for all rows, or one a row
 TIMESTEP_NAMES = {"timestep", "timesteps"}
-NAMES = ("unet", "transformer")  # that pipelines give it
 
 
 def denoiser_of(pipe: DiffusionPipeline) -> Any:

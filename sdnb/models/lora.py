@@ -22,6 +22,7 @@ from sdnb.log import notice, quiet
 from sdnb.lora_weights import LoraWeights, OtherProgramsLoras, of_part
 from sdnb.models import lora_files
 from sdnb.models.lora_files import Lora, Wanted
+from sdnb.pipeline_class import DENOISERS
 from sdnb.settings import suggestion
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 def part_of(component: str) -> str | None:
     """Which of a LoRA's parts a pipeline's component is; None for one that takes no LoRA."""
-    if component in ("unet", "transformer"):
+    if component in DENOISERS:
         return "denoiser"
     return "text_encoder" if component.startswith("text_encoder") else None
 

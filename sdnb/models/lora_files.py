@@ -191,13 +191,6 @@ def found(request: Wanted, taken: Iterable[str] = ()) -> tuple[Lora, Path]:
     return Lora(name, request.weight, source, file, revision, whole, inner), path
 
 
-def path_of(lora: Lora) -> Path | None:
-    """The file of a LoRA that is on this machine; None for one of the hub."""
-    if (BUNDLED / f"{lora.source}.safetensors").is_file():
-        return BUNDLED / f"{lora.source}.safetensors"
-    return Path(lora.source) if os.path.isabs(lora.source) else None
-
-
 def _from_hub(source: str, file: str | None, revision: str | None) -> tuple[Path, str, str]:
     """The file, its name in the repository, and the commit."""
     import huggingface_hub
@@ -245,7 +238,7 @@ def _chosen(there: list[str], where: str, between: str) -> str:
     """
     apart = ("optimizer", "scheduler", "checkpoint")  # as diffusers leaves them out
     files = [name for name in there if not any(word in name for word in apart)]
-    usual = [name for name in files if name in ("pytorch_lora_weights.safetensors",)]
+    usual = [name for name in files if name == "pytorch_lora_weights.safetensors"]
     files = usual or files
     if not files:
         raise ValueError(f"{where} holds no LoRA: there is no .safetensors file in it.")
@@ -286,4 +279,4 @@ def _hashes(path: Path) -> tuple[str, str]:
     return whole.hexdigest(), inner.hexdigest()[:12]
 
 
-__all__ = ["BUNDLED", "Lora", "Loras", "Wanted", "bundled", "found", "path_of", "wanted"]
+__all__ = ["BUNDLED", "Lora", "Loras", "Wanted", "bundled", "found", "wanted"]

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from sdnb import compat, pipeline_class
-from sdnb.models.denoiser import NAMES as DENOISERS
+from sdnb.pipeline_class import DENOISERS
 
 if TYPE_CHECKING:
     import torch

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from sdnb.log import notice
+from sdnb.log import notice, notice_once
 from sdnb.models import weights
 from sdnb.models.denoiser import TIMESTEP_NAMES
 
@@ -61,7 +61,6 @@ class Forward:
         self.weights = _print(module)
         self.compiled: dict[Layout, Any] = {}
         self.alike: dict[tuple[Any, ...], bool] = {}  # the inputs' names and shapes -> as torch's
-        self.said: set[str] = set()
         functools.update_wrapper(self, self.plain)  # its signature is asked for
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -86,9 +85,7 @@ class Forward:
 
     def _say(self, why: str) -> None:
         """Logs once why torch makes steps."""
-        if why not in self.said:
-            self.said.add(why)
-            notice(f"Not all steps are OpenVINO's, but torch's: {why}.")
+        notice_once(f"Not all steps are OpenVINO's, but torch's: {why}.", about=self)
 
     def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
         """All tensors by name, "a.b" for b in the dict a; None if something else is given too."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from sdnb import compat, emoji, schedulers
-from sdnb.log import notice
 from sdnb.models import library_code, torch_state
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.fingerprint import Fingerprint
@@ -73,7 +72,6 @@ class Record:
 # where a pipeline's config names its scheduler's class
 _OF_SCHEDULER = (f"{compat.CONFIG}.scheduler", f"{compat.CONFIG}['scheduler']")
 _records: WeakKeyDictionary[DiffusionPipeline, Record] = WeakKeyDictionary()
-_said: WeakKeyDictionary[DiffusionPipeline, set[str]] = WeakKeyDictionary()
 
 
 def remember(pipe: DiffusionPipeline, origin: Origin, pickled: bool, request: Any = None) -> None:
@@ -159,17 +157,11 @@ def is_channels_last(pipe: DiffusionPipeline) -> bool:
 # ---------------------------------------------------------------- as load left it
 
 
-def is_as_loaded(pipe: DiffusionPipeline) -> bool:
-    """Whether a pipeline would make the picture that it made when `load` had just given it.
-
-    Everything that it is made of is compared, the code of its classes, and torch's own switches;
-    a scheduler that the user put in counts as loaded if its class and config fully describe it.
-    """
-    return not differences(pipe)
-
-
 def differences(pipe: DiffusionPipeline, scheduler: Any = None) -> Differences:
     """What has changed in the pipeline since `load` returned it; empty if nothing has.
+
+    Everything that it is made of is compared, the code of its classes, and torch's own switches;
+    a scheduler that the user put in is no change if its class and config fully describe it.
 
     Arguments:
         pipe: the pipeline.
@@ -209,14 +201,6 @@ def differences(pipe: DiffusionPipeline, scheduler: Any = None) -> Differences:
         found |= _scheduler_differences(pipe, record)
         found |= torch_state.unusual()
     return found
-
-
-def say_once(pipe: DiffusionPipeline, sentence: str) -> None:
-    """Logs a sentence about a pipeline, once for each."""
-    said = _said.setdefault(pipe, set())
-    if sentence not in said:
-        said.add(sentence)
-        notice(sentence)
 
 
 def in_words(changed: Differences) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb.hub import names
 from sdnb.hub.headers import Tensor
+from sdnb.pipeline_class import DENOISERS
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +86,7 @@ def parts(index: Mapping[str, Any], kind: str | None) -> dict[str, str]:
         name: str(made[0])
         for name, made in index.items()
         if isinstance(made, (list, tuple)) and len(made) == 2 and made[0]
-        and (name in ("unet", "transformer")
+        and (name in DENOISERS
              or (kind != "fp8" and name.startswith("text_encoder") and "CLIP" not in str(made[1])))
     }  # fmt: skip
 

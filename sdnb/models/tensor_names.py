@@ -7,6 +7,7 @@ from typing import Any
 
 from sdnb import compat
 from sdnb.hub.headers import Tensor
+from sdnb.pipeline_class import DENOISERS
 
 # where the parts' weights stand in a checkpoint, as CompVis, Stability and ComfyUI write them
 DENOISER = ("model.diffusion_model.",)
@@ -117,7 +118,7 @@ def parts(index: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     for name, made in index.items():
         if not isinstance(made, list) or len(made) != 2 or not made[0] or name.startswith("_"):
             continue
-        if name in ("unet", "transformer"):
+        if name in DENOISERS:
             found[name] = DENOISER
         elif name == "vae":
             found[name] = VAE
@@ -146,7 +147,7 @@ def by_part(
     starts = {start: part for part, each in parts(index).items() for start in each}
     rest = ""
     if not any(name.startswith((*DENOISER, *VAE, *CLIP, *SECOND_CLIP, *T5)) for name in tensors):
-        rest = next((part for part in ("unet", "transformer") if part in index), "")
+        rest = next((part for part in DENOISERS if part in index), "")
     found: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         part = next((part for start, part in starts.items() if name.startswith(start)), rest)
@@ -156,9 +157,7 @@ def by_part(
 
 def diffusers_parts(index: Mapping[str, Any]) -> dict[str, str]:
     """The parts that diffusers itself reads from a single file, and their classes."""
-    return {
-        name: str(index[name][1]) for name in ("unet", "transformer", "vae") if name in parts(index)
-    }
+    return {name: str(index[name][1]) for name in (*DENOISERS, "vae") if name in parts(index)}
 
 
 __all__ = [

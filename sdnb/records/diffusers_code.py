@@ -206,7 +206,7 @@ def _parts(weight: Any, facts: Mapping[str, Any]) -> str:
 
     made: Any = getattr(diffusers, str(facts.get("pipeline")), diffusers.StableDiffusionPipeline)
     taken = pipeline_class.parts_of(made)
-    parts = [n for n in taken if n in ("unet", "transformer") or n.startswith("text_encoder")]
+    parts = [n for n in taken if n in pipeline_class.DENOISERS or n.startswith("text_encoder")]
     each = {
         part: weight["text_encoder" if part.startswith("text") else "denoiser"] for part in parts
     }

@@ -172,10 +172,8 @@ def _quantization(code: Loading, facts: Mapping[str, Any]) -> list[str]:
 
 
 def _part_config(code: Loading, facts: Mapping[str, Any], library: str) -> str:
-    """How one part is quantised, as code; empty where it is not, or afterwards."""
+    """How one part is quantised while it is loaded, as code."""
     kind = facts.get("quantize")
-    if kind in (None, "fp8"):
-        return ""
     owner = "diffusers" if library == "diffusers" else "transformers"
     code.imports.append(f"import {owner}")
     if kind == "int8":

@@ -162,9 +162,6 @@ def read(
     return image, records
 
 
-read_png = read  # the name that it had when it read nothing else
-
-
 def texts_of(picture: Image.Image) -> dict[str, str]:
     """The texts in an opened picture that may say how it was made, by the names that PNGs use."""
     found = {k: str(v) for k, v in picture.info.items() if k in READ and k != XMP}

@@ -15,7 +15,7 @@ from typing import Any
 
 import platformdirs
 
-from sdnb.log import notice
+from sdnb.log import is_first, notice
 from sdnb.records import metadata
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings
@@ -29,8 +29,6 @@ VERSION = 2  # of keys: what older versions stored may be a changed pipeline's
 # facts of pictures that no settings make again
 NOT_KEPT = {"broken", "changed", "freeu", "vae_tiling", "vae_slicing"}
 TICK = 1_000_000  # nanoseconds between two uses, at least
-
-_said: set[Path] = set()  # folders that were logged as not writable
 
 
 class Store:
@@ -109,7 +107,7 @@ class Store:
         """
         path = self._path(key)
         try:
-            image, records = metadata.read_png(path)
+            image, records = metadata.read(path)
             [(settings, facts)] = records
             sample = Sample(image, settings, facts)
             if facts.pop("stored", None) != _seal(key, sample):
@@ -145,8 +143,7 @@ class Store:
             if self._taken > self.most_bytes or self._new > self.most_bytes / SHARE:
                 self._drop_oldest()
         except OSError as error:
-            if self.folder not in _said:
-                _said.add(self.folder)
+            if is_first(("not kept in", self.folder)):
                 why = str(error.strerror or error).rstrip(".")
                 notice(
                     f"Pictures are made but not kept in {self.folder} ({why}): "
@@ -159,7 +156,7 @@ class Store:
         found = []
         for path, _ in files[:n]:
             with suppress(ValueError, OSError):  # damaged; or another process has dropped it
-                image, [(settings, facts)] = metadata.read_png(path)
+                image, [(settings, facts)] = metadata.read(path)
                 sample, seal = Sample(image, settings, facts), facts.pop("stored", None)
                 if seal == _seal(path.stem, sample):  # not what an older version put
                     found.append(sample)

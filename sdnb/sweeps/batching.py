@@ -22,6 +22,7 @@ from sdnb import compat
 from sdnb.generation import sampling
 from sdnb.models import denoiser, device, lora, memory, provenance
 from sdnb.models.capabilities import Capabilities
+from sdnb.pipeline_class import DENOISERS
 from sdnb.records.sample import Sample
 from sdnb.settings import Settings
 from sdnb.sweeps import batched_calls
@@ -177,7 +178,7 @@ class Batcher:
             part, own = lora.part_of(name), None
             if part and job.lora is not None:
                 own = lora.OfPart.of(module, part, job.lora, loras)
-            if name in ("unet", "transformer"):
+            if name in DENOISERS:
                 setattr(view, name, compat.twin(module, self._waiting(DENOISER, module, own)))
             elif name.startswith("text_encoder"):
                 setattr(view, name, compat.twin(module, self._remembering(module, own)))

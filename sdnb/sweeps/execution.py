@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeGuard, Union
 
 from sdnb.generation import model_lock, sample_facts, sampling
-from sdnb.log import notice
+from sdnb.log import notice, notice_once
 from sdnb.models import cache
 from sdnb.models.build import Request
 from sdnb.records.sample import Sample
@@ -230,23 +230,17 @@ def opened(store: Kept) -> Store | None:
     try:
         return Store() if store and os.environ.get("SDNB_STORE") != "off" else None
     except FileNotFoundError as error:
-        _say(str(error))
+        notice_once(str(error))
         return None
 
 
 def tell_of_drive(store: Kept) -> None:
     """Logs once, before a picture is kept, that the usual store is on the user's Google Drive."""
     if store is True and not os.environ.get("SDNB_STORE") and DRIVE.is_dir():
-        _say(
+        notice_once(
             f"Pictures are kept on your Google Drive, in {DRIVE / 'sdnb'}. Elsewhere: "
             "store='folder', or SDNB_STORE names one; nowhere: store=False, or SDNB_STORE=off."
         )
-
-
-@functools.cache
-def _say(text: str) -> None:
-    """Logs a sentence once."""
-    notice(text)
 
 
 def _get(store: Store | None, key: str | None) -> Sample | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Union
@@ -19,7 +18,7 @@ from sdnb.models.build import Request
 from sdnb.models.capabilities import Capabilities
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.settings import Settings
+from sdnb.settings import Settings, draw_seed
 from sdnb.sweeps import ray_engine
 from sdnb.sweeps.axes import Cell
 from sdnb.sweeps.batching import DENOISER, MOST
@@ -75,7 +74,7 @@ class Plan:
         Models that are named are loaded one after another, here to be checked and again to run:
         those for which the memory is too small at once are read from the disk twice.
         """
-        shared = secrets.randbelow(2**32)
+        shared = draw_seed()
         if pipe is not None and all(cell.model for cell in drafts):
             raise ValueError("Give pipe or model, not both.")
         names = {name: cache.locate(name) for cell in drafts if (name := cell.model)}

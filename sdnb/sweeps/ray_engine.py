@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdnb.generation import init_image, sample_facts
-from sdnb.log import notice
+from sdnb.log import notice_once
 from sdnb.models import device, provenance
 from sdnb.records.sample import Sample
 from sdnb.records.store import Store
@@ -125,7 +125,6 @@ class Remote:
         self.engine = engine
         self._mine = False  # whether the connection is to be closed again
         self._work: Generator[Any, None, None] | None = None
-        self._said: set[str] = set()
 
     def close(self) -> None:
         """Ends what the workers do, and lets go of the cluster if this run has connected to it."""
@@ -287,9 +286,7 @@ class Remote:
             for batch in stream:
                 for row in batch.to_pylist():
                     for sentence in row["said"]:
-                        if sentence not in self._said:
-                            self._said.add(sentence)
-                            notice(sentence)
+                        notice_once(sentence, about=self)
                     yield row["number"], pickle.loads(row["result"])
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from sdnb.generation import init_image, prompt_encoding
 from sdnb.generation.init_image import Start
 from sdnb.models import provenance
 from sdnb.models.capabilities import Capabilities
-from sdnb.settings import Settings
+from sdnb.settings import Settings, draw_seed
 from sdnb.widgets import html, parsing
 from sdnb.widgets.fields import GUIDANCE, LONG, STEPS, STRENGTH, Fields, choices, show
 from sdnb.widgets.lora_sliders import LoraSliders
@@ -192,7 +191,7 @@ class Controls(Fields):
     def draw(self) -> None:
         """Draws another seed."""
         with self.filling():
-            self.seed.value = str(secrets.randbelow(2**32))
+            self.seed.value = str(draw_seed())
 
     @contextmanager
     def filling(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from sdnb.widgets.model_choice import ModelChoice
+from sdnb.widgets.style import styled
 
 STEPS, GUIDANCE = 100, 20  # where the sliders end, until a larger value is restored
 STRENGTH = 0.05  # where its slider begins, until a smaller value is restored
@@ -96,12 +97,6 @@ def choices(field: Any, options: list[tuple[str, Any]], usual: Any) -> None:
     before = field.value
     field.options = options
     field.value = before if before in [value for _, value in options] and before else usual
-
-
-def styled(widget: Any, css: str) -> Any:
-    """The widget, with a class of CSS."""
-    widget.add_class(css)
-    return widget
 
 
 def show(widget: Any, wanted: bool) -> None:

@@ -254,7 +254,7 @@ def plain(picture: bytes, about: str, name: str) -> str:
     return f'<div class="sdnb-plain-{name}">{_img(picture, "")}{about}</div>'
 
 
-def jpeg(image: Image.Image, side: int, quality: int = 80) -> bytes:
+def jpeg(image: Image.Image, side: int) -> bytes:
     r"""A picture as a small JPEG, at most so many pixels wide and high.
 
     Example:
@@ -264,7 +264,7 @@ def jpeg(image: Image.Image, side: int, quality: int = 80) -> bytes:
     small = image.convert("RGB")
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=quality)
+    small.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
 
 

@@ -11,6 +11,7 @@ from sdnb.display.preview import preview
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
 from sdnb.widgets import html
+from sdnb.widgets.style import styled
 from sdnb.widgets.voting_view import VotingView
 
 WELCOME = "Say what the picture should show, then press Generate."
@@ -36,7 +37,7 @@ class OutputView:
         self.voting: VotingView | None = None
         self._still: dict[str, bytes] = {}  # what stands there, when no preview does
         self._open = self._unfinished = False  # to previews; by one of them
-        self.picture = _styled(widgets.Image(format="png"), "sdnb-picture")
+        self.picture = styled(widgets.Image(format="png"), "sdnb-picture")
         self.empty = widgets.HTML(f'<div class="sdnb-empty">{WELCOME}</div>')
         self.bar = widgets.HTML()
         if stop is None:
@@ -44,7 +45,7 @@ class OutputView:
         else:
             self.stop = widgets.Button(description="Stop", tooltip="Ends within one step")
             self.stop.on_click(lambda _: stop())
-        self.run = _styled(widgets.Box([self.bar, self.stop]), "sdnb-run")
+        self.run = styled(widgets.Box([self.bar, self.stop]), "sdnb-run")
         self.said = widgets.HTML(html.said(""))
         self.view = widgets.HTML()
         self.caption = widgets.HTML()
@@ -55,8 +56,8 @@ class OutputView:
             description="Save", tooltip="Write a PNG that carries its settings beside the notebook"
         )
         self.save.on_click(lambda _: self._save())
-        self.keep = _styled(widgets.Box([self.save, self.out]), "sdnb-keep")
-        self.box = _styled(
+        self.keep = styled(widgets.Box([self.save, self.out]), "sdnb-keep")
+        self.box = styled(
             widgets.VBox(
                 [
                     self.empty, self.picture, self.vote, self.run, self.said, self.view,
@@ -176,8 +177,3 @@ class OutputView:
 
 def _mark(widget: widgets.DOMWidget, name: str, wanted: bool) -> None:
     (widget.add_class if wanted else widget.remove_class)(name)
-
-
-def _styled(widget: widgets.DOMWidget, name: str) -> widgets.DOMWidget:
-    widget.add_class(name)
-    return widget

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sdnb import schedulers
-from sdnb.settings import LORA, figure
+from sdnb.settings import LORA, draw_seed, figure
 
 if TYPE_CHECKING:
     from sdnb.models.capabilities import Capabilities
@@ -122,7 +121,7 @@ def seed(text: str) -> int:
         510
     """
     if not text.strip():
-        return secrets.randbelow(2**32)
+        return draw_seed()
     try:
         return int(text)
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 # JupyterLab's own colours where it gives them; elsewhere the system's choice of light or dark.
 STYLE = """
@@ -190,3 +191,10 @@ if (root && !root.sdnbDressed) {
 def dress(name: str) -> str:
     """The HTML that gives a panel its look, and hides its plain picture while it is alive."""
     return f'<style onload="{escape(SCRIPT)}">{STYLE}.sdnb-plain-{name} {{ display: none }}</style>'
+
+
+def styled(widget: Any, *names: str) -> Any:
+    """The widget, with classes of CSS."""
+    for name in names:
+        widget.add_class(name)
+    return widget

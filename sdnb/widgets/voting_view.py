@@ -6,7 +6,6 @@ import itertools
 import threading
 import time
 from html import escape
-from typing import Any
 
 import ipywidgets as widgets
 
@@ -82,9 +81,9 @@ class VotingView:
         self._since = 0.0  # seconds, of `time.monotonic`: when these two came
         self.which, self.said = widgets.HTML(), widgets.HTML()
         self.left, self.right = (widgets.Image(format="png") for _ in range(2))
-        self.two = _styled(widgets.Box([self.left, self.right]), "sdnb-two")
+        self.two = style.styled(widgets.Box([self.left, self.right]), "sdnb-two")
         self.buttons = {
-            name: _styled(widgets.Button(description=text, tooltip=tip), f"sdnb-answer-{name}")
+            name: style.styled(widgets.Button(description=text, tooltip=tip), f"sdnb-answer-{name}")
             for name, text, tip in (
                 (LEFT, "← Left", "The left one is better (left arrow key)"),
                 (SAME, "↓ Same", "They are equally good (down arrow key)"),
@@ -97,10 +96,10 @@ class VotingView:
             self.buttons[name].on_click(lambda _, name=name: self.vote(name))
         self.buttons["undo"].on_click(lambda _: self.undo())
         self.buttons["result"].on_click(lambda _: self.tell())
-        self.answers = _styled(widgets.Box([*self.buttons.values()]), "sdnb-answers")
+        self.answers = style.styled(widgets.Box([*self.buttons.values()]), "sdnb-answers")
         look = style.dress(f"vote-{next(_numbers)}")
         look += f'<style onload="{escape(SCRIPT)}">{STYLE}</style>'
-        self.box = _styled(
+        self.box = style.styled(
             widgets.VBox([widgets.HTML(look), self.which, self.two, self.answers, self.said]),
             "sdnb-panel", "sdnb-vote",
         )  # fmt: skip
@@ -161,9 +160,3 @@ def _put(widget: widgets.Image, sample: Sample) -> None:
     with widget.hold_sync():  # one message
         widget.format = kind.removeprefix("image/")
         widget.value = picture
-
-
-def _styled(widget: Any, *names: str) -> Any:
-    for name in names:
-        widget.add_class(name)
-    return widget

@@ -156,7 +156,7 @@ def test_of_a_large_sheet_the_first_pictures_are_shown_and_how_many(shape, monke
 def test_a_large_sheet_that_is_saved_can_be_read(tmp_path):
     sheet = seeds(3000)
     path = sheet.save(tmp_path / "sheet.png")
-    image, records = metadata.read_png(path)
+    image, records = metadata.read(path)
     assert image.width * image.height < Image.MAX_IMAGE_PIXELS
     assert [settings.seed for settings, _ in records] == list(range(3000))
     assert len(list(tmp_path.iterdir())) == 3001

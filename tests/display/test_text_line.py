@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from sdnb import image_grid
+from sdnb import image_grid, log
 from sdnb.display import font_files, text_line
 from sdnb.display.text_line import Typeface
 from tests.display.test_font_files import FOX, SNOW, fonts, write
@@ -17,7 +17,7 @@ raqm = pytest.mark.needs("raqm")
 
 @pytest.fixture(autouse=True)
 def unsaid(monkeypatch):
-    monkeypatch.setattr(text_line, "_said", set())
+    monkeypatch.setattr(log, "_said", set())
 
 
 def drawn(text, size=13):

@@ -149,7 +149,7 @@ def walk(pipe, most=None):
                     # torch never counts back, but for this
                     with torch.no_grad(), grad_mode._unsafe_preserve_version_counter(weight):
                         weight.mul_(1.5).add_(1) if way == "counted" else weight.data.add_(1)
-                        noticed = not provenance.is_as_loaded(pipe)
+                        noticed = bool(provenance.differences(pipe))
                         weight.data.copy_(before)
                     found["noticed"] += noticed
                     if not noticed:
@@ -161,7 +161,7 @@ def is_noticed(pipe):
     """Whether the store would not answer; without looking further once a change was found."""
     found = provenance._records[pipe].made.in_objects()
     known = any(not name.startswith(provenance._OF_SCHEDULER) for name in found)
-    return known or not provenance.is_as_loaded(pipe)
+    return known or bool(provenance.differences(pipe))
 
 
 def test_no_change_of_any_attribute_is_silent(tmp_path):
@@ -171,7 +171,7 @@ def test_no_change_of_any_attribute_is_silent(tmp_path):
     assert silent == []
     assert found["tried"] == found["noticed"] > 300
     assert kinds > 20
-    assert provenance.is_as_loaded(pipe), "all was put back"
+    assert provenance.differences(pipe) == {}, "all was put back"
     sdnb.clear()
 
 
@@ -184,7 +184,7 @@ def test_no_change_of_any_attribute_is_silent_in_any_family(family, tmp_path, ca
         print(f"\n{family:6} objects of {kinds} classes: {dict(found)}, silent {len(silent)}")
     assert silent == []
     assert found["tried"] == found["noticed"]
-    assert provenance.is_as_loaded(pipe), "all was put back"
+    assert provenance.differences(pipe) == {}, "all was put back"
     sdnb.clear()
 
 
@@ -197,7 +197,7 @@ def test_a_model_that_was_loaded_in_inference_mode_is_like_any_other(tmp_path):
     outside = sdnb.generate("a fox", steps=2, seed=1, pipe=pipe, store=False)
     assert np.array_equal(np.asarray(inside.image), np.asarray(outside.image))
     assert len(sdnb.Store(tmp_path)) == 1, "it was kept: the mode changes no number"
-    assert provenance.is_as_loaded(pipe)
+    assert provenance.differences(pipe) == {}
     sdnb.clear()
 
 
@@ -318,6 +318,6 @@ def test_what_torch_adds_to_its_own_names_is_no_change(monkeypatch):
 def test_a_changed_vae_is_noticed_where_the_pipelines_call_sets_its_vae(tmp_path):
     """SDXL's call moves its VAE (`self.vae = …`), which made it look like a run's own state."""
     pipe = loaded("SDXL", tmp_path)
-    assert provenance.is_as_loaded(pipe)
+    assert provenance.differences(pipe) == {}
     pipe.vae.use_slicing = True
     assert "vae.use_slicing" in provenance.differences(pipe)

@@ -123,7 +123,7 @@ def test_they_are_part_of_the_stores_key_and_go_to_rays_workers(toy, embedding, 
         file = embedding(emb_params=vectors(1, 32) * scale)
         sdnb.clear()
         pipe = sdnb.load(toy(checkpoints.sd1), embeddings=file, **PLAIN)
-        assert provenance.is_as_loaded(pipe)
+        assert provenance.differences(pipe) == {}
         keys.add(store.key(sampling.resolve(settings, pipe), sample_facts.made_by(settings, pipe)))
         theirs = Recipe.of(pipe, "cpu").pipeline(None)
         assert sample_facts.made_by(settings, theirs) == sample_facts.made_by(settings, pipe)
@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_told_and_the_current_pipeline_stays(
     with pytest.raises(ValueError, match=sentence):
         sdnb.load(toy(checkpoints.sd1), embeddings=names, **PLAIN)
     assert cache.current() is pipe
-    assert provenance.is_as_loaded(pipe)
+    assert provenance.differences(pipe) == {}
     assert np.array_equal(pixels(made(pipe)), pixels(before))
 
 
@@ -215,7 +215,7 @@ def test_a_vae_decodes_in_place_of_the_models_own(toy, vaes, kind, tmp_path):
     ).images[0]  # fmt: skip
     assert np.array_equal(pixels(sample), np.asarray(theirs))
     assert sample.facts["vae"]["model"] == str(vaes[kind])
-    assert provenance.is_as_loaded(pipe)
+    assert provenance.differences(pipe) == {}
     programs.run("-c", f"{sample.code()}\nimage.save('x.png')", cwd=tmp_path, check=True)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "x.png")), pixels(sample))
 

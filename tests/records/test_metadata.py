@@ -139,7 +139,7 @@ def test_the_file_says_that_a_trained_model_made_it(tmp_path):
 def test_a_sheets_file_carries_the_settings_of_all_its_pictures(tmp_path):
     samples = [sample(steps=n) for n in (12, 24)]
     path = Sheet(samples, 1, 2, col_labels=["12", "24"], title="a fox").save(tmp_path / "s.png")
-    _, records = metadata.read_png(path)
+    _, records = metadata.read(path)
     assert [settings for settings, _ in records] == [s.settings for s in samples]
     with pytest.raises(ValueError, match="is a sheet of 2 pictures"):
         read(path)
