@@ -25,6 +25,7 @@ MOST_BYTES = 2_000_000_000  # about 5000 pictures of 512 x 512
 SHARE = 20  # so small a part of the cap is put without looking what others put beside it
 STALE = 3600  # seconds: a half-written file this old was left by a process that died
 WEEK = 7 * 24 * 3600  # seconds: the same of the mark of a sweep on Ray, which is there all the time
+OFF = ("off", "0", "no", "false")  # what else `SDNB_STORE` may say than a folder, in any case
 VERSION = 2  # of keys: what older versions stored may be a changed pipeline's
 # facts of pictures that no settings make again
 NOT_KEPT = {"broken", "changed", "freeu", "vae_tiling", "vae_slicing"}
@@ -41,7 +42,8 @@ class Store:
     Arguments:
         folder: where they are; made when the first is put. None takes the one named by the
             environment variable `SDNB_STORE`, else `sdnb` on a mounted Google Drive, else the
-            user's cache folder.
+            user's cache folder. `SDNB_STORE=off` (or 0, no, false) is for `store=True`: a `Store`
+            made by hand is then in the usual place.
         most_bytes: what they may take on disk together.
 
     Raises:
@@ -218,11 +220,24 @@ class Store:
         self._taken, self._new = taken, 0
 
 
+def named() -> str:
+    """What the environment variable `SDNB_STORE` says: a folder, "off", or nothing.
+
+    Example:
+        >>> from unittest.mock import patch
+        >>> with patch.dict("os.environ", SDNB_STORE="False"):
+        ...     named()
+        'off'
+    """
+    said = os.environ.get("SDNB_STORE", "")
+    return "off" if said.strip().lower() in OFF else said
+
+
 def usual_folder() -> Path:
     """The folder that `SDNB_STORE` names, else a mounted Google Drive's, else the user's cache."""
     try:
-        if named := os.environ.get("SDNB_STORE"):
-            return Path(named).expanduser()
+        if (folder_name := named()) not in ("", "off"):
+            return Path(folder_name).expanduser()
         folder = DRIVE / "sdnb" if DRIVE.is_dir() else platformdirs.user_cache_path("sdnb")
     except RuntimeError:  # nobody knows this user's home
         folder = Path("~")

@@ -14,7 +14,7 @@ from sdnb.models import cache
 from sdnb.models.build import Request
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.records.store import DRIVE, Store
+from sdnb.records.store import DRIVE, Store, named
 from sdnb.settings import Settings
 from sdnb.sweeps import ray_engine
 from sdnb.sweeps.batching import Batcher
@@ -206,7 +206,7 @@ def _firsts(keys: list[str | None], made: dict[int, Sample]) -> list[int]:
 
 
 def opened(store: Kept) -> Store | None:
-    """The store that is meant; none where SDNB_STORE is "off", or where there is no home.
+    """The store that is meant; none where `SDNB_STORE` is off, or where there is no home.
 
     Arguments:
         store: True for the usual one; False for none; a folder; a `Store`.
@@ -228,7 +228,7 @@ def opened(store: Kept) -> Store | None:
     if not isinstance(store, bool):
         raise TypeError(f"store is {store!r}: give True, False, a folder or a Store.")
     try:
-        return Store() if store and os.environ.get("SDNB_STORE") != "off" else None
+        return Store() if store and named() != "off" else None
     except FileNotFoundError as error:
         notice_once(str(error))
         return None
@@ -236,7 +236,7 @@ def opened(store: Kept) -> Store | None:
 
 def tell_of_drive(store: Kept) -> None:
     """Logs once, before a picture is kept, that the usual store is on the user's Google Drive."""
-    if store is True and not os.environ.get("SDNB_STORE") and DRIVE.is_dir():
+    if store is True and not named() and DRIVE.is_dir():
         notice_once(
             f"Pictures are kept on your Google Drive, in {DRIVE / 'sdnb'}. Elsewhere: "
             "store='folder', or SDNB_STORE names one; nowhere: store=False, or SDNB_STORE=off."

@@ -19,6 +19,7 @@ import sdnb
 from sdnb import Sample, Settings, read
 from sdnb.records import store
 from sdnb.records.store import Store
+from sdnb.sweeps import execution
 from tests.support import programs
 from tests.support.needs import need
 
@@ -527,3 +528,11 @@ def test_the_usual_folder_is_the_named_one_else_a_mounted_drive_else_the_cache(
     monkeypatch.setattr(store, "DRIVE", tmp_path / "none")
     assert Store().folder == store.platformdirs.user_cache_path("sdnb")
     assert Store().folder.is_absolute()
+
+
+@pytest.mark.parametrize("off", ["off", "OFF", "0", "no", "False"])
+def test_a_store_that_is_switched_off_is_no_folder_of_that_name(off, tmp_path, monkeypatch):
+    monkeypatch.setenv("SDNB_STORE", off)
+    monkeypatch.setattr(store, "DRIVE", tmp_path / "none")
+    assert execution.opened(True) is None
+    assert Store().folder == store.platformdirs.user_cache_path("sdnb")
