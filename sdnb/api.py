@@ -1,4 +1,4 @@
-"""What users call: one picture, a comparison, variations, one run looked at on its way."""
+"""What users call: one picture, a comparison, variations, one run's predicted x0."""
 
 from __future__ import annotations
 
@@ -331,7 +331,7 @@ def evolution(
 
     Raises:
         ValueError: a step is outside the run, a setting does not fit, or the model's latents
-            cannot be decoded on the way; before anything runs.
+            cannot be decoded before the end; before anything runs.
         TypeError: there is no such setting; where diffusers has it, the error names ours.
 
     Example:

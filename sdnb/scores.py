@@ -127,7 +127,7 @@ class Clip:
     _parts: Any = field(default=None, repr=False, compare=False)
 
     def check(self, settings: Settings) -> None:
-        """Loads the model, so that what is missing is said before anything runs."""
+        """Loads the model, so that it raises before anything runs where something is missing."""
         self._load()
 
     def __call__(self, sample: Sample) -> float:

@@ -75,7 +75,7 @@ def in_words(toward: Mapping[str, Any] | None) -> str:
         '25 % toward a cat, seed 2'
     """
     if toward is None:
-        return "not on a way"
+        return "no toward"
     toward = Toward(toward)  # an axis has it as it was given
     goals = [toward["prompt"], None if toward["seed"] is None else f"seed {toward['seed']}"]
     return f"{100 * toward['part']:.3g} % toward {', '.join(filter(None, goals))}"

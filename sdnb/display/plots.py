@@ -248,7 +248,7 @@ def _steps(picture: Picture) -> int:
 
 def _cost(picture: Picture) -> dict[str, float]:
     known = {name: value for name, value in picture.facts.items() if name in COSTS and value}
-    # of one run on its way, the seconds are the whole run's
+    # of predicted x0 (evolution) the seconds are the whole run's
     if "step" in picture.facts or os.environ.get("SDNB_TIMES") == "off":
         known.pop("seconds", None)
     return {**known, "steps": _steps(picture)}

@@ -1,4 +1,4 @@
-"""What made a picture: a sample's facts, and what the cache key holds besides the settings."""
+"""What made a picture: a sample's facts, and what the store's key holds besides the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pipeline's call with its denoiser calls counted, NaN looked for, and previews on the way."""
+"""A pipeline's call with its denoiser calls counted, NaN looked for, and previews while it runs."""
 
 from __future__ import annotations
 

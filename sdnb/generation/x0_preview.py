@@ -139,7 +139,7 @@ def check(pipe: DiffusionPipeline) -> None:
     if modular.is_modular(pipe):
         if not modular.has_loop(pipe):
             raise ValueError(
-                f"A run of this {type(pipe).__name__} cannot be looked at on its way: there is no "
+                f"A run of this {type(pipe).__name__} cannot be previewed: there is no "
                 "loop of steps among its blocks. sdnb.generate makes its pictures."
             )
         return

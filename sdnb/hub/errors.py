@@ -28,7 +28,7 @@ def explained(
     return (
         _of_access(chain, model, revision)
         or _of_the_hub(chain, model)
-        or _of_the_way(error, chain, model, downloading)
+        or _of_the_network(error, chain, model, downloading)
         or OSError(f"{model} could not be loaded: {reason(error)}")
     )
 
@@ -97,7 +97,7 @@ def _of_the_hub(chain: list[BaseException], model: str) -> ConnectionError | Non
     return None
 
 
-def _of_the_way(
+def _of_the_network(
     error: BaseException, chain: list[BaseException], model: str, downloading: bool
 ) -> ConnectionError | None:
     """The hub cannot be reached, or must not be asked."""
@@ -165,7 +165,7 @@ def library_errors() -> tuple[type[Exception], ...]:
 
 
 def unreachable(error: BaseException) -> bool:
-    """Whether it is the way to the hub that failed, or the hub itself, and not its answer."""
+    """Whether the connection failed, or the hub itself, and not what was asked of it."""
     status = status_of(error)
     if status:
         return status >= 500 or status == 429

@@ -1,4 +1,4 @@
-"""A request of `load`, made into a pipeline: found, room made, downloaded, put on its device."""
+"""A request of `load`, made into a pipeline: found, room made, downloaded, moved to its device."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked of `load`, worked out as far as that goes without the hub: the cache's key."""
+    """What was asked of `load`, as far as known without the hub; pipelines are cached by it."""
 
     source: str  # a folder, a hub id, a file, or a file in a repository
     revision: str | None
@@ -141,15 +141,15 @@ def load(
     if not there.whole and isinstance(source, modular_pretrained.Modular):
         raise MemoryError(
             f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, "
-            f"and {there.free / 1e6:,.0f} MB are free on the GPU: sdnb has no parts of modular "
-            "pipelines take turns there. Take sdnb.load(..., device='cpu'), or a smaller model."
+            f"and {there.free / 1e6:,.0f} MB are free on the GPU, and sdnb does not offload "
+            "modular pipelines. Take sdnb.load(..., device='cpu'), or a smaller model."
             f"{there.instead}"
         )
     if not there.whole:
         notice(
             f"{source.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
-            "are free on the GPU: its parts are kept in main memory and take turns on the GPU."
-            f"{there.instead}"
+            "are free on the GPU: its parts are kept in main memory, and each is on the GPU only "
+            f"while it runs (model CPU offload).{there.instead}"
         )
     source.download(there)
     pipe, loras, additions = _assembled(request, source, vae)

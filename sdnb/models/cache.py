@@ -61,7 +61,7 @@ def load(
             as "CompVis/stable-diffusion-v1-4"; or a checkpoint, a model in a single file:
             "dream.safetensors", on the hub "someone/dream/dream.safetensors"; or a .gguf, a
             denoiser in few bits (`pip install 'sdnb[gguf]'`). None chooses: the
-            embedded model on a machine without a GPU, Stable Diffusion v1-4 with one, and says
+            embedded model on a machine without a GPU, Stable Diffusion v1-4 with one, and logs
             which and why.
         revision: a branch, tag or commit of a hub repository.
         variant: of the weight files, such as "fp16"; "auto" takes fp16 where the model has it and
@@ -230,7 +230,7 @@ def _request(
     dtype: str | torch.dtype, where: str, use_safetensors: bool, backend: str,
     lora: Loras,
 ) -> tuple[Request, str]:  # fmt: skip
-    """The cache's key, and a sentence on what was chosen where the user left it open."""
+    """The request, and a sentence on what was chosen where the user left it open."""
     loras = lora_files.wanted(lora)
     if loras and backend == "openvino":
         raise ValueError("OpenVINO converts a model without LoRAs: leave backend= or lora= out.")
@@ -343,14 +343,15 @@ def _forget(request: Request) -> bool:
     collect()
     pipe = kept()
     if pipe is None:
-        notice(f"Making room: {request.source} leaves the memory.")
+        notice(f"{request.source} was evicted from memory to make room.")
         return True
     others = dict(_loaded)
     _loaded.clear()
     _loaded.update({request: pipe, **others})
     notice(
-        f"{request.source} stays in memory, as something still uses it: a variable, a panel, or "
-        "pictures that are being made. If it is a variable of yours: del it, then sdnb.clear()."
+        f"{request.source} cannot be evicted from memory, as something still uses it: a "
+        "variable, a panel, or pictures that are being made. If it is a variable of yours: "
+        "del it, then sdnb.clear()."
     )
     return False
 

@@ -198,7 +198,7 @@ class Capabilities:
 
     @property
     def guidance_scale(self) -> float | None:
-        """Its own; None where it takes none, or changes it on the way (Ideogram 4)."""
+        """Its own; None where it takes none, or changes it from step to step (Ideogram 4)."""
         return self.guide.default
 
     def guidance_for(self, steps: int) -> float | None:

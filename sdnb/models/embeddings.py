@@ -49,7 +49,7 @@ class Embedding:
 
 
 def asked(given: Given | Iterable[Given] | None) -> tuple[Embedding, ...]:
-    """What `load` was given, as a part of the cache's key.
+    """What `load` was given, as a part of its request.
 
     Raises:
         ValueError: one is pickled, or no file, folder or hub id.

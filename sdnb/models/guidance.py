@@ -1,4 +1,4 @@
-"""Guidance: which argument of a pipeline sets it, above which scale it is on, calls a step.
+"""Guidance: which argument of a pipeline sets it, from which scale it is on, calls per step.
 
 A signature tells half of it. The rest is in the pipeline's config and in the source of its call:
 whether the guidance scale is an input of the denoiser, or weighs a second, unconditional branch.

@@ -93,7 +93,7 @@ def make(
     wanted: Need, where: str, pipelines: Mapping[Key, DiffusionPipeline],
     forget: Callable[[Key], bool],
 ) -> Room:  # fmt: skip
-    """Makes room for a model: loaded pipelines go, if that helps.
+    """Makes room for a model: evicts loaded pipelines, if that helps.
 
     Arguments:
         wanted: what the model takes.
@@ -180,7 +180,7 @@ def _bytes(weight: torch.Tensor) -> int:
 def _freed(
     where: str, need: int, pipelines: Mapping[Key, DiffusionPipeline], forget: Callable[[Key], bool]
 ) -> bool:
-    """Whether so many bytes are free there, if need be after some pipelines have gone."""
+    """Whether so many bytes are free there, if need be after evicting some pipelines."""
     stay: set[Key] = set()  # those that went and left their memory taken
     while (lacks := need - device.free_memory(where)) > 0:
         taken = {

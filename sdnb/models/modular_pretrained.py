@@ -97,7 +97,7 @@ class Modular:
         return {name: its for name, its in found.items() if name in self.parts}
 
     def download(self, memory: object) -> None:
-        """Fetches what is not here yet; says before how much that is, and `memory`."""
+        """Downloads what is not here yet; logs before how much that is, and `memory`."""
         self.own.download(memory)
         for other in self.others:
             other.folder = repository.download(other.found, other.revision, memory)

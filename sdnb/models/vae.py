@@ -80,7 +80,7 @@ class Vae:
         }
 
     def download(self) -> None:
-        """Fetches what is not here yet."""
+        """Downloads what is not here yet."""
         self.folder = repository.download(self.found, None)
 
     def facts(self, config: str, made: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Weight samples: torch's version counter of a tensor, and values from all over it.
 
 The counter alone is not enough: LoRAs are merged into `weight.data`, which it does not count. The
-device does not matter: parts that take turns on a GPU are moved all the time.
+device does not matter: model CPU offload moves a pipeline's parts all the time.
 """
 
 from __future__ import annotations

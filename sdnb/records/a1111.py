@@ -147,7 +147,7 @@ NOT_APPLIED = (
 _SYNTAX = (
     ("weights such as {}", re.compile(r"(?<!\\)\([^()\n]*:\s*-?\d*\.?\d+\s*\)")),
     ("emphasis such as {}", re.compile(r"(?<!\\)\(\([^()\n]+\)\)|(?<!\\)\[\[[^\[\]\n]+\]\]")),
-    ("changes on the way such as {}", re.compile(r"\[[^\[\]\n]*(?::\s*\d*\.?\d+|\|[^\[\]\n]*)\]")),
+    ("prompt editing such as {}", re.compile(r"\[[^\[\]\n]*(?::\s*\d*\.?\d+|\|[^\[\]\n]*)\]")),
     ("{}", re.compile(r"\bBREAK\b")),
     ("{}", re.compile(r"\bAND\b")),
 )

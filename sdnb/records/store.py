@@ -75,7 +75,7 @@ class Store:
 
     @staticmethod
     def key(settings: Settings, made_by: Mapping[str, Any]) -> str:
-        """The name of the picture that these settings make there.
+        """The store's key of a picture: a hash of its settings and of what made it.
 
         Arguments:
             settings: resolved: with a seed.

@@ -36,7 +36,7 @@ class Making:
     Arguments:
         plan: the plan.
         store: where pictures are looked for and kept; False uses none.
-        remote: the way to the workers that make them; None where they are made here.
+        remote: the connection to the workers that make them; None where they are made here.
 
     Attributes:
         made, errors: the finished pictures, and what went wrong with others; by their index.
@@ -151,7 +151,7 @@ class Making:
         """Has the workers make what is still to be made; gives each index when it is there.
 
         Arguments:
-            remote: the way to them, the one that this was made with.
+            remote: the connection to them that this was made with.
             batch: pictures at once in a worker; None takes what fits into its memory.
             on_calls: is given for each picture the number of denoiser calls that it took.
         """

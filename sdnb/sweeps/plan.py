@@ -37,8 +37,8 @@ class Plan:
 
     Attributes:
         settings: of each picture, row by row.
-        models: of each picture: a pipeline, or the name of a model that is loaded when its turn
-            comes, so that models that each fit into the memory alone can be compared.
+        models: of each picture: a pipeline, or the name of a model that is loaded for its
+            pictures, so that models that each fit into the memory alone can be compared.
         counts: denoiser calls of each picture.
         start: the picture that all of them start from, if they do.
         rows, cols, row_labels, col_labels, page_labels, title: of the sheet.

@@ -87,7 +87,7 @@ def check(pipe: DiffusionPipeline) -> None:
 
 @contextmanager
 def opened(engine: str | Ray | None) -> Iterator[Remote | None]:
-    """The way to the workers while the block runs; None where there is no engine.
+    """The connection to the workers while the block runs; None where there is no engine.
 
     Raises:
         ValueError: there is no such engine.
@@ -115,7 +115,7 @@ def opened(engine: str | Ray | None) -> Iterator[Remote | None]:
 
 
 class Remote:
-    """The way to the workers, for one run of a plan.
+    """The connection to the workers, for one run of a plan.
 
     Arguments:
         engine: how many workers, of what size.

@@ -166,7 +166,7 @@ class Controls(Fields):
         if settings.keep:
             lacks.append("it was painted anew in part, by a mask, which no panel takes")
         if settings.toward:
-            lacks.append("it was made on the way to another picture, which no panel makes")
+            lacks.append("it was made with toward=, which no panel takes")
         if settings.strength is not None and start is None:
             lacks.append("the picture that it started from is to be chosen again")
         return lacks

@@ -128,7 +128,7 @@ def test_its_code_makes_the_same_pixels(toy):
 def test_toward_is_an_axis(emoji):
     way = [None, {"prompt": "a cat", "part": 0.5}]
     planned = sdnb.plan("a fox", toward=way, seed=1, steps=2, pipe=emoji)
-    assert planned.col_labels == ["not on a way", "50 % toward a cat"]
+    assert planned.col_labels == ["no toward", "50 % toward a cat"]
 
 
 @pytest.mark.parametrize(

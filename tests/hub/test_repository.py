@@ -424,7 +424,7 @@ FAILURES = {
     "the hub falls silent": ({}, {UNET: "hang"}, MODEL, ConnectionError,
         "The download of someone/small broke off: load it again. What has been downloaded is "
         "kept."),
-    "damaged on the way": ({}, {UNET: "corrupt"}, MODEL, OSError,
+    "damaged in the download": ({}, {UNET: "corrupt"}, MODEL, OSError,
         "unet/diffusion_pytorch_model.safetensors of someone/small arrived damaged and was "
         "removed: load it again."),
 }  # fmt: skip
@@ -442,7 +442,7 @@ def test_every_failure_is_one_sentence_with_the_librarys_error_behind_it(case, s
     with pytest.raises(kind) as caught:
         fetch(model, given.get("revision"))
     assert str(caught.value) == sentence
-    if case != "damaged on the way":
+    if case != "damaged in the download":
         assert caught.value.__cause__ is not None
     server.faults, server.repositories[MODEL].gated = {}, False
     if "token" not in given:  # and nothing that is left is in the way

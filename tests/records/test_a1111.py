@@ -184,8 +184,8 @@ def test_distilled_guidance_is_flux_s_guidance_both_ways():
     [
         ("a (fox:1.4)", "", "weights such as (fox:1.4)"),
         ("a ((fox))", "", "emphasis such as ((fox))"),
-        ("on a [blue:red:0.5] field", "", "changes on the way such as [blue:red:0.5]"),
-        ("a [fox|cat]", "", "changes on the way such as [fox|cat]"),
+        ("on a [blue:red:0.5] field", "", "prompt editing such as [blue:red:0.5]"),
+        ("a [fox|cat]", "", "prompt editing such as [fox|cat]"),
         ("a fox <hypernet:style:0.8>", "", "<hypernet:style:0.8>"),
         ("a fox BREAK a cat", "", "BREAK"),
         ("a fox", "Clip skip: 2", "clip skip 2"),

@@ -47,7 +47,7 @@ def test_three_models_are_compared_within_the_memory_of_one_and_a_half(
     sheet = sdnb.compare(PROMPT, **given)
     assert [s.facts["model"] for s in sheet] == [str(name) for name in names]
     assert short == [1] * 5, "three to check the settings, and all but the last again"
-    assert not [s for s in heard() if "stays in memory" in s]
+    assert not [s for s in heard() if "cannot be evicted" in s]
     monkeypatch.setattr(device, "free_memory", lambda _: 10**11)
     again = sdnb.compare(PROMPT, **given)  # the keys are those of models that are in memory
     assert [s.facts for s in again] == [s.facts for s in sheet]
