@@ -16,7 +16,7 @@ from sdnb import emoji
 from sdnb.hub import names, repository
 from sdnb.log import notice
 from sdnb.models import backend as backends
-from sdnb.models import build, device, lora_files, provenance, quantization
+from sdnb.models import build, denoiser, device, lora_files, provenance, quantization
 from sdnb.models import embeddings as embedded
 from sdnb.models.build import Request
 from sdnb.models.lora_files import Loras
@@ -219,6 +219,7 @@ def _kept(request: Request, why: str = "") -> DiffusionPipeline:
 
         with torch.inference_mode(False):  # inference tensors do not work in autograd
             pipe, origin = build.load(request, _loaded, _forget)
+            denoiser.fill_tables(pipe)
             pickled = not request.use_safetensors
             provenance.remember(pipe, origin, pickled, request)
         _loaded[request] = pipe

@@ -230,7 +230,7 @@ class Capabilities:
             "width": settings.width, "height": settings.height, "strength": settings.strength,
         }  # fmt: skip
         given = {k: v for k, v in given.items() if v is not None}
-        given |= self.guide.arguments(settings.guidance, settings.negative_prompt)
+        given |= self.guide.arguments(settings.guidance, settings.negative_prompt, settings.steps)
         given |= {name: None for name, steps in self.unless if settings.steps != steps}
         if "max_area" in self.arguments and settings.width and settings.height:
             given["max_area"] = settings.width * settings.height  # Kontext fits the size to it

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sdnb import compat
+
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
@@ -21,6 +23,20 @@ def all_of(pipe: DiffusionPipeline) -> list[Any]:
     """The denoiser, and the one of the unconditional branch where that is another (Ideogram 4)."""
     other = getattr(pipe, "unconditional_transformer", None)
     return [denoiser_of(pipe)] if other is None else [denoiser_of(pipe), other]
+
+
+def fill_tables(pipe: DiffusionPipeline) -> None:
+    """Has Z-Image and Bria FIBO 2 make their rotary tables now, as their first call would.
+
+    So a picture does not leave the denoiser otherwise than `load` did.
+    """
+    import torch
+
+    for each in all_of(pipe):
+        rotary = getattr(each, "rope_embedder", None)
+        if rotary is not None and getattr(rotary, "freqs_cis", ()) is None:
+            where = compat.execution_device(pipe)
+            rotary(torch.zeros(1, len(rotary.axes_dims), dtype=torch.int64, device=where))
 
 
 def backend_of(pipe: DiffusionPipeline) -> tuple[str, int]:

@@ -24,6 +24,7 @@ DISTILLED = "its guidance is distilled into the model"
 # modular pipelines whose guider does nothing where no negative prompt is given, be it a blank one
 NEED_NEGATIVE = "StableDiffusion3"
 GUIDER = "guider"  # in place of an argument: a part of modular pipelines, which has the scale
+PER_STEP = "guidance_schedule"  # an argument that takes a list of scales, one a step
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class Guidance:
                 why="its guider decides: pipe.guider.guidance_scale sets it",
             )  # fmt: skip
         own = defaults.get("guidance_scale")
+        if PER_STEP in defaults and "guidance_scale" not in defaults:  # Ideogram 4's modular one
+            return cls(PER_STEP, above=-1.0, calls=2, unasked=2, schedule=tuple(defaults[PER_STEP]))
         if "true_cfg_scale" in defaults and own is None:  # Qwen-Image
             scale = defaults["true_cfg_scale"]
             return cls(
@@ -96,8 +99,7 @@ class Guidance:
         if getattr(pipe, "unconditional_transformer", None) is not None:  # Ideogram 4
             return cls(
                 "guidance_scale", above=-1.0, calls=2, unasked=2,
-                beside={"guidance_schedule": None},
-                schedule=tuple(defaults.get("guidance_schedule") or ()),
+                beside={PER_STEP: None}, schedule=tuple(defaults.get(PER_STEP) or ()),
             )  # fmt: skip
         if own is None:  # taken and ignored: DreamLite Mobile
             return cls(why=DISTILLED)
@@ -157,11 +159,11 @@ class Guidance:
         """
         return self.calls if self.on(scale) else self.unasked
 
-    def arguments(self, scale: float | None, negative: str) -> dict[str, Any]:
-        """What a call is given of a scale and a negative prompt.
+    def arguments(self, scale: float | None, negative: str, steps: int | None) -> dict[str, Any]:
+        """What a call of so many steps is given of a scale and a negative prompt.
 
         Example:
-            >>> Guidance("true_cfg_scale", 4.0, needs_negative=True).arguments(4, "")
+            >>> Guidance("true_cfg_scale", 4.0, needs_negative=True).arguments(4, "", 50)
             {'negative_prompt': ' ', 'true_cfg_scale': 4}
         """
         given: dict[str, Any] = {}
@@ -171,7 +173,8 @@ class Guidance:
             given["negative_prompt"] = negative
         elif self.needs_negative and self.on(scale):
             given["negative_prompt"] = " "
-        return given | {self.argument: scale} | dict(self.beside)
+        scales = [scale] * steps if self.argument == PER_STEP and steps else scale
+        return given | {self.argument: scales} | dict(self.beside)
 
 
 def guider_state(pipe: Any) -> tuple[Any, ...]:

@@ -160,6 +160,8 @@ def _numbers(settings: Settings, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the call that are numbers, as code."""
     guidance = None if settings.guidance is None else figure(settings.guidance)
     scale = facts.get("guidance_argument", "guidance_scale")
+    if scale == "guidance_schedule" and guidance:
+        guidance = f"[{guidance}] * {settings.steps}"
     arguments: dict[str, Any] = {"num_inference_steps": settings.steps, scale: guidance}
     arguments |= {k: getattr(settings, k) for k in ("width", "height")}
     arguments = {k: v for k, v in arguments.items() if v is not None}

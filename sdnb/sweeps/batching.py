@@ -10,6 +10,7 @@ the real module is called once, and each run goes on with its part of the output
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import math
 import time
@@ -197,6 +198,7 @@ class Batcher:
         """A twin's forward that waits until the real module was called."""
         dtype = _dtype(module)
 
+        @functools.wraps(module.forward)  # Qwen-Image's blocks give what its signature names
         def forward(*args: Any, **kwargs: Any) -> Any:
             call = Call.of(module, args, kwargs, own)
             # Where the run has changed the weights for a while (to decode in float32), no other
@@ -211,6 +213,7 @@ class Batcher:
         """A text encoder's forward that encodes the same text once for all runs."""
         dtype = _dtype(module)
 
+        @functools.wraps(module.forward)
         def forward(*args: Any, **kwargs: Any) -> Any:
             call = Call.of(module, args, kwargs, own)
             changed = _dtype(module) != dtype

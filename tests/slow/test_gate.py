@@ -30,6 +30,7 @@ BESIDE = {
     "StableDiffusion3ModularPipeline": {"negative_prompt": " "},
     "SanaSprintPipeline": {"intermediate_timesteps": None},
     "FluxKontextModularPipeline": {"max_area": 64 * 64},
+    "Ideogram4ModularPipeline": {"guidance_schedule": [7.0] * 3},
     "Ideogram4Pipeline": {"guidance_scale": 7.0, "guidance_schedule": None},
 }
 # its encoder writes the prompt anew before it reads it: a toy writes always the same
@@ -59,10 +60,10 @@ class Toy:
     def compare(self, prompt="a fox", **settings):
         return sdnb.compare(prompt, pipe=self.pipe, store=False, **(self.settings | settings))
 
-    def differ(self, name, values):
+    def differ(self, name, values, **settings):
         """Whether the pictures of an axis differ; a sentence where the axis is refused."""
         try:
-            samples = self.compare(**{name: values}).samples
+            samples = self.compare(**{name: values}, **settings).samples
         except ValueError as error:
             return str(error)
         first = np.asarray(samples[0].image)
@@ -128,8 +129,16 @@ def test_every_value_of_an_axis_reaches_it_or_the_axis_is_refused(toy):
     assert toy.name in REWRITTEN or (pixels(told[0]) != pixels(told[1])).any()
     guidance = toy.differ("guidance", [2, 9])
     assert guidance is True if toy.can.guidance else "takes no guidance" in guidance
-    negative = toy.differ("negative_prompt", ["two blue cats", "a red horse on a hill"])
-    if toy.can.negative_prompt:
+    negatives = ["two blue cats", "a red horse on a hill"]
+    negative = toy.differ("negative_prompt", negatives)
+    if (
+        toy.can.negative_prompt
+        and toy.can.guidance
+        and not toy.can.guided(toy.sample.settings.guidance)
+    ):
+        assert "counts only with guidance" in negative
+        assert toy.differ("negative_prompt", negatives, guidance=5) is True
+    elif toy.can.negative_prompt:
         assert negative is True
     else:
         assert "takes no negative prompt" in negative
@@ -141,6 +150,8 @@ def test_the_calls_that_are_counted_are_those_that_are_made(toy):
     for guidance in [None, 0, 1, 5] if toy.can.guidance else [None]:
         if guidance == 0 and toy.name.startswith("PRX"):
             continue  # raises below 1
+        if guidance in (0, 1) and toy.name == "HunyuanDiTPAGPipeline":
+            continue  # raises at 1 and below, in diffusers' own call too
         plan = sdnb.plan("a fox", guidance=guidance, pipe=toy.pipe, **toy.settings)
         with counted(toy.pipe) as calls:
             sample = plan.run(store=False)[0]

@@ -512,13 +512,12 @@ def krea2():
         "transformer": diffusers.Krea2Transformer2DModel(
             in_channels=16, num_layers=1, attention_head_dim=8, num_attention_heads=4,
             num_key_value_heads=2, intermediate_size=32, timestep_embed_dim=8, text_hidden_dim=16,
-            num_text_layers=3, text_num_attention_heads=2, text_num_key_value_heads=1,
+            num_text_layers=12, text_num_attention_heads=2, text_num_key_value_heads=1,
             text_intermediate_size=16, num_layerwise_text_blocks=1, num_refiner_text_blocks=1,
             axes_dims_rope=(4, 2, 2), rope_theta=1000.0,
         ),
         "vae": qwen_vae(), "scheduler": flow(use_dynamic_shifting=True, max_image_seq_len=6400),
-        "text_encoder": qwen_vl("Qwen3VL", "Model"), "tokenizer": byte_tokenizer(),
-        "text_encoder_select_layers": (0, 1, 2),
+        "text_encoder": qwen_vl("Qwen3VL", "Model", layers=36), "tokenizer": byte_tokenizer(),
     }  # fmt: skip
 
 
