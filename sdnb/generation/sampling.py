@@ -151,7 +151,8 @@ def run(
     Arguments:
         settings: from `resolve`.
         pipe: the pipeline; with a `start`, the one of `pipeline_for`.
-        on_call: called after each denoiser call; the pipeline's own progress bar is off.
+        on_call: called after each denoiser call; the pipeline's own progress bar is off. What it
+            raises ends the run there, within the pipeline's call: that is how the panel stops one.
         start: the picture to start from, and its mask.
         on_step: is given the number of each denoiser call and the latents predicted there, or the
             exception where they cannot be computed.

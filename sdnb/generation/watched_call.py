@@ -71,7 +71,7 @@ def made(
 
 @contextmanager
 def _counted(denoisers: list[Any], on_call: Callable[[], object]) -> Iterator[list[None]]:
-    """Counts the denoisers' calls, and tells of each, while the block runs."""
+    """Counts the denoisers' calls while the block runs; `on_call` follows each, and may raise."""
     calls: list[None] = []
 
     def after(*_: Any) -> None:

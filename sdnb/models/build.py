@@ -135,7 +135,9 @@ def load(
     import torch
 
     source = _found(request)
-    request = replace(request, dtype=_dtype(source, request))
+    if request.chosen and "transformer" in source.index:
+        dtype = device.dtype_of_transformer(request.dtype, request.device)
+        request = replace(request, dtype=dtype)
     vae = Vae.find(request.vae, request.dtype != "float32") if request.vae else None
     there = memory.make(_need(request, source, vae), request.device, loaded, forget)
     if not there.whole and isinstance(source, modular_pretrained.Modular):
@@ -229,15 +231,6 @@ def _completed(
     if not quantized:
         return loras, {}
     return loras, {"quantize": kind, "quantized": quantized, "weight_bytes": memory.held(pipe)}
-
-
-def _dtype(source: Source, request: Request) -> str:
-    """The dtype: bfloat16 where it was left open, the denoiser is a transformer and the GPU has it.
-
-    They are trained in it, and the large ones (Flux, Z-Image) overflow in float16.
-    """
-    half = request.chosen and request.dtype == "float16" and "transformer" in source.index
-    return "bfloat16" if half and device.has_bfloat16(request.device) else request.dtype
 
 
 def _need(request: Request, source: Source, vae: Vae | None) -> memory.Need:

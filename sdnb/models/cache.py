@@ -19,6 +19,7 @@ from sdnb.models import backend as backends
 from sdnb.models import build, denoiser, device, lora_files, provenance, quantization
 from sdnb.models import embeddings as embedded
 from sdnb.models.build import Request
+from sdnb.models.device import dtype_name
 from sdnb.models.lora_files import Loras
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def load(
     if config is not None:
         found = _config(request.source, config)
         if str(dtype) == "auto":  # as the model is loaded whose parts it has
-            request = replace(request, dtype=_dtype(found, dtype, request.device))
+            request = replace(request, dtype=dtype_name(dtype, request.device, found))
         request = replace(request, config=found)
     if vae is not None:
         request = replace(request, vae=names.place(vae))
@@ -203,7 +204,7 @@ def variant_of(
                 "quantised: give model=, its folder or hub id."
             )
     if dtype is not None:
-        name = _dtype(request.source, dtype, request.device)
+        name = dtype_name(dtype, request.device, request.source)
         request = replace(request, dtype=name, chosen=str(dtype) == "auto")
     return replace(request, quantize=_quantized(quantize, request))
 
@@ -239,7 +240,7 @@ def _request(
     where = device.best() if where == "auto" else device.check(where)
     why = _why() if model is None else ""
     source = locate(default_model() if model is None else model)
-    name = _dtype(source, dtype, where)
+    name = dtype_name(dtype, where, source)
     chosen = str(dtype) == "auto"
     request = Request(
         source, revision, variant, name, where, use_safetensors, backend, loras, chosen
@@ -266,14 +267,8 @@ def _config(source: str, config: str | os.PathLike[str]) -> str:
 def _usual(source: str) -> Request:
     """The request of `load` with nothing but a model."""
     where = device.best()
-    return Request(
-        source, None, "auto", _dtype(source, "auto", where), where, True, "torch", chosen=True
-    )
-
-
-def _dtype(source: str, dtype: str | torch.dtype, where: str) -> str:
-    of_sdnb = source == str(emoji.FOLDER)
-    return "float32" if of_sdnb and str(dtype) == "auto" else device.dtype_name(dtype, where)
+    dtype = dtype_name("auto", where, source)
+    return Request(source, None, "auto", dtype, where, True, "torch", chosen=True)
 
 
 def _why() -> str:

@@ -1,4 +1,4 @@
-"""What this machine has: the device, the dtype that is fastest there, the memory that is free."""
+"""What this machine has: the device, the free memory; and which dtype a model gets there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 import time
 from functools import cache
 from typing import TYPE_CHECKING
+
+from sdnb import emoji
 
 if TYPE_CHECKING:
     import torch
@@ -79,8 +81,18 @@ def check(device: str) -> str:
     return device
 
 
-def dtype_name(dtype: str | torch.dtype, device: str) -> str:
+# ---------------------------------------------------------------- the dtype
+# What `load(dtype=…)` comes to: `dtype_name` before a model's files are looked at, and, where it
+# was "auto" and the denoiser turns out to be a transformer, `dtype_of_transformer` after that.
+
+
+def dtype_name(dtype: str | torch.dtype, device: str, source: str = "") -> str:
     """The dtype as torch names it, without the prefix; "auto" is the fastest that is right.
+
+    Arguments:
+        dtype: as `load` takes it.
+        device: the model's.
+        source: the model, as `cache.locate` gives it: the embedded one's "auto" is float32.
 
     Raises:
         ValueError: it is no floating-point dtype that pipelines run in.
@@ -92,7 +104,7 @@ def dtype_name(dtype: str | torch.dtype, device: str) -> str:
     """
     name = str(dtype).removeprefix("torch.")
     if name == "auto":
-        return why_dtype(device)[0]
+        return "float32" if source == str(emoji.FOLDER) else why_dtype(device)[0]
     if name not in DTYPES:
         raise ValueError(f"dtype is {name!r}: give 'float32', 'float16', 'bfloat16' or 'auto'.")
     return name
@@ -113,6 +125,18 @@ def why_dtype(device: str) -> tuple[str, str]:
     if device.startswith("cuda") and breaks_float16(device):
         return "float32", "GTX 16 GPUs give black pictures in float16"
     return "float16", "GPUs are twice as fast in half precision"
+
+
+def dtype_of_transformer(chosen: str, device: str) -> str:
+    """The dtype that `dtype_name` chose, as a model with a transformer gets it.
+
+    They are trained in bfloat16, and the large ones (Flux, Z-Image) overflow in float16.
+
+    Example:
+        >>> dtype_of_transformer("float16", "mps")  # which has no bfloat16 of its own
+        'float16'
+    """
+    return "bfloat16" if chosen == "float16" and has_bfloat16(device) else chosen
 
 
 def has_bfloat16(device: str) -> bool:
@@ -188,6 +212,9 @@ def openvino_gain(dtype: str) -> float:
         1.0
     """
     return 1.22 if dtype == "bfloat16" and 1.2 < bfloat16_gain() < 4 else 1.0
+
+
+# ---------------------------------------------------------------- the memory
 
 
 def free_memory(device: str) -> int:

@@ -1,4 +1,9 @@
-"""A thread that does the job that was asked for last, and can be stopped."""
+"""A thread that does the job that was asked for last, and can be stopped.
+
+Stop in the panel is `JobThread.stop`, which sets a flag. It takes effect where the job next calls
+its `check`: after a denoiser call (`Progress.on_call`, called by a hook of
+`generation.watched_call`), and while it waits for the model's lock (`model_lock.waited`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Progress of a plan in the panel: previews, denoiser calls, and where Stop takes effect."""
+"""Progress of a plan in the panel: previews, denoiser calls, and where Stop takes effect.
+
+`on_call` comes after each denoiser call and first calls the job's `check`, which raises `Stopped`
+where Stop was pressed (`job_thread`): within one denoiser step.
+"""
 
 from __future__ import annotations
 

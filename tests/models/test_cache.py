@@ -315,7 +315,25 @@ def gpu(monkeypatch):
     return asked, free
 
 
-def test_a_gpu_too_small_for_the_whole_gets_the_parts_in_turns(gpu, heavy, heard):
+@pytest.mark.parametrize(
+    ("family", "asked", "there", "dtype"),
+    [
+        ("SD3", "auto", True, "bfloat16"),
+        ("SD3", "auto", False, "float16"),  # a T4 imitates bfloat16
+        ("SD3", "float16", True, "float16"),
+        ("SD 2", "auto", True, "float16"),
+    ],
+)
+def test_on_a_gpu_that_has_bfloat16_a_transformer_gets_it_unless_asked_otherwise(
+    gpu, family, asked, there, dtype, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(device, "has_bfloat16", lambda _: there)
+    monkeypatch.setattr(device, "breaks_float16", lambda _: False)
+    pipe = sdnb.load(toys.saved(family, tmp_path), device="cuda", dtype=asked)
+    assert str(pipe.dtype) == f"torch.{dtype}"
+
+
+def test_a_gpu_too_small_for_the_whole_is_given_each_part_while_it_runs(gpu, heavy, heard):
     asked, free = gpu
     sdnb.clear()
     loads = {"device": "cuda", "dtype": "float16"}

@@ -335,6 +335,6 @@ def test_memory_for_openvinos_own_weights_is_asked_for_before_anything_is_loaded
 
 
 def test_without_openvino_the_way_to_it_is_said(monkeypatch):
-    monkeypatch.setattr(cache, "find_spec", lambda name: None)
+    monkeypatch.setattr(backend, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'sdnb\[openvino\]'"):
         sdnb.load("emoji", backend="openvino")
