@@ -10,7 +10,7 @@ from diffusers.models.attention_processor import AttnAddedKVProcessor
 
 import sdnb
 from sdnb.generation import sample_facts
-from sdnb.models import cache, denoiser, device, provenance
+from sdnb.models import backend, cache, denoiser, device, provenance
 from tests.support import toys
 
 openvino = pytest.importorskip("openvino", reason="pip install 'sdnb[openvino]'")
