@@ -140,13 +140,6 @@ def load(
         request = replace(request, dtype=dtype)
     vae = Vae.find(request.vae, request.dtype != "float32") if request.vae else None
     there = memory.make(_need(request, source, vae), request.device, loaded, forget)
-    if not there.whole and isinstance(source, modular_pretrained.Modular):
-        raise MemoryError(
-            f"{source.model} needs {there.need / 1e6:,.0f} MB of memory in {request.dtype}, "
-            f"and {there.free / 1e6:,.0f} MB are free on the GPU, and sdnb does not offload "
-            "modular pipelines. Take sdnb.load(..., device='cpu'), or a smaller model."
-            f"{there.instead}"
-        )
     if not there.whole:
         notice(
             f"{source.model} needs {there.need / 1e6:,.0f} MB, and {there.free / 1e6:,.0f} MB "
@@ -256,7 +249,9 @@ def _need(request: Request, source: Source, vae: Vae | None) -> memory.Need:
         for settings, how in _smaller(request, source).items()
         if (smaller := size(*how)).whole < asked.whole
     }
-    return memory.Need(source.model, asked, request.dtype, backend.TIMES[request.backend], less)
+    times = backend.TIMES[request.backend]
+    turns = not isinstance(source, modular_pretrained.Modular)
+    return memory.Need(source.model, asked, request.dtype, times, less, turns)
 
 
 def _smaller(request: Request, source: Source) -> dict[str, tuple[str | None, str]]:

@@ -45,6 +45,7 @@ class Need:
         times: how many times its weights the model takes at its peak.
         less: other settings of `load`, such as "quantize='fp8'", and its size with them, the most
             exact first.
+        turns: whether its parts can take turns on a GPU; not a modular pipeline's.
     """
 
     model: str
@@ -52,6 +53,12 @@ class Need:
     dtype: str
     times: float = 1
     less: Mapping[str, Size] = field(default_factory=dict)
+    turns: bool = True
+
+    def whole(self, near: bool) -> int:
+        """The bytes that it needs to run as a whole; `near` as for `instead`."""
+        size = self.size
+        return int(max(size.whole, size.reading if near else 0) * SPARE * self.times)
 
     def instead(self, free: int, main: int, near: bool, one_by_one: bool = False) -> str:
         """A sentence with the first settings with which it fits; empty where there are none.
@@ -102,36 +109,63 @@ def make(
         forget: lets one of them go, and returns whether its memory was really given back.
 
     Raises:
-        MemoryError: the memory is too small even then; in that case all loaded ones are left.
+        MemoryError: the memory is too small even then. All loaded ones are left, but where one
+            that something else still uses did not give its memory back.
+    """
+    # asked before any goes, so that a load that is refused evicts nothing
+    _check(wanted, where, lambda place, need: _could_be_free(place, pipelines) >= need, pipelines)
+    whole = _check(
+        wanted, where, lambda place, need: _freed(place, need, pipelines, forget), pipelines
+    )
+    free, near = device.free_memory(where), _place(where) == "cpu"
+    instead = "" if whole else wanted.instead(free, device.free_memory("cpu"), near)
+    return Room(wanted.whole(near), free, whole, instead)
+
+
+def _check(
+    wanted: Need, where: str, enough: Callable[[str, int], bool],
+    pipelines: Mapping[Key, DiffusionPipeline],
+) -> bool:  # fmt: skip
+    """Whether a model fits as a whole; otherwise its parts do, one by one.
+
+    Arguments:
+        wanted, where, pipelines: as for `make`.
+        enough: whether so many bytes are, or could be, free on a device.
+
+    Raises:
+        MemoryError: it does not fit at all.
     """
     size, near = wanted.size, _place(where) == "cpu"
-    need = int(max(size.whole, size.reading if near else 0) * SPARE * wanted.times)
-    largest = int(size.largest * SPARE)
+    need, largest = wanted.whole(near), int(size.largest * SPARE)
     needs = f"{wanted.model} needs {need / 1e6:,.0f} MB of memory in {wanted.dtype}, "
-    whole = _freed(where, need, pipelines, forget)
+    whole = enough(where, need)
     free, main = device.free_memory(where), device.free_memory("cpu")
-    if not near:
-        instead = wanted.instead(free, main, near, one_by_one=True)
-        if not whole and not _freed(where, largest, pipelines, forget):
+    could = _could_be_free(where, pipelines), _could_be_free("cpu", pipelines)
+    if near:
+        if not whole:
             raise MemoryError(
-                f"{needs}its largest part {largest / 1e6:,.0f} MB; on the GPU "
-                f"{device.free_memory(where) / 1e6:,.0f} MB are free: take a smaller model, or "
-                f"sdnb.load(..., device='cpu').{instead}"
+                f"{needs}{free / 1e6:,.0f} MB are free: close other notebooks, "
+                f"or take a smaller model.{wanted.instead(*could, near)}"
             )
-        # it passes through the main memory, or stays there
-        if not _freed("cpu", size.reading, pipelines, forget):
-            raise MemoryError(
-                f"{needs}which passes through the main memory, where "
-                f"{main / 1e6:,.0f} MB are free: close other notebooks, or "
-                f"take a smaller model.{instead}"
-            )
-    elif not whole:
+        return True
+    instead = wanted.instead(*could, near, one_by_one=wanted.turns)
+    if not whole and not wanted.turns:
         raise MemoryError(
-            f"{needs}{free / 1e6:,.0f} MB are free: close other notebooks, "
-            f"or take a smaller model.{wanted.instead(free, main, near)}"
+            f"{needs}and {free / 1e6:,.0f} MB are free on the GPU, and sdnb does not offload "
+            f"modular pipelines. Take sdnb.load(..., device='cpu'), or a smaller model.{instead}"
         )
-    free = device.free_memory(where)
-    return Room(need, free, whole, "" if whole else wanted.instead(free, main, near))
+    if not whole and not enough(where, largest):
+        raise MemoryError(
+            f"{needs}its largest part {largest / 1e6:,.0f} MB; on the GPU {free / 1e6:,.0f} MB "
+            f"are free: take a smaller model, or sdnb.load(..., device='cpu').{instead}"
+        )
+    # it passes through the main memory, or stays there
+    if not enough("cpu", size.reading):
+        raise MemoryError(
+            f"{needs}which passes through the main memory, where {main / 1e6:,.0f} MB are free: "
+            f"close other notebooks, or take a smaller model.{instead}"
+        )
+    return whole
 
 
 def ran_out(error: object) -> bool:
@@ -175,6 +209,11 @@ def _bytes(weight: torch.Tensor) -> int:
         return weight.nbytes
     names, _ = weight.__tensor_flatten__()
     return sum(_bytes(getattr(weight, name)) for name in names)
+
+
+def _could_be_free(where: str, pipelines: Mapping[Key, DiffusionPipeline]) -> int:
+    """The bytes that would be free there if all these pipelines went."""
+    return device.free_memory(where) + sum(held(pipe, where) for pipe in pipelines.values())
 
 
 def _freed(

@@ -11,7 +11,7 @@ from PIL import Image
 
 import sdnb
 from sdnb.generation import denoiser_calls, sampling, x0_preview
-from sdnb.models import memory, modular_pretrained, provenance
+from sdnb.models import device, modular_pretrained, provenance
 from sdnb.models.capabilities import Capabilities
 from sdnb.sweeps.batching import Batcher
 from tests.support import families, loras, modular_families
@@ -298,16 +298,14 @@ def test_a_damaged_part_is_named(xl, tmp_path):
 
 
 def test_one_that_is_too_large_for_the_gpu_is_refused_before_its_download(xl, monkeypatch):
-    def no_room(*_):
-        return memory.Room(24 * 10**9, 8 * 10**9, whole=False, instead=" With less it fits.")
-
     fetched = []
-    monkeypatch.setattr(memory, "make", no_room)
+    monkeypatch.setattr(device, "check", lambda name: name)
+    monkeypatch.setattr(device, "free_memory", lambda name: 0 if name == "cuda" else 10**10)
     monkeypatch.setattr(modular_pretrained.Modular, "download", lambda *_: fetched.append(1))
     sdnb.clear()
-    text = r"needs 24,000 MB of memory in float32, and 8,000 MB are free on the GPU.*With less it"
+    text = r"needs \d+ MB of memory in float16, and 0 MB are free on the GPU, and sdnb does not"
     with pytest.raises(MemoryError, match=text):
-        sdnb.load(xl.folder, device="cpu", dtype="float32")
+        sdnb.load(xl.folder, device="cuda", dtype="float16")
     assert not fetched
 
 
