@@ -13,6 +13,7 @@ from PIL import Image
 
 from sdnb import counting
 from sdnb.display.distance import difference
+from sdnb.files import without_folder
 from sdnb.settings import Settings, check_names, label
 
 try:
@@ -24,6 +25,7 @@ except ModuleNotFoundError as error:
 
 COSTS = {"steps": "steps", "denoiser_calls": "denoiser calls", "seconds": "seconds"}
 DISTANCE = "mean difference of 255\nfrom the picture with most steps"
+PIPELINE = ("model", "revision", "dtype", "quantize")  # facts: lines of other pipelines are others
 MARKERS = "osD^vP*X"  # with the colours, so that lines differ for everyone
 
 
@@ -67,8 +69,9 @@ def convergence(samples: Iterable[Picture]) -> Plot:
     """How far each picture is from the one with the most steps, against what it cost.
 
     Arguments:
-        samples: a sheet, or any samples. Those that differ only in steps make a line, and so do
-            the places of one run that `evolution` shows.
+        samples: a sheet, or any samples. Those of one model, revision, dtype and quantisation that
+            differ only in steps make a line, and so do the places of one run that `evolution`
+            shows.
 
     Returns:
         A figure with a panel for steps, and for denoiser calls and seconds where they are known;
@@ -89,7 +92,7 @@ def convergence(samples: Iterable[Picture]) -> Plot:
         [[12.0, 20.0], [24.0, 5.0], [50.0, 0.0]]
     """
     lines = lines_of(samples)
-    names = names_of([line[0].settings for line in lines])
+    names = names_of([line[0] for line in lines])
     whole = [_cost(picture) for line in lines for picture in line]
     panels = [name for name in COSTS if all(name in costs for costs in whole)]
     figure = Plot(figsize=(1 + 3.4 * len(panels), 3.6), layout="constrained")
@@ -210,14 +213,15 @@ def bars(values: Mapping[str, float], axis_label: str) -> Plot:
 
 
 def lines_of(samples: Iterable[Picture]) -> list[list[Picture]]:
-    """The samples that differ in steps only, together and in that order.
+    """The samples of one pipeline that differ in steps only, together and in that order.
 
     Raises:
         ValueError: there is no line of two.
     """
-    lines: dict[Settings, list[Picture]] = {}
+    lines: dict[tuple[Any, ...], list[Picture]] = {}
     for sample in samples:
-        lines.setdefault(sample.settings.but(steps=1), []).append(sample)
+        pipeline = (sample.facts.get(name) for name in PIPELINE)
+        lines.setdefault((sample.settings.but(steps=1), *pipeline), []).append(sample)
     found = [sorted(line, key=_steps) for line in lines.values()]
     found = [line for line in found if _steps(line[0]) < _steps(line[-1])]
     if not found:
@@ -228,18 +232,39 @@ def lines_of(samples: Iterable[Picture]) -> list[list[Picture]]:
     return found
 
 
-def names_of(settings: Sequence[Settings]) -> list[str]:
+def names_of(pictures: Sequence[Picture]) -> list[str]:
     """What tells the lines apart, for the legend.
 
+    Arguments:
+        pictures: one of each line.
+
     Example:
-        >>> names_of([Settings("a fox", scheduler="DDIM"), Settings("a fox", scheduler="LMS")])
+        >>> from sdnb import Sample
+        >>> image, settings = Image.new("RGB", (8, 8)), Settings("a fox", scheduler="DDIM")
+        >>> names_of([Sample(image, settings), Sample(image, settings.but(scheduler="LMS"))])
         ['DDIM', 'LMS']
     """
-    values = [each.to_dict() for each in settings]
+    values = [{n: p.facts.get(n) for n in PIPELINE} | p.settings.to_dict() for p in pictures]
     differing = [
         name for name in values[0] if name != "steps" and len({each[name] for each in values}) > 1
     ]
-    return [", ".join(label(name, each[name]) for name in differing) for each in values]
+    models = {(each["model"], each["revision"]) for each in values}
+    if len(models) == len({model for model, _ in models}):  # each has only one
+        differing = [name for name in differing if name != "revision"]
+    return [", ".join(_name(name, each[name]) for name in differing) for each in values]
+
+
+def _name(name: str, value: Any) -> str:
+    if name == "quantize":
+        return value or "not quantised"
+    if value is not None:
+        if name == "dtype":
+            return str(value)
+        if name == "model":
+            value = without_folder(value)
+        elif name == "revision":
+            value = value[:7]
+    return label(name, value)
 
 
 def _steps(picture: Picture) -> int:

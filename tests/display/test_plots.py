@@ -82,6 +82,32 @@ def test_a_sheet_is_taken_and_its_lines_are_named_by_what_differs():
     assert convergence(PNDM).legends == []
 
 
+@pytest.mark.parametrize(
+    ("facts", "names"),
+    [
+        (({"model": "/home/ada/one"}, {"model": "a/two"}), ["model one", "model a/two"]),
+        (({"revision": "1" * 40}, {"revision": "2" * 40}), ["revision 1111111", "revision 2222222"]),
+        (({"dtype": "float32"}, {"dtype": "float16"}), ["float32", "float16"]),
+        (({}, {"quantize": "fp8"}), ["not quantised", "fp8"]),
+        (
+            ({"model": "a", "revision": "1"}, {"model": "b", "revision": "2"}),
+            ["model a", "model b"],
+        ),
+    ],
+)
+def test_each_model_revision_and_precision_has_a_line_and_its_name(facts, names):
+    pictures = [
+        [sample(shade, steps, each, scheduler="DDIM") for shade, steps in run]
+        for each, run in zip(facts, ([(9, 12), (0, 50)], [(200, 12), (180, 50)]))
+    ]
+    figure = convergence(sum(pictures, []))
+    assert [points(line) for line in figure.axes[0].lines] == [
+        [(12, 9), (50, 0)],
+        [(12, 20), (50, 0)],
+    ]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+
+
 @pytest.mark.parametrize("prompt", ["_hidden", "from $5 to $6 and $x_$", "狐 " * 90])
 def test_names_of_lines_are_shown_as_they_are(prompt):
     other = [Sample(s.image, s.settings.but(prompt=prompt), s.facts) for s in PNDM]
