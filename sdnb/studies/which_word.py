@@ -135,8 +135,8 @@ def attention(
         The picture with its maps, as arrays and laid over it.
 
     Raises:
-        ValueError: a word is not in the prompt or is cut off, a setting does not fit, or where the
-            model has its words is not known.
+        ValueError: a word is not in the prompt or is cut off, a setting does not fit, where the
+            model has its words is not known, or the denoiser returned NaN.
         TypeError: there is no such setting; where diffusers has it, the error names ours.
 
     Example:
@@ -155,7 +155,11 @@ def attention(
         denoiser_calls.progress([denoiser_calls.calls_of(settings, pipe)]) as bar,
     ):
         sample = sampling.run(settings, pipe, bar.update, start, around=recorder.watching)
-    return Attention(sample, [word.name for word in found], numpy.stack(recorder.maps))
+    maps = numpy.stack(recorder.maps)
+    if not numpy.isfinite(maps).all():
+        why = "; ".join(why_black(sample.facts)) or "the denoiser's attention is NaN"
+        raise ValueError(f"This picture has no maps to show: {why}.")
+    return Attention(sample, [word.name for word in found], maps)
 
 
 __all__ = ["attention", "words"]

@@ -1,5 +1,6 @@
 """Attention maps, against weights that diffusers' own eager processors and a plain softmax give."""
 
+import math
 import threading
 
 import diffusers
@@ -190,3 +191,15 @@ def test_attention_that_is_computed_otherwise_is_refused(tmp_path):
     pipe.unet.set_attn_processor(diffusers.models.attention_processor.AttnProcessor())
     with pytest.raises(ValueError, match="computed by AttnProcessor, which does not show"):
         sdnb.attention("a fox", pipe=pipe, **QUICK)
+
+
+def test_a_denoiser_that_returns_nan_has_no_maps_and_that_is_said(emoji):
+    def nan(module, inputs, output):
+        return torch.full_like(output, math.nan)
+
+    hook = emoji.unet.mid_block.register_forward_hook(nan)
+    try:
+        with pytest.raises(ValueError, match="no maps to show: black because the denoiser"):
+            sdnb.attention("a fox", steps=1, seed=1, pipe=emoji)
+    finally:
+        hook.remove()
