@@ -289,7 +289,7 @@ def variations(
 
 
 def _prompt_of(image: image_input.Source) -> str:
-    """What a picture says that it shows; empty where it says nothing, which is logged."""
+    """The prompt in a picture's metadata; empty where there is none, which is logged."""
     prompt = image.settings.prompt if isinstance(image, Sample) else metadata.prompt_of(image)
     if prompt is None:
         notice(

@@ -225,7 +225,7 @@ def make(name: str, own: SchedulerMixin) -> SchedulerMixin:
         )
     try:
         return getattr(diffusers, known.cls).from_config(own.config, **known.flags)
-    except (NotImplementedError, TypeError) as error:  # what diffusers says of flags that clash
+    except (NotImplementedError, TypeError) as error:  # as diffusers raises for flags that clash
         raise ValueError(f"{name} does not fit this model: {error}") from error
 
 

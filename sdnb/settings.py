@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from sdnb import toward as on_way
 from sdnb.lora_weights import in_words, lora_weights
-from sdnb.toward import MAX_SEED
+from sdnb.toward import MAX_SEED, Toward
+from sdnb.toward import in_words as toward_in_words
 
 MAX_STEPS = 1000  # the noise schedules of Stable Diffusion have 1000 timesteps
 
@@ -121,7 +121,7 @@ class Settings:
         if self.lora is not None:
             self._set("lora", lora_weights(self.lora))
         if self.toward is not None:
-            self._set("toward", on_way.Toward(self.toward))
+            self._set("toward", Toward(self.toward))
             _check_characters("the prompt of toward", self.toward["prompt"] or "")
 
     def _set(self, name: str, value: object) -> None:
@@ -266,7 +266,7 @@ def label(name: str, value: Any) -> str:
     if name == "lora" or name.startswith(LORA):
         return _lora_label(name, value)
     if name == "toward":
-        return on_way.in_words(value)
+        return toward_in_words(value)
     if value is None and name not in ("prompt_syntax", "keep"):
         return f"own {name}"
     if name == "steps":

@@ -37,7 +37,7 @@ class Toward(Frozen):
             raise TypeError(f"toward is {given!r}: {FORM}.")
         try:
             pairs = dict(given)
-        except (TypeError, ValueError):  # what Python says of sequence elements
+        except (TypeError, ValueError):  # Python's own message is of sequence elements
             raise TypeError(f"toward is {given!r}: {FORM}.") from None
         if others := [name for name in pairs if name not in KEYS]:
             raise TypeError(f"toward holds {others[0]!r}: {FORM}.")

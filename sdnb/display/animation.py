@@ -105,7 +105,7 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, seconds: float) -> Non
         "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
         "-r", str(1 / seconds), "-i", "-", "-r", str(RATE),
         "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p",
-        # colours as players take them to be, and said in the file
+        # converted to BT.709, as players assume for H.264, and tagged so in the file
         "-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd,"
         "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1",
         "-movflags", "+faststart", str(path),

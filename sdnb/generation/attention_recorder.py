@@ -131,7 +131,7 @@ class Recorder:
         if self.layout.by_layer:  # among the keys, the picture may stand behind the text
             if keys not in (call.tokens, call.tokens + asking):
                 return
-        elif asking == keys == call.tokens + math.prod(call.base):  # both ask and are asked
+        elif asking == keys == call.tokens + math.prod(call.base):  # joint attention
             query = query[:, :, call.tokens :] if first else query[:, :, : -call.tokens]
         else:
             return  # the picture's attention to itself, as in SD3.5

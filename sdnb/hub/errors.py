@@ -10,7 +10,7 @@ from sdnb import compat
 from sdnb.hub import token as hub_token
 from sdnb.hub.token import PAGE
 
-FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # what a disk without room says
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # errors of a full disk
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 

@@ -67,9 +67,9 @@ def load(
         revision: a branch, tag or commit of a hub repository.
         variant: of the weight files, such as "fp16"; "auto" takes fp16 where the model has it and
             runs in half precision, which halves the download.
-        dtype: "float32", "float16", "bfloat16", or torch's own; "auto" is float16 on a GPU, on a
-            CPU bfloat16 where that is measured to be faster, else float32. The embedded model
-            runs in float32.
+        dtype: "float32", "float16", "bfloat16", or torch's own; "auto" is float16 on a GPU, or
+            bfloat16 for a transformer where the GPU has it; on a CPU bfloat16 where that is
+            measured to be faster, else float32. The embedded model runs in float32.
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes the best that is there.
         use_safetensors: False also takes pickled weights, which can run any program when opened.
         backend: what makes the denoiser's calls. "openvino" is Intel's runtime, for CPUs (`pip

@@ -368,7 +368,7 @@ def _multiple(pipe: DiffusionPipeline) -> int:
     if any("SimpleCrossAttn" in block for block in blocks):
         # these blocks only double: what is halved at each level must come out even
         scale *= 2 ** (len(blocks) - 1)
-    # latents are taken in patches: SD3 says so itself, Flux has it in its image processor
+    # latents are cut into patches: SD3 has `patch_size`, Flux has it in its image processor
     processor = getattr(getattr(pipe, "image_processor", None), "config", {})
     return max(8, scale * getattr(pipe, "patch_size", 1), processor.get("vae_scale_factor", 1))
 

@@ -48,7 +48,7 @@ def own(pipe: DiffusionPipeline) -> tuple[int | None, float | None]:
             return found
     config = denoiser_of(pipe).config
     if config.get("time_cond_proj_dim") is not None:
-        return None, None  # LCM with guidance embedded: its class knows
+        return None, None  # LCM with guidance embedded: its class has the defaults
     if type(pipe.scheduler).__name__ in SCHEDULED:
         return SCHEDULED[type(pipe.scheduler).__name__]
     if pipe.config.get("is_distilled"):

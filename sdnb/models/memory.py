@@ -112,7 +112,7 @@ def make(
         MemoryError: the memory is too small even then. All loaded ones are left, but where one
             that something else still uses did not give its memory back.
     """
-    # asked before any goes, so that a load that is refused evicts nothing
+    # checked before any is evicted, so that a load that is refused evicts nothing
     _check(wanted, where, lambda place, need: _could_be_free(place, pipelines) >= need, pipelines)
     whole = _check(
         wanted, where, lambda place, need: _freed(place, need, pipelines, forget), pipelines

@@ -86,7 +86,7 @@ def refusal(pipe: Any) -> str | None:
 
 
 def lacking(pipe: Any) -> str | None:
-    """What keeps a pipeline that could make pictures from it just now, to follow "which"."""
+    """Which parts are not loaded yet, to follow "which"; None where all that it needs are."""
     needed = [name for name in (*DENOISERS, "scheduler", "vae") if name in pipe.component_names]
     empty = [name for name in needed if getattr(pipe, name, None) is None]
     return NOT_LOADED.format(" and no ".join(empty)) if empty else None

@@ -28,7 +28,7 @@ ALIKE = {torch.float32: 0.01, torch.float16: 0.01, torch.bfloat16: 0.05}
 FILE = "model.xml"
 NOTE = "of.txt"  # beside it: which model it is of, as `load` was asked for it
 TAKEN = ("UNet2DConditionModel", "SD3Transformer2DModel", "FluxTransformer2DModel")
-_requests_lock = threading.RLock()  # guards what a compiled model is asked, and its answers
+_requests_lock = threading.RLock()  # guards a compiled model's inputs and outputs
 
 
 class Forward:
@@ -61,7 +61,7 @@ class Forward:
         self.weights = _print(module)
         self.compiled: dict[Layout, Any] = {}
         self.alike: dict[tuple[Any, ...], bool] = {}  # the inputs' names and shapes -> as torch's
-        functools.update_wrapper(self, self.plain)  # its signature is asked for
+        functools.update_wrapper(self, self.plain)  # callers look its signature up
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(self.plain, memo)  # a copy's weights are its own: torch's

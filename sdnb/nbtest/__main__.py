@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def updated(paths: list[Path]) -> bool:
-    """Makes the notebooks' outputs anew, and says whether nbval agrees with them."""
+    """Makes the notebooks' outputs anew, and reports whether nbval agrees with them."""
     words = ["-m", "pytest", "--nbtest-update", *map(str, paths)]
     code = subprocess.run([sys.executable, *words]).returncode
     print("nbval agrees." if code == 0 else "nbval does not agree with what was stored.")

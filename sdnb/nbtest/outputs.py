@@ -18,7 +18,7 @@ TYPES = ("image/png", "image/webp", "image/gif", "image/jpeg")
 URI = re.compile(
     r"data:(image/(?:png|webp|gif|jpe?g))(?:;[\w=-]+)*;base64,((?:[A-Za-z0-9+/=]|\\?\n|%2B|%2F|%3D)+)"
 )
-MOST = 8  # differing pictures of one cell that are drawn and told
+MOST = 8  # differing pictures of one cell that are drawn and reported
 BEFORE = r"(?:(?<![\w/+.~-])|(?<=\[0m)|(?<=\[\d\dm)|(?<=;\d\dm))"  # or the end of a colour code
 
 TIMINGS = (

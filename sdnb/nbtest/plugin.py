@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"--nbtest-images needs {' and '.join(missing)}: pip install 'sdnb[test]'"
         )
-    tolerance(config)  # a wrong number is told before anything runs
+    tolerance(config)  # raises for a wrong number before anything runs
     ignored(config)
 
 

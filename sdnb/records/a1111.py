@@ -107,7 +107,7 @@ def from_a1111(text: str) -> tuple[Settings, dict[str, Any]]:
         )
     except ValueError as error:
         raise ValueError(f"The AUTOMATIC1111 settings cannot be used: {error}") from error
-    # what only sdnb knows of a picture, another program cannot say of its own
+    # sdnb's own facts are not taken from another program's text, but for the model
     return settings, {k: v for k, v in pairs.items() if k == "model" or k not in KNOWN}
 
 

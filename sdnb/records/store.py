@@ -239,7 +239,7 @@ def usual_folder() -> Path:
         if (folder_name := named()) not in ("", "off"):
             return Path(folder_name).expanduser()
         folder = DRIVE / "sdnb" if DRIVE.is_dir() else platformdirs.user_cache_path("sdnb")
-    except RuntimeError:  # nobody knows this user's home
+    except RuntimeError:  # the user has no known home folder
         folder = Path("~")
     if not folder.is_absolute():  # as older versions of platformdirs say the same
         raise FileNotFoundError(

@@ -83,7 +83,7 @@ class Enough:
 
     def _answers(self) -> dict[str, Point | None]:
         wanted = math.ceil(self.share * self.pictures - 1e-9)  # 0.95 * 20 is 19
-        # the last is its own measure: that it is near itself says nothing
+        # the last is what the others are compared with, so it cannot be settled
         return {
             name: next((point for point in line[:-1] if point.settled >= wanted), None)
             for name, line in self.lines.items()

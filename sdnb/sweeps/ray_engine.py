@@ -319,7 +319,7 @@ def _marked(store: Store | None) -> Iterator[tuple[Store, str] | None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         mark.touch()
-    except OSError:  # the store itself says so, when the first picture is to be kept
+    except OSError:  # the store itself logs that, when the first picture is to be kept
         yield None
         return
     try:

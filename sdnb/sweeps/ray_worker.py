@@ -161,7 +161,7 @@ class Worker:
                 todo.append((i, key, settings))
         make = functools.partial(sampling.run, start=self.start)
         batcher = Batcher(pipe, self.batch)
-        for n, result in batcher.run([settings for *_, settings in todo], make, _stop_if_told):
+        for n, result in batcher.run([settings for *_, settings in todo], make, _stop_if_cancelled):
             i, key, _ = todo[n]
             if self.store and isinstance(result, Sample):
                 self.store.put(key, result)
@@ -185,8 +185,8 @@ class Worker:
         return key, settings
 
 
-def _stop_if_told() -> None:
-    """Ends all runs of a worker whose rows nobody wants any more."""
+def _stop_if_cancelled() -> None:
+    """Ends all runs of a worker whose task was cancelled."""
     import ray
 
     if ray.get_runtime_context().is_canceled():

@@ -208,7 +208,7 @@ class Controller:
             reader = sampling.pipeline_for(self.controls.reader, start)
             settings = sampling.resolve(self.controls.settings(), reader, start)
         except ValueError:
-            return  # it is said when the person asks for the picture
+            return  # shown as an error when the picture is made
         made_by = sample_facts.made_by(settings, sampling.pipeline_for(self.pipe, start), start)
         made = store.get(store.key(settings, made_by)) if made_by else None
         if made is not None:
