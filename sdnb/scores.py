@@ -23,6 +23,11 @@ NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4}
 _PHRASE = re.compile(
     rf"\b({'|'.join(NUMBERS)})\s+({'|'.join(counting.HUES)})\s+(?:square|circle|cube)s?\b", re.I
 )
+# what it does not count: other colours, other numbers, and shapes with further words or with none
+_OTHER = re.compile(
+    rf"\b(?:{'|'.join(NUMBERS)}|five|six|seven|eight|nine|ten|some|several|many|\d+)"
+    r"\s+(?:(?!and\b|or\b)[\w-]+\s+){0,2}?(?:square|circle|cube)s?\b", re.I
+)  # fmt: skip
 _GROUND = re.compile(rf"\b({'|'.join(counting.HUES)})\s+background\b", re.I)
 _BETWEEN = re.compile(r"\b(left of|right of|above|below)\b", re.I)
 _AFTER = re.compile(r"\bon the (left|right)(?! of)\b", re.I)
@@ -35,7 +40,8 @@ class Counted:
     It reads sentences of the embedded model's world, such as "two red squares", "a red square to
     the left of a blue circle" or "three green cubes on the right", and looks with
     `sdnb.counting.patches`: is each colour there as often as it says, and where it says? Shapes it
-    does not tell apart.
+    does not tell apart, and of colours it knows those of `sdnb.counting.HUES`: black, white and
+    brown have no hue of their own.
 
     Example:
         >>> import sdnb
@@ -48,14 +54,18 @@ class Counted:
     """
 
     def check(self, settings: Settings) -> None:
-        """Raises ValueError for a prompt that says nothing of squares and circles."""
+        """Raises ValueError for a prompt with no squares or circles, or with some it cannot count.
+
+        Arguments:
+            settings: the prompt's.
+        """
         _read(settings.prompt)
 
     def __call__(self, sample: Sample) -> float:
         """The share of what the prompt says that is so.
 
         Raises:
-            ValueError: the prompt says nothing of squares and circles.
+            ValueError: as for `check`.
         """
         counts, orders, sides = _read(sample.settings.prompt)
         found = {color: counting.patches(sample.image, color) for color in counts}
@@ -84,11 +94,14 @@ def _read(
     phrases = list(_PHRASE.finditer(prompt))
     colors = [phrase[2].lower() for phrase in phrases]
     grounds = {ground.lower() for ground in _GROUND.findall(prompt)}
-    if not phrases or grounds & {*colors}:
+    others = [other[0] for other in _OTHER.finditer(_PHRASE.sub(";", prompt))]
+    if not phrases or grounds & {*colors} or others:
+        *hues, last = counting.HUES
         raise ValueError(
-            f"sdnb.scores.Counted cannot judge {prompt!r}: it counts squares and circles, as in "
-            "'two red squares', on a background of another colour. Give another score=, such as "
-            "sdnb.scores.Clip() or a function of your own."
+            f"sdnb.scores.Counted cannot judge {(others or [prompt])[0]!r}: it counts one "
+            f"to four squares or circles in {', '.join(hues)} or {last}, as in 'two red squares', "
+            "on a background of another colour. Give another score=, such as sdnb.scores.Clip() "
+            "or a function of your own."
         )
     counts: dict[str, int] = {}
     orders, sides = [], []

@@ -51,6 +51,23 @@ def test_counted_says_what_it_cannot_judge(prompt):
         sdnb.scores.Counted().check(sdnb.Settings(prompt))
 
 
+@pytest.mark.parametrize(
+    ("prompt", "what"),
+    [
+        ("a red square and two black squares", "two black squares"),
+        ("a white circle to the left of a blue circle", "a white circle"),
+        ("a red square above a brown cube", "a brown cube"),
+        ("five red squares and a blue circle", "five red squares"),
+        ("a large red square and a blue circle", "a large red square"),
+        ("a red square, two circles", "two circles"),
+    ],
+)
+def test_counted_names_what_of_a_prompt_it_does_not_count(prompt, what):
+    told = f"cannot judge '{what}': it counts one to four squares or circles in red, orange"
+    with pytest.raises(ValueError, match=told):
+        sdnb.scores.Counted().check(sdnb.Settings(prompt))
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """A CLIP of random weights, as a folder."""
