@@ -46,3 +46,16 @@ KNOWN = sorted(set(templates("hub", "models")))
 def test_the_table_has_rows_and_the_check_can_fail():
     assert len(rows()) > 40
     assert not any(re.fullmatch(each, "The hub is out of order today.") for each in KNOWN)
+
+
+def test_each_file_that_contributing_names_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where to look")[2]
+    names = set(re.findall(r"`([\w/]+\.py)`", text))
+    assert len(names) > 40
+    assert [n for n in names if not (ROOT / "sdnb" / n).exists() and not (ROOT / n).exists()] == []
+
+
+def test_the_table_of_seconds_has_every_notebook():
+    text = (ROOT / "docs" / "nbtest.md").read_text()
+    there = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    assert re.findall(r"^\| `(\w+)` \| \d+ \| [\d,]+ \|$", text, re.MULTILINE) == there

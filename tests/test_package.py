@@ -68,6 +68,12 @@ def test_pipelines_signatures_are_asked_for_in_one_place():
     assert set(asked) == {"pipeline_class.py"}, asked
 
 
+def test_no_module_is_longer_than_400_lines():
+    files = Path(sdnb.__file__).parent.rglob("*.py")
+    lines = {str(file): len(file.read_text("utf-8").splitlines()) for file in files}
+    assert {name: n for name, n in lines.items() if n > 400} == {}
+
+
 def test_no_except_swallows_everything():
     """Where everything is caught it is raised again, or at least handed on."""
     for module in ROOT.rglob("*.py"):

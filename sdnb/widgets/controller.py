@@ -33,6 +33,7 @@ from sdnb.widgets.modes import Modes
 from sdnb.widgets.output_view import OutputView
 from sdnb.widgets.progress import Progress
 from sdnb.widgets.quiet import Quiet
+from sdnb.widgets.style import styled
 from sdnb.widgets.voting_view import VotingView
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _answer(act: Callable[..., None]) -> Callable[..., None]:
             try:
                 act(self, *args, **named)
             except Exception as error:
-                self._complain(_words(error))
+                self._complain(html.failed(error))
 
     return answer
 
@@ -362,7 +363,7 @@ class Controller:
                 except Exception as wrong:
                     error = wrong
             if isinstance(error, Exception):
-                self._complain(_words(error))
+                self._complain(html.failed(error))
             elif error is not None and not getattr(error, "newer", False):
                 self.output.say("Stopped.")
 
@@ -373,12 +374,9 @@ class Controller:
         ask.children = (*ask.children, self.modes.box)
         title = widgets.HTML('<span class="sdnb-title">History: click one to go back to it</span>')
         history = widgets.VBox([title, self.history.box, self.restore])
-        history.add_class("sdnb-history")
-        body = widgets.Box([ask, self.output.box, self.controls.settings_box, history])
-        body.add_class("sdnb-body")
-        box = widgets.VBox([widgets.HTML(style.dress(self.name)), body])
-        box.add_class("sdnb-panel")
-        return box
+        parts = ask, self.output.box, self.controls.settings_box, styled(history, "sdnb-history")
+        body = styled(widgets.Box(parts), "sdnb-body")
+        return styled(widgets.VBox([widgets.HTML(style.dress(self.name)), body]), "sdnb-panel")
 
 
 _FIELDS = {"prompt": "prompt", "negative_prompt": "negative"}
@@ -387,14 +385,6 @@ _TELLING = (widgets.HTML, widgets.Image)  # have a value, and are no controls
 
 def _model(pipe: DiffusionPipeline) -> str:
     return provenance.origin_of(pipe).model
-
-
-def _words(error: Exception) -> str:
-    """An error in one sentence; its kind too, where it is not one of ours."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    if isinstance(error, (ValueError, TypeError, OSError, MemoryError)) and first:
-        return first
-    return f"This failed: {type(error).__name__}: {first}"
 
 
 def _all(box: Any) -> Iterator[Any]:

@@ -84,6 +84,14 @@ def remaining(done: int, total: int, seconds: float) -> str:
     return f"{left:.0f} s left" if left < 100 else f"{left / 60:.0f} min left"
 
 
+def failed(error: Exception) -> str:
+    """An error in one sentence; its kind too, where it is not one of ours."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, (ValueError, TypeError, OSError, MemoryError)) and first:
+        return first
+    return f"This failed: {type(error).__name__}: {first}"
+
+
 def said(text: str, wrong: bool = False) -> str:
     """A message; screen readers read an error out at once."""
     if not text:
