@@ -220,7 +220,7 @@ def _kept(request: Request, why: str = "") -> DiffusionPipeline:
 
         with torch.inference_mode(False):  # inference tensors do not work in autograd
             pipe, origin = build.load(request, _loaded, _forget)
-            denoiser.fill_tables(pipe)
+            denoiser.settle(pipe)
             pickled = not request.use_safetensors
             provenance.remember(pipe, origin, pickled, request)
         _loaded[request] = pipe

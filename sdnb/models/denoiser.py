@@ -25,13 +25,18 @@ def all_of(pipe: DiffusionPipeline) -> list[Any]:
     return [denoiser_of(pipe)] if other is None else [denoiser_of(pipe), other]
 
 
-def fill_tables(pipe: DiffusionPipeline) -> None:
-    """Has Z-Image and Bria FIBO 2 make their rotary tables now, as their first call would.
+def settle(pipe: DiffusionPipeline) -> None:
+    """Does now what models do at their first call, so that this does not change the pipeline.
 
-    So a picture does not leave the denoiser otherwise than `load` did.
+    Z-Image and Bria FIBO 2 make their rotary tables then, and bitsandbytes' 8-bit layers take the
+    weights out of their parameters.
     """
     import torch
 
+    parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    for layer in (layer for part in parts for layer in part.modules()):
+        if hasattr(layer, "init_8bit_state") and layer.weight.CB is not None:
+            layer.init_8bit_state()
     for each in all_of(pipe):
         rotary = getattr(each, "rope_embedder", None)
         if rotary is not None and getattr(rotary, "freqs_cis", ()) is None:

@@ -69,6 +69,11 @@ class Record:
     request: Any = None
 
 
+# attributes that each call of an object sets anew, by its class
+_WRITTEN_BY_CALLS = {
+    "sdnb.models.openvino.Forward": frozenset({"alike", "calls", "compiled"}),
+    "bitsandbytes.autograd._functions.MatmulLtState": frozenset({"idx", "is_training"}),
+}
 # where a pipeline's config names its scheduler's class
 _OF_SCHEDULER = (f"{compat.CONFIG}.scheduler", f"{compat.CONFIG}['scheduler']")
 _records: WeakKeyDictionary[DiffusionPipeline, Record] = WeakKeyDictionary()
@@ -281,8 +286,8 @@ def _ignored(kind: type) -> frozenset[str]:
         return compat.MODEL_KEEPS
     if issubclass(kind, HookRegistry):  # which an empty one is as good as none of
         return frozenset({"", *compat.HOOKS_KEEP})
-    if f"{kind.__module__}.{kind.__name__}" == "sdnb.models.openvino.Forward":
-        return frozenset({"alike", "calls", "compiled"})
+    if kept := _WRITTEN_BY_CALLS.get(f"{kind.__module__}.{kind.__name__}"):
+        return kept
     return _written_when_shown(kind)
 
 

@@ -8,6 +8,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+import transformers
 from PIL import Image
 
 import sdnb
@@ -16,7 +17,7 @@ from sdnb.hub.headers import Tensor
 from sdnb.models import build, cache, device, memory, provenance, quantization
 from sdnb.models.pretrained import Pretrained
 from sdnb.sweeps.ray_worker import Recipe
-from tests.support import checkpoints, programs
+from tests.support import checkpoints, programs, toys
 
 HOW = {"seed": 1, "steps": 2, "guidance": 3.0, "width": 32, "height": 32}
 SETTINGS = sdnb.Settings("a fox", **HOW)
@@ -44,6 +45,22 @@ def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     kept, pipe = checkpoints.saved(checkpoints.sd1, folder)
     return kept, checkpoints.write(pipe, folder / "dream.safetensors")
+
+
+@pytest.fixture
+def on_the_cpu(monkeypatch):
+    """bitsandbytes without an NVIDIA GPU: it computes there, but diffusers and sdnb refuse it."""
+    bitsandbytes = pytest.importorskip("bitsandbytes", reason="pip install 'sdnb[quantize]'")
+    from diffusers.quantizers.bitsandbytes import bnb_quantizer as ours
+    from transformers.quantizers import quantizer_bnb_4bit, quantizer_bnb_8bit
+
+    theirs = quantizer_bnb_4bit.Bnb4BitHfQuantizer, quantizer_bnb_8bit.Bnb8BitHfQuantizer
+    for kind in (*theirs, ours.BnB4BitDiffusersQuantizer, ours.BnB8BitDiffusersQuantizer):
+        monkeypatch.setattr(kind, "validate_environment", lambda *_, **__: None)
+        monkeypatch.setattr(kind, "update_device_map", lambda *_: {"": "cpu"})
+    never = property(lambda _: False, lambda *_: None)  # its packing is for wider layers
+    monkeypatch.setattr(bitsandbytes.nn.Linear4bit, "support_avx512bf16_for_cpu", never, False)
+    monkeypatch.setattr(quantization, "check", lambda *_: None)
 
 
 def theirs(folder, kind, dtype=torch.bfloat16):
@@ -287,3 +304,32 @@ def test_a_repository_of_quantised_weights_loads_as_it_is(toy, tmp_path):
     pipe = sdnb.load(folder, **LOADED)
     sample = sdnb.generate("a fox", **HOW, pipe=pipe)
     assert np.array_equal(pixels(sample), np.asarray(theirs(toy[0], "int8")))
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("8bit", 8), ("4bit", 4)])
+def test_bitsandbytes_makes_what_it_makes_by_hand_and_a_picture_changes_nothing(
+    kind, bits, tmp_path, on_the_cpu
+):
+    folder = toys.saved("SD3", tmp_path)
+    pipe = sdnb.load(folder, device="cpu", dtype="float32", quantize=kind)
+    sample = sdnb.generate("a fox", pipe=pipe, **HOW)
+    made = {f"load_in_{bits}bit": True}
+    if bits == 4:
+        made |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.float32}
+    mapping = {"transformer": diffusers.BitsAndBytesConfig(**made),
+               "text_encoder_3": transformers.BitsAndBytesConfig(**made)}  # fmt: skip
+    by_hand = diffusers.DiffusionPipeline.from_pretrained(
+        folder, dtype=torch.float32,
+        quantization_config=diffusers.PipelineQuantizationConfig(quant_mapping=mapping),
+    )  # fmt: skip
+    images = by_hand(
+        "a fox", num_inference_steps=2, guidance_scale=3.0, width=32, height=32,
+        generator=torch.Generator("cpu").manual_seed(1),
+    ).images  # fmt: skip
+    assert np.array_equal(pixels(sample), np.asarray(images[0]))
+    full = sdnb.load(folder, device="cpu", dtype="float32")
+    assert 0 < distance(sample, sdnb.generate("a fox", pipe=full, **HOW)) < 4
+    assert sample.facts["quantize"] == kind
+    # what the fixture has changed for the CPU is seen, and nothing else
+    changed = provenance.differences(pipe)
+    assert not [name for name in changed if name.startswith(("transformer.", "text_encoder"))]
