@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from PIL import Image, ImageOps
 
 from sdnb.log import notice_once
+from sdnb.settings import rounded
 
 WHITE, BLACK = "white", "black"
 
@@ -117,9 +118,11 @@ def _eight_bits(numbers: Any, steps: list[str], name: str) -> Any:
     if kind.kind == "f":
         if least < -0.001:
             fix = ", as (x + 1) / 2 makes of -1 to 1" if least >= -1.001 and most <= 1.001 else ""
-            raise ValueError(f"{name} holds numbers down to {least:.3g}: give 0 to 1{fix}.")
+            raise ValueError(f"{name} holds numbers down to {rounded(least, 3)}: give 0 to 1{fix}.")
         if 1.001 < most < 2 or most > 255.001:
-            raise ValueError(f"{name} holds numbers up to {most:.4g}: give 0 to 1, or 0 to 255.")
+            raise ValueError(
+                f"{name} holds numbers up to {rounded(most, 4)}: give 0 to 1, or 0 to 255."
+            )
         if most < 2:
             steps.append("float")
             numbers = numbers * 255

@@ -305,6 +305,22 @@ def figure(number: float) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
+def rounded(number: float, digits: int) -> str:
+    """A number to so many significant digits, with no exponent and no whole digit lost.
+
+    Arguments:
+        number: finite.
+        digits: at least so many, zeros at the end of its decimals left out.
+
+    Example:
+        >>> rounded(0.012345, 2), rounded(3.04, 2), rounded(119.7, 2), rounded(0.0, 2)
+        ('0.012', '3', '120', '0')
+    """
+    size = math.floor(math.log10(abs(number))) if number else 0
+    text = f"{number:.{max(0, digits - 1 - size)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def _check_characters(name: str, text: str) -> None:
     try:
         text.encode()

@@ -271,6 +271,8 @@ def test_grey_and_masks_of_two_axes_or_one_channel():
         (np.full((8, 8), np.nan), ValueError, "NaN or infinite"),
         (np.linspace(-1, 1, 64).reshape(8, 8), ValueError, r"down to -1: .* as \(x \+ 1\) / 2"),
         (np.full((8, 8), 1.5), ValueError, "up to 1.5: give 0 to 1, or 0 to 255"),
+        (np.full((8, 8), 65535.0), ValueError, "up to 65535: give 0 to 1, or 0 to 255"),
+        (np.full((8, 8), -1024.0), ValueError, "down to -1024: give 0 to 1"),
         (np.full((8, 8), 300), ValueError, "int64 from 300 to 300: give 0 to 255"),
         (np.full((8, 8), 1j), ValueError, "holds complex128"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", ValueError, "not a picture"),

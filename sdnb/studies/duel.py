@@ -14,7 +14,7 @@ from sdnb.log import notice
 from sdnb.options import Options, spelled_out
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.settings import Settings, printable
+from sdnb.settings import Settings, printable, rounded
 from sdnb.studies.pairs import LOOK, Pair, Pairs, Side
 from sdnb.studies.tally import Tally, in_words
 from sdnb.sweeps.execution import Kept
@@ -109,7 +109,9 @@ class Duel:
         """
         ranked = sorted(self.pairs, key=lambda pair: -abs(pair.scores[0] - pair.scores[1]))
         shown = ranked[:most]
-        below = [f"{self.unit} {pair.scores[side]:.3g}" for side in (0, 1) for pair in shown]
+        below = [
+            f"{self.unit} {rounded(pair.scores[side], 3)}" for side in (0, 1) for pair in shown
+        ]
         title = "the pairs that differ most" if self.unit and len(shown) < len(self.pairs) else ""
         return Sheet(
             [pair.a for pair in shown] + [pair.b for pair in shown], 2, len(shown),

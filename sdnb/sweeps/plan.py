@@ -18,7 +18,7 @@ from sdnb.models.build import Request
 from sdnb.models.capabilities import Capabilities
 from sdnb.records.sample import Sample
 from sdnb.records.sheet import Sheet
-from sdnb.settings import Settings, draw_seed
+from sdnb.settings import Settings, draw_seed, rounded
 from sdnb.sweeps import ray_engine
 from sdnb.sweeps.axes import Cell
 from sdnb.sweeps.batching import DENOISER, MOST
@@ -258,7 +258,7 @@ class Plan:
                 texts.append(name)
             elif i in made and full in made:
                 apart = difference(made[i].image, made[full].image)
-                texts.append(f"{apart:.2g} of 255 from {name}")
+                texts.append(f"{rounded(apart, 2)} of 255 from {name}")
             else:
                 texts.append("")
         return texts

@@ -210,6 +210,8 @@ def test_the_result_shows_the_pairs_that_differ_most(pipe):
     sheet = found.sheet(2)
     assert (sheet.row_labels, sheet.col_labels) == (["1 step", "2 steps"], ["seed 5", "seed 4"])
     assert sheet.below == ["score 5", "score 4", "score 10", "score 8"]
+    many = duel(*STEPS, "a fox", [5], score=lambda s: 1000 * s.settings.steps, pipe=pipe, **SMALL)
+    assert many.sheet().below == ["score 1000", "score 2000"]
     shown = found._repr_mimebundle_()
     assert "better in 0 of 5 pairs" in shown["text/plain"]
     assert {"image/png", "image/jpeg"} & set(shown)

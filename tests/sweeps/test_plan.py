@@ -9,6 +9,7 @@ import pytest
 import sdnb
 from sdnb.generation import sampling
 from sdnb.models import build, cache, device
+from sdnb.sweeps import plan
 
 PROMPT = "a fox on a blue background"
 
@@ -88,3 +89,9 @@ def test_a_model_that_came_back_otherwise_than_it_was_checked_fills_no_key(short
     store = sdnb.Store(tmp_path / "store")
     assert len(plan.run(store=store)) == 2
     assert len(store) == 1
+
+
+def test_a_large_distance_from_full_precision_is_said_in_plain_digits(monkeypatch):
+    monkeypatch.setattr(plan, "difference", lambda *_: 120.4)
+    sheet = sdnb.compare("a fox", model="emoji", dtype=["float32", "bfloat16"], steps=1, seed=1)
+    assert sheet.below == ["full precision", "120 of 255 from full precision"]
