@@ -57,6 +57,7 @@ SCHEDULERS: dict[str, Known] = {
     "LCM": Known("LCMScheduler", {"clip_sample": False}, most=50),
     "TCD": Known("TCDScheduler", {"clip_sample": False}, most=50),
 }
+_WITH_END = ("SCMScheduler", "DDPMWuerstchenScheduler")  # whose timesteps hold the end, too
 # what else of a scheduler's config people change
 _TUNED = (
     "timestep_spacing", "steps_offset", "prediction_type", "beta_start", "beta_end",
@@ -130,15 +131,24 @@ def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
 
 def _distinct(scheduler: SchedulerMixin, steps: int) -> bool:
     """Whether all the steps are different, and all within the noise schedule."""
-    trial = copy_of(scheduler)
-    only_two = "intermediate_timesteps" in inspect.signature(trial.set_timesteps).parameters
-    trial.set_timesteps(
-        steps, **({"intermediate_timesteps": None} if only_two and steps != 2 else {})
-    )
+    trial = _timed(scheduler, steps)
     # timesteps may be rounded where the sigmas that count are not
     course = trial.sigmas[:-1] if hasattr(trial, "sigmas") else trial.timesteps
     within = trial.timesteps.max() < trial.config.num_train_timesteps
     return bool(within) and len(set(course.tolist())) >= steps
+
+
+def _timed(scheduler: SchedulerMixin, steps: int) -> SchedulerMixin:
+    """A copy with its timesteps set."""
+    trial = copy_of(scheduler)
+    taken = inspect.signature(trial.set_timesteps).parameters
+    given: dict[str, Any] = {}
+    if "intermediate_timesteps" in taken and steps != 2:
+        given["intermediate_timesteps"] = None
+    if "mu" in taken and trial.config.get("use_dynamic_shifting"):
+        given["mu"] = 1.0  # pipelines take it from the picture's size: it shifts, and adds none
+    trial.set_timesteps(steps, **given)
+    return trial
 
 
 def is_consistency(scheduler: SchedulerMixin) -> bool:
@@ -165,15 +175,32 @@ def calls(name: str, steps: int) -> int:
     return steps + (known.extra if steps > 1 else 0)
 
 
-def calls_from(name: str, steps: int, made: int) -> int:
-    """Denoiser calls where only the last so many of the steps are made, as from a picture.
+def calls_made(
+    scheduler: SchedulerMixin, steps: int, made: int | None = None, until: int | None = None
+) -> int:
+    """How often a run comes to its scheduler: its timesteps, as the scheduler itself sets them.
+
+    Arguments:
+        scheduler: of the run; it is left as it is.
+        steps: of the whole schedule.
+        made: how many of them, the last, are made, as from a picture; None for all.
+        until: how many of those are done; None for all.
 
     Example:
-        >>> calls_from("DDIM", 10, 3), calls_from("PNDM", 10, 1), calls_from("Heun", 10, 3)
-        (3, 2, 5)
+        >>> from diffusers import DDIMScheduler, HeunDiscreteScheduler
+        >>> calls_made(DDIMScheduler(), 10, 3), calls_made(HeunDiscreteScheduler(), 10, 3)
+        (3, 5)
+        >>> [calls_made(HeunDiscreteScheduler(), 10, until=done) for done in (1, 9, 10)]
+        [2, 18, 19]
     """
-    per_step = 2 if SCHEDULERS[find(name)].doubled else 1
-    return calls(name, steps) - (steps - made) * per_step
+    made = steps if made is None else made
+    order = getattr(scheduler, "order", 1)  # timesteps of a step, the last one's excepted
+    whole = len(_timed(scheduler, steps).timesteps) - (type(scheduler).__name__ in _WITH_END)
+    whole -= (steps - made) * order
+    if until is None:
+        return whole
+    extra = whole - order * made + order - 1  # in the first step, as PNDM's
+    return min(whole, order * until + extra)
 
 
 def steps_for(name: str | None, calls_wanted: int) -> int:
@@ -344,7 +371,7 @@ def _squeezed(name: str) -> str:
 
 
 __all__ = [
-    "AUTOMATIC", "FLAGS", "SCHEDULERS", "Known", "calls", "calls_from", "check_steps", "copy_of",
+    "AUTOMATIC", "FLAGS", "SCHEDULERS", "Known", "calls", "calls_made", "check_steps", "copy_of",
     "find", "from_a1111", "is_consistency", "is_flow", "make", "name_of", "names", "needed_flags",
     "steps_for", "to_a1111",
 ]  # fmt: skip

@@ -1,3 +1,4 @@
+import copy
 import io
 import json
 import pickle
@@ -18,7 +19,7 @@ from sdnb.display import live_sheet
 from sdnb.generation import model_lock, sampling, x0_preview
 from sdnb.sweeps import axes
 from sdnb.widgets import html
-from tests.support import denoiser_calls, programs
+from tests.support import denoiser_calls, families, programs
 
 PROMPT = "a fox on a blue background"
 
@@ -436,6 +437,33 @@ def test_evolution_counts_the_calls_of_the_steps_that_were_made(pipe, name, call
     assert max(i for i, time in enumerate(times) if time == fourth) == calls
     sheet = sdnb.evolution(PROMPT, [3, 8], steps=8, scheduler=name, seed=1, pipe=pipe)
     assert [s.facts["denoiser_calls"] for s in sheet] == [calls, len(times)]
+
+
+@pytest.mark.parametrize("name", ["CogView4Pipeline", "ChromaPipeline", "Lumina2Pipeline"])
+def test_evolution_counts_both_calls_of_a_step_with_guidance(name):
+    """Truth from outside: the transformer's calls when diffusers ends each of its steps."""
+    pipe, calls, after = families.made(name), [], []
+    with pipe.transformer.register_forward_hook(lambda *_: calls.append(None)):
+        pipe(
+            "a fox", num_inference_steps=4, guidance_scale=3.0, width=32, height=32,
+            callback_on_step_end=lambda *given: (after.append(len(calls)), given[-1])[1],
+        )  # fmt: skip
+    sheet = sdnb.evolution(
+        "a fox", [1, 3, 4], steps=4, guidance=3.0, seed=1, width=32, height=32, pipe=pipe
+    )
+    assert [s.facts["denoiser_calls"] for s in sheet] == [after[0], after[2], after[3]]
+
+
+@pytest.mark.parametrize("flags", [{"use_exponential_sigmas": True}, {"use_beta_sigmas": True}])
+def test_evolution_asks_a_scheduler_that_has_no_name_how_many_calls_a_step_takes(pipe, flags):
+    own = copy.copy(pipe)
+    own.scheduler = diffusers.HeunDiscreteScheduler.from_config(pipe.scheduler.config, **flags)
+    seen = sdnb.evolution(PROMPT, [1, 3, 4], steps=4, seed=1, pipe=own)
+    assert [s.facts["denoiser_calls"] for s in seen] == [2, 6, 7]
+    latents = []
+    sampling.run(seen[0].settings, own, on_step=lambda call, predicted: latents.append(predicted))
+    [after_three] = x0_preview.decoded(own, latents[6 - 1], seen[1].image.size)
+    assert np.array_equal(after_three.convert("RGB"), seen[1].image)
 
 
 # ---------------------------------------------------------------- while it is made

@@ -36,26 +36,39 @@ def start_steps(settings: Settings, pipe: DiffusionPipeline) -> int:
     return tasks.steps_made(pipe, settings.steps or STEPS, settings.strength)
 
 
-def calls_of(settings: Settings, pipe: DiffusionPipeline | None = None) -> int:
-    """Denoiser calls that the settings make; one a step for a scheduler that sdnb does not know.
+def calls_of(settings: Settings, pipe: DiffusionPipeline) -> int:
+    """Denoiser calls that the settings make.
 
     Arguments:
         settings: resolved.
-        pipe: the pipeline that is called, or that its image to image is made of, which decides how
-            many steps a strength leaves; None counts as Stable Diffusion's do.
+        pipe: the pipeline that is called, or that its image to image is made of.
 
     Example:
-        >>> calls_of(Settings("a fox", steps=50, scheduler="Heun")), calls_of(Settings("a fox"))
-        (99, 50)
-        >>> calls_of(Settings("a fox", steps=50, scheduler="DDIM", strength=0.5))
+        >>> import sdnb
+        >>> pipe = sdnb.load("emoji")
+        >>> calls_of(Settings("a fox", steps=50, scheduler="Heun"), pipe)
+        99
+        >>> calls_of(Settings("a fox", steps=50, scheduler="DDIM", strength=0.5), pipe)
         25
     """
-    steps = STEPS if settings.steps is None else settings.steps
-    if pipe is not None:
-        made = start_steps(settings, pipe)
-    else:
-        made = steps if settings.strength is None else int(steps * settings.strength)
-    known = settings.scheduler in schedulers.SCHEDULERS
-    calls = schedulers.calls_from(settings.scheduler or "", steps, made) if known else made
-    rule = Capabilities.of(pipe).guide if pipe is not None else None
-    return calls * (rule.calls_a_step(settings.guidance) if rule else 1)
+    return scheduler_calls(settings, pipe) * calls_a_time(settings, pipe)
+
+
+def scheduler_calls(settings: Settings, pipe: DiffusionPipeline, until: int | None = None) -> int:
+    """How often a run comes to its scheduler, which may be several times a step.
+
+    Arguments:
+        settings, pipe: as for `calls_of`.
+        until: how many of the steps that are made are done; None for all.
+    """
+    scheduler = schedulers.new(settings.scheduler, pipe.scheduler)
+    steps = settings.steps or STEPS
+    return schedulers.calls_made(scheduler, steps, start_steps(settings, pipe), until)
+
+
+def calls_a_time(settings: Settings, pipe: DiffusionPipeline) -> int:
+    """Denoiser calls for each time that the run comes to its scheduler.
+
+    Two where the pipeline calls the denoiser once more for guidance.
+    """
+    return Capabilities.of(pipe).guide.calls_a_step(settings.guidance)

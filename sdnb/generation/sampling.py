@@ -154,7 +154,7 @@ def run(
         on_call: called after each denoiser call; the pipeline's own progress bar is off. What it
             raises ends the run there, within the pipeline's call: that is how the panel stops one.
         start: the picture to start from, and its mask.
-        on_step: is given the number of each denoiser call and the latents predicted there, or the
+        on_step: is given the number of each scheduler step and the latents predicted there, or the
             exception where they cannot be computed.
         around: given the pipeline, what is entered just around its call; again, where a picture is
             made again in float32.

@@ -63,31 +63,26 @@ class Evolution:
         by = sample_facts.made_by(self.settings, self.pipe, self.start)
         return {p: Store.key(self.settings, by | {"step": p}) for p in places} if by else {}
 
-    def _calls_until(self, place: int) -> int:
-        """Denoiser calls until so many steps are done."""
-        if place == self.steps:
-            return denoiser_calls.calls_of(self.settings, self.pipe)
-        # a step ends where the next one's first call would come
-        return denoiser_calls.calls_of(self.settings.but(steps=place + 1, strength=None)) - 1
-
     def _made(self, places: list[int]) -> dict[int, Sample | None]:
-        wanted = {place: self._calls_until(place) for place in places}
+        ends = {p: denoiser_calls.scheduler_calls(self.settings, self.pipe, p) for p in places}
         latents: dict[int, Any] = {}
 
         def look(call: int, predicted: Any) -> None:
-            latents.update((place, predicted) for place in places if wanted[place] == call)
+            latents.update((place, predicted) for place in places if ends[place] == call)
 
         samples: dict[int, Sample | None] = {}
         with model_lock.lock(self.pipe):
-            with denoiser_calls.progress([self._calls_until(self.steps)]) as bar:
+            whole = denoiser_calls.calls_of(self.settings, self.pipe)
+            with denoiser_calls.progress([whole]) as bar:
                 last = sampling.run(self.settings, self.pipe, bar.update, self.start, look)
             for place in places:
-                image = last.image
+                image, calls = last.image, last.facts["denoiser_calls"]
                 if place < self.steps:
                     seen = x0_preview.decoded(self.pipe, latents[place], image.size)
                     image = seen[0].convert("RGB")
                     if self.settings.keep and self.start is not None:
                         image = self.start.pasted(image)
-                facts = last.facts | {"step": place, "denoiser_calls": wanted[place]}
+                    calls = ends[place] * denoiser_calls.calls_a_time(self.settings, self.pipe)
+                facts = last.facts | {"step": place, "denoiser_calls": calls}
                 samples[place] = Sample(image, last.settings, facts)
         return samples

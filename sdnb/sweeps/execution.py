@@ -84,7 +84,7 @@ class Making:
             batch: pictures at once; None takes what fits into the memory.
             on_call: called after each denoiser call of each picture. What it raises ends the
                 picture; where it is no `Exception`, as with Ctrl-C, it ends all.
-            on_step: is given a picture's settings, the number of its denoiser call, and the
+            on_step: is given a picture's settings, the number of its scheduler step, and the
                 latents predicted there, or the exception where they cannot be computed.
         """
         left = dict.fromkeys(self.plan.models[i] for i in self.todo)

@@ -468,7 +468,7 @@ def rows(ray, pipe):
         made_by = remote.made_by(sample_facts.made_by(plan.settings[0], pipe))
     recipe = ray_worker.Recipe.of(pipe, "cpu")
     jobs = [
-        ray_engine.Job(i, settings, calls_of(settings), recipe, made_by)
+        ray_engine.Job(i, settings, calls_of(settings, pipe), recipe, made_by)
         for i, settings in enumerate(plan.settings)
     ]
     return [ray_engine._row(job, 0) for job in jobs]
