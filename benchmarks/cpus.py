@@ -37,6 +37,8 @@ SETTINGS = {
     "oneDNN with AVX-512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
     "oneDNN with AMX": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_AMX"},
     "bfloat16 allowed": {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"},
+    "in bfloat16": {"SDNB_DTYPE": "bfloat16"},
+    "in float16": {"SDNB_DTYPE": "float16"},
 }
 NEAR = 1 / 3  # of a limit: a picture this close to it is listed
 

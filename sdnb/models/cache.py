@@ -89,7 +89,8 @@ def load(
             "int8" (torchao), "8bit" and "4bit" (bitsandbytes, on CUDA). dtype is then what they are
             computed in.
 
-    The environment variable `SDNB_MODEL` names the model that None stands for.
+    The environment variable `SDNB_MODEL` names the model that None stands for, and `SDNB_DTYPE`
+    the dtype that "auto" stands for.
 
     Returns:
         A plain diffusers pipeline. The same arguments give the same object, until `clear()` or

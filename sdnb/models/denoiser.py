@@ -34,7 +34,8 @@ def settle(pipe: DiffusionPipeline) -> None:
     import torch
 
     parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
-    for layer in (layer for part in parts for layer in part.modules()):
+    layers: list[Any] = [layer for part in parts for layer in part.modules()]
+    for layer in layers:
         if hasattr(layer, "init_8bit_state") and layer.weight.CB is not None:
             layer.init_8bit_state()
     for each in all_of(pipe):

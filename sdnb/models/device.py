@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import sys
 import time
@@ -87,7 +88,9 @@ def check(device: str) -> str:
 
 
 def dtype_name(dtype: str | torch.dtype, device: str, source: str = "") -> str:
-    """The dtype as torch names it, without the prefix; "auto" is the fastest that is right.
+    """The dtype as torch names it, without the prefix.
+
+    "auto" is what the environment variable SDNB_DTYPE says, else the fastest that is right.
 
     Arguments:
         dtype: as `load` takes it.
@@ -104,7 +107,8 @@ def dtype_name(dtype: str | torch.dtype, device: str, source: str = "") -> str:
     """
     name = str(dtype).removeprefix("torch.")
     if name == "auto":
-        return "float32" if source == str(emoji.FOLDER) else why_dtype(device)[0]
+        embedded = source == str(emoji.FOLDER) and not os.environ.get("SDNB_DTYPE")
+        name = "float32" if embedded else why_dtype(device)[0]
     if name not in DTYPES:
         raise ValueError(f"dtype is {name!r}: give 'float32', 'float16', 'bfloat16' or 'auto'.")
     return name
@@ -117,6 +121,8 @@ def why_dtype(device: str) -> tuple[str, str]:
         >>> why_dtype("mps")
         ('float16', 'GPUs are twice as fast in half precision')
     """
+    if given := os.environ.get("SDNB_DTYPE"):
+        return given, "SDNB_DTYPE says so"
     if device.startswith("cpu"):
         gain = bfloat16_gain()
         if gain > 1.2:
@@ -136,6 +142,8 @@ def dtype_of_transformer(chosen: str, device: str) -> str:
         >>> dtype_of_transformer("float16", "mps")  # which has no bfloat16 of its own
         'float16'
     """
+    if os.environ.get("SDNB_DTYPE") == chosen:
+        return chosen
     return "bfloat16" if chosen == "float16" and has_bfloat16(device) else chosen
 
 

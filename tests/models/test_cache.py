@@ -173,6 +173,17 @@ def test_the_default_model_is_embedded_without_a_gpu_and_the_environments_where_
     assert cache.default_model() == "a/b"
 
 
+def test_the_environment_names_the_dtype_that_auto_stands_for(monkeypatch):
+    monkeypatch.setenv("SDNB_DTYPE", "bfloat16")
+    assert sdnb.load("emoji", device="cpu").dtype == torch.bfloat16
+    assert sdnb.load("emoji", device="cpu", dtype="float32").dtype == torch.float32
+    monkeypatch.setenv("SDNB_DTYPE", "float16")
+    assert device.dtype_of_transformer(device.dtype_name("auto", "cuda"), "cuda") == "float16"
+    monkeypatch.setenv("SDNB_DTYPE", "half")
+    with pytest.raises(ValueError, match="dtype is 'half': give 'float32', "):
+        sdnb.load("emoji", device="cpu")
+
+
 def test_a_notice_is_shown_also_where_logging_is_already_set_up():
     code = "import logging; logging.basicConfig(); from sdnb.log import notice; notice('hear me')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
