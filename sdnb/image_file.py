@@ -23,9 +23,16 @@ def opening(
     formats: tuple[str, ...] = FORMATS,
     texts: Container[str] = (),
 ) -> Iterator[Image.Image]:
-    """A picture that is open and loaded; what Pillow raises for it in the block is a sentence.
+    """A picture that is open and loaded; what the block raises is the caller's own.
 
-    Of a PNG whose texts are larger than Pillow reads, only those named in `texts` are read.
+    Arguments:
+        path: the file, or one that is open.
+        name: what errors call it.
+        formats: those that are taken, by Pillow's names.
+        texts: which are read of a PNG whose texts are larger than Pillow reads.
+
+    Yields:
+        The picture.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -33,16 +40,38 @@ def opening(
             path is an address.
     """
     try:
-        with _loaded(path, formats, texts) as opened:
-            yield opened
+        opened = _loaded(path, formats, texts)
     except FileNotFoundError:
         check_address(name)
         raise FileNotFoundError(f"There is no file {name}.") from None
     except UnidentifiedImageError as error:
         raise unreadable(name) from error
     except Exception as error:  # of any kind: Pillow asserts what a file may lack
-        why = str(error) or ("too large" if isinstance(error, MemoryError) else "it is damaged")
-        raise unreadable(name, why) from error
+        raise unreadable(name, _why(error)) from error
+    with opened:
+        yield opened
+
+
+@contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Makes a sentence of what Pillow raises in the block for a picture damaged further on.
+
+    Arguments:
+        name: what the error calls the picture.
+
+    Raises:
+        ValueError: as said; and as it is where the block raises it, as a TypeError is.
+    """
+    try:
+        yield
+    except (ValueError, TypeError):  # a sentence already
+        raise
+    except Exception as error:  # of any kind, as above
+        raise unreadable(name, _why(error)) from error
+
+
+def _why(error: Exception) -> str:
+    return str(error) or ("too large" if isinstance(error, MemoryError) else "it is damaged")
 
 
 def unreadable(name: str, why: str = "") -> ValueError:

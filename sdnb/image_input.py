@@ -26,7 +26,7 @@ from sdnb.image_conversion import (
     still,
     upright,
 )
-from sdnb.image_file import check_address, opening, unreadable
+from sdnb.image_file import check_address, decoding, opening
 
 
 class HasImage(Protocol):
@@ -147,22 +147,21 @@ def rgba(frame: Image.Image) -> Image.Image:
 def _taken(source: Source, name: str, convert: Any) -> Picture:
     """The picture in a source, with its path, as `convert(image, steps)` makes it."""
     steps: list[str] = []
+
+    def converted(opened: Image.Image, name: str) -> Image.Image:
+        with decoding(name):
+            frame = still(opened, steps, name)
+            return _plain(convert(upright(frame, steps, name), steps))
+
     found, path = _found(source, name)
     if isinstance(found, Image.Image):
-        try:
-            frame = still(found, steps, name)
-            image = _plain(convert(upright(frame, steps, name), steps))
-        except (ValueError, TypeError):
-            raise
-        except Exception as error:  # one that was opened, but is damaged further on
-            raise unreadable(name, str(error)) from error
+        image = converted(found, name)
     elif path is None and not isinstance(found, (str, bytes)) and hasattr(found, "shape"):
         image = convert(of_array(found, steps, name), steps)
     else:
         file = io.BytesIO(found) if isinstance(found, bytes) else found
         with opening(file, path or name) as opened:
-            frame = still(opened, steps, path or name)
-            image = _plain(convert(upright(frame, steps, path or name), steps))
+            image = converted(opened, path or name)
     return Picture(image, path, tuple(step for step in STEPS if step in steps))
 
 

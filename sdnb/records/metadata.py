@@ -23,7 +23,7 @@ from xml.sax.saxutils import quoteattr
 from PIL import Image, PngImagePlugin
 
 from sdnb.files import check_folder, replacing, without_folder
-from sdnb.image_file import opening
+from sdnb.image_file import decoding, opening
 from sdnb.records import exif, other_programs
 from sdnb.records.a1111 import from_a1111, to_a1111
 from sdnb.records.fact_schema import check
@@ -154,7 +154,8 @@ def read(
     name = name or str(path)
     with opening(path, name, FORMATS, NEEDED) as opened:
         texts = texts_of(opened)
-        image = opened.convert("RGB")
+        with decoding(name):
+            image = opened.convert("RGB")
     records = _records(texts, name)
     settings, facts = records[0]
     if "sdnb" not in texts and settings.width is None and image.width % 8 == image.height % 8 == 0:
