@@ -31,6 +31,13 @@ def limit(pipe: DiffusionPipeline) -> tuple[Any, int] | tuple[None, None]:
 
 def _readers(pipe: DiffusionPipeline) -> list[tuple[Any, int]]:
     """The tokenizers that read farthest, each with how many tokens it reads; SDXL has two."""
+    readers = _tokenizers(pipe)
+    farthest = max((length for _, length in readers), default=0)
+    return [reader for reader in readers if reader[1] == farthest]
+
+
+def _tokenizers(pipe: DiffusionPipeline) -> list[tuple[Any, int]]:
+    """All tokenizers that have a limit, each with how many tokens it reads."""
     most = Capabilities.of(pipe).text_tokens
     readers = []
     for name in ("tokenizer", "tokenizer_2", "tokenizer_3"):
@@ -42,8 +49,7 @@ def _readers(pipe: DiffusionPipeline) -> list[tuple[Any, int]]:
             length = most
         if length < 10**6:  # transformers writes 10**30 where there is none
             readers.append((tokenizer, length - tokenizer.num_special_tokens_to_add()))
-    farthest = max((length for _, length in readers), default=0)
-    return [reader for reader in readers if reader[1] == farthest]
+    return readers
 
 
 def count(pipe: DiffusionPipeline, text: str) -> int:
@@ -199,7 +205,7 @@ def embeddings(
 
 
 def pieces(pipe: DiffusionPipeline, text: str) -> list[str]:
-    """A prompt parted between words into pieces that the text encoder reads whole.
+    """A prompt parted between words into pieces that every text encoder reads whole.
 
     A word that is longer than that by itself (a list without spaces, Chinese, Japanese) is parted
     between its tokens.
@@ -211,42 +217,59 @@ def pieces(pipe: DiffusionPipeline, text: str) -> list[str]:
         >>> [len(p) for p in pieces(sdnb.load("emoji"), "fox," * 50)]
         [151, 49]
     """
-    tokenizer, most = limit(pipe)
-    if tokenizer is None or most is None:
-        return [text]
+    readers = _tokenizers(pipe)
+
+    def over(text: str) -> tuple[Any, int] | None:
+        """The first tokenizer for which it is too long; an embedding's length may differ."""
+        for tokenizer, most in readers:
+            if len(_ids(tokenizer, expanded(pipe, text, tokenizer))) > most:
+                return tokenizer, most
+        return None
+
     parts = [""]
     for word in text.split():
         longer = f"{parts[-1]} {word}".strip()
-        alone = expanded(pipe, word, tokenizer)
-        if len(_ids(tokenizer, expanded(pipe, longer, tokenizer))) <= most:
+        if not over(longer):
             parts[-1] = longer
-        elif len(_ids(tokenizer, alone)) <= most:
+        elif not (reader := over(word)):
             parts.append(word)
-        elif alone != word:
+        elif (alone := expanded(pipe, word, reader[0])) != word:
             raise ValueError(
-                f"{word!r} is an embedding of {len(_ids(tokenizer, alone))} tokens, and the model "
-                f"reads {most} at once: take one of fewer vectors."
+                f"{word!r} is an embedding of {len(_ids(reader[0], alone))} tokens, and the model "
+                f"reads {reader[1]} at once: take one of fewer vectors."
             )
         else:
-            parts += _split(tokenizer, word, most)
+            parts += _split(readers, word)
     return [part for part in parts if part] or [""]
 
 
-def _split(tokenizer: Any, word: str, most: int) -> list[str]:
-    """A word in pieces of at most so many tokens, none of its letters lost."""
+def _split(readers: list[tuple[Any, int]], word: str) -> list[str]:
+    """A word in pieces that each tokenizer reads whole, none of its letters lost."""
+
+    def over(text: str) -> bool:
+        return any(len(_ids(tokenizer, text)) > most for tokenizer, most in readers)
+
     parts = []
-    while len(ids := _ids(tokenizer, word)) > most:
-        if tokenizer.is_fast:
-            end = _places(tokenizer, word)[most][0]
-        else:
-            end = len(word) * most // len(ids)
+    while over(word):
+        end = min(_end(tokenizer, word, most) for tokenizer, most in readers)
         # a letter may be several tokens, and a part's end may be other tokens than its middle
-        while end > 1 and len(_ids(tokenizer, word[:end])) > most:
+        while end > 1 and over(word[:end]):
             end -= 1
         end = max(end, 1)
         parts.append(word[:end])
         word = word[end:]
     return [*parts, word]
+
+
+def _end(tokenizer: Any, word: str, most: int) -> int:
+    """How many letters so many tokens are, about."""
+    if len(ids := _ids(tokenizer, word)) <= most:
+        return len(word)
+    return (
+        int(_places(tokenizer, word)[most][0])
+        if tokenizer.is_fast
+        else len(word) * most // len(ids)
+    )
 
 
 def _places(tokenizer: Any, text: str) -> list[tuple[int, int]]:

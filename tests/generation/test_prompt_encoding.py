@@ -219,3 +219,15 @@ def test_an_embedding_that_is_longer_than_the_model_reads_is_told_so(tmp_path):
     pipe.load_textual_inversion({"<huge>": torch.randn(80, 32)}, token="<huge>")
     with pytest.raises(ValueError, match="'<huge>' is an embedding of 80 tokens"):
         sdnb.generate("a fox <huge>", steps=1, pipe=pipe, store=False, long_prompt="chunk")
+
+
+def test_pieces_fit_each_of_two_tokenizers_that_differ(tmp_path):
+    pipe = sdnb.load(toys.saved("SDXL", tmp_path), device="cpu", dtype="float32")
+    pipe.tokenizer_2.model_max_length = 42  # 40 of the prompt's
+    for text in ("a fox " * 30, "fox," * 30):
+        parts = prompt_encoding.pieces(pipe, text)
+        assert "".join(parts).replace(" ", "") == text.replace(" ", "")
+        longest = max(
+            len(pipe.tokenizer_2(part, add_special_tokens=False).input_ids) for part in parts
+        )
+        assert longest <= 40

@@ -91,6 +91,8 @@ def test_sdxls_two_encoders_each_get_theirs_and_the_longer_one_counts(toy, embed
     long = "fox " * 71 + "blurry"
     assert prompt_encoding.lost(pipe, f"{long} fox") == "fox"
     assert prompt_encoding.lost(pipe, long) == ""
+    parts = prompt_encoding.pieces(pipe, "fox " * 72 + "blurry fox")
+    assert parts == ["fox " * 71 + "fox", "blurry fox"], "for the second encoder the first is full"
 
 
 def test_the_code_makes_the_same_pixels_in_a_fresh_process(toy, embedding, tmp_path):
