@@ -30,6 +30,9 @@ MODULAR_KEEPS = frozenset({"_component_specs", "_components_manager", "_collecti
 MODEL_KEEPS = frozenset({"_output_capturing_hooks_installed"})
 HOOKS_KEEP = frozenset({"_module_ref", "_child_registries_cache"})
 SCHEDULER_KEEPS = frozenset({"_diffusers_load_id"})
+# The class of what bitsandbytes keeps beside an 8-bit layer's weights, and each call writes into:
+# https://github.com/bitsandbytes-foundation/bitsandbytes/blob/main/bitsandbytes/autograd/_functions.py
+STATE_OF_8BIT = "bitsandbytes.autograd._functions.MatmulLtState"
 # What Python's abc and transformers write into classes as they go, answers to themselves; before
 # 5.23 a class that was loaded entered itself into the list of those whose states can be recorded.
 CLASSES_KEEP = frozenset({

@@ -306,6 +306,13 @@ def test_what_changes_no_picture_is_where_the_libraries_keep_it(pipe):
     assert held >= compat.MODEL_KEEPS
 
 
+def test_bitsandbytes_keeps_the_state_of_an_8_bit_layer_in_this_class():
+    reason = "pip install 'sdnb[quantize]'"
+    bitsandbytes = pytest.importorskip("bitsandbytes", reason=reason)
+    kind = type(bitsandbytes.nn.Linear8bitLt(2, 2).state)
+    assert f"{kind.__module__}.{kind.__qualname__}" == compat.STATE_OF_8BIT
+
+
 # keys of the files that diffusers writes (model_index.json and the like), which are no code
 IN_FILES = {"_class_name", "_blocks_class_name", "_diffusers_version", "_name_or_path"}
 DOCUMENTED = {"_fields", "_replace", "_repr_png_"}  # of namedtuples, of IPython

@@ -72,7 +72,7 @@ class Record:
 # attributes that each call of an object sets anew, by its class
 _WRITTEN_BY_CALLS = {
     "sdnb.models.openvino.Forward": frozenset({"alike", "calls", "compiled"}),
-    "bitsandbytes.autograd._functions.MatmulLtState": frozenset({"idx", "is_training"}),
+    compat.STATE_OF_8BIT: frozenset({"idx", "is_training"}),
 }
 # where a pipeline's config names its scheduler's class
 _OF_SCHEDULER = (f"{compat.CONFIG}.scheduler", f"{compat.CONFIG}['scheduler']")

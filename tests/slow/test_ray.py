@@ -452,7 +452,8 @@ def results(pipe, rows, sdnb=None, store=None):
     )
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ray_worker, "_stop_if_cancelled", lambda: None)  # Ray tells its own processes
+            # Ray answers its own processes alone
+            patch.setattr(ray_worker, "_stop_if_cancelled", lambda: None)
             made = [row.to_pylist()[0] for row in one(pyarrow.Table.from_pylist(rows))]
     finally:
         ray_worker.log.removeHandler(one.said)
