@@ -319,6 +319,16 @@ def test_a_sheet_saves_itself_and_its_pictures(pipe, tmp_path):
     assert [sdnb.read(p).settings.steps for p in sheet.files(path)] == [1, 2]
 
 
+def test_a_sheets_files_are_in_the_home_folder_that_a_tilde_stands_for(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    tile = sdnb.Sample(Image.new("RGB", (8, 8)), Settings("a fox"))
+    sheet = sdnb.Sheet([tile, tile], 1, 2)
+    sheet.save("~/sheet.png")
+    assert sheet.files("~/sheet.png") == [tmp_path / "sheet-1.png", tmp_path / "sheet-2.png"]
+    assert all(file.exists() for file in sheet.files("~/sheet.png"))
+
+
 def test_a_sheet_of_hundreds_of_rows_can_be_shown():
     grey = sdnb.Sample(Image.effect_noise((128, 128), 60).convert("RGB"), Settings("a fox"))
     bundle = sdnb.Sheet([grey] * 400, 400, 1)._repr_mimebundle_()

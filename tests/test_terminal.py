@@ -12,7 +12,7 @@ from PIL import Image
 
 import sdnb
 from sdnb import __main__
-from sdnb.models import device
+from sdnb.models import device, lora
 from tests.support import programs
 
 
@@ -126,6 +126,13 @@ def test_a_memory_that_is_too_small_is_a_sentence_and_no_traceback(tmp_path, mon
     loading, sentence = said.splitlines()
     assert loading == f"Loading {copy} ..."
     assert re.fullmatch(r"python -m sdnb: .*/copy needs \d+ MB of .* 1 MB are free: .*", sentence)
+
+
+def test_a_package_that_is_missing_is_named_and_no_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lora, "find_spec", lambda _: None)
+    assert __main__.main(["a fox", "--lora", "sepia", "-o", str(tmp_path / "a.png")]) == 2
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"python -m sdnb: .*pip install 'sdnb\[lora\]'.*", sentence)
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", pytest.param("ascii", marks=pytest.mark.slow)])

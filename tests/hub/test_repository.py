@@ -449,7 +449,9 @@ def test_every_failure_is_one_sentence_with_the_librarys_error_behind_it(case, s
         assert (fetch() / UNET).is_file()
 
 
-def test_no_network_and_nothing_cached(server):
+@pytest.mark.parametrize("offline", ["", "0", "false"])
+def test_no_network_and_nothing_cached(offline, server, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", offline)
     server.stop()
     with pytest.raises(ConnectionError, match="cannot be reached, and someone/small is not in"):
         fetch()
