@@ -57,7 +57,6 @@ SCHEDULERS: dict[str, Known] = {
     "LCM": Known("LCMScheduler", {"clip_sample": False}, most=50),
     "TCD": Known("TCDScheduler", {"clip_sample": False}, most=50),
 }
-_WITH_END = ("SCMScheduler", "DDPMWuerstchenScheduler")  # whose timesteps hold the end, too
 # what else of a scheduler's config people change
 _TUNED = (
     "timestep_spacing", "steps_offset", "prediction_type", "beta_start", "beta_end",
@@ -131,15 +130,15 @@ def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
 
 def _distinct(scheduler: SchedulerMixin, steps: int) -> bool:
     """Whether all the steps are different, and all within the noise schedule."""
-    trial = _timed(scheduler, steps)
+    trial = timed(scheduler, steps)
     # timesteps may be rounded where the sigmas that count are not
     course = trial.sigmas[:-1] if hasattr(trial, "sigmas") else trial.timesteps
     within = trial.timesteps.max() < trial.config.num_train_timesteps
     return bool(within) and len(set(course.tolist())) >= steps
 
 
-def _timed(scheduler: SchedulerMixin, steps: int) -> SchedulerMixin:
-    """A copy with its timesteps set."""
+def timed(scheduler: SchedulerMixin, steps: int) -> SchedulerMixin:
+    """A copy with the timesteps of so many steps."""
     trial = copy_of(scheduler)
     taken = inspect.signature(trial.set_timesteps).parameters
     given: dict[str, Any] = {}
@@ -173,34 +172,6 @@ def calls(name: str, steps: int) -> int:
     if known.doubled:
         return 2 * steps - 1
     return steps + (known.extra if steps > 1 else 0)
-
-
-def calls_made(
-    scheduler: SchedulerMixin, steps: int, made: int | None = None, until: int | None = None
-) -> int:
-    """How often a run comes to its scheduler: its timesteps, as the scheduler itself sets them.
-
-    Arguments:
-        scheduler: of the run; it is left as it is.
-        steps: of the whole schedule.
-        made: how many of them, the last, are made, as from a picture; None for all.
-        until: how many of those are done; None for all.
-
-    Example:
-        >>> from diffusers import DDIMScheduler, HeunDiscreteScheduler
-        >>> calls_made(DDIMScheduler(), 10, 3), calls_made(HeunDiscreteScheduler(), 10, 3)
-        (3, 5)
-        >>> [calls_made(HeunDiscreteScheduler(), 10, until=done) for done in (1, 9, 10)]
-        [2, 18, 19]
-    """
-    made = steps if made is None else made
-    order = getattr(scheduler, "order", 1)  # timesteps of a step, the last one's excepted
-    whole = len(_timed(scheduler, steps).timesteps) - (type(scheduler).__name__ in _WITH_END)
-    whole -= (steps - made) * order
-    if until is None:
-        return whole
-    extra = whole - order * made + order - 1  # in the first step, as PNDM's
-    return min(whole, order * until + extra)
 
 
 def steps_for(name: str | None, calls_wanted: int) -> int:
@@ -371,7 +342,7 @@ def _squeezed(name: str) -> str:
 
 
 __all__ = [
-    "AUTOMATIC", "FLAGS", "SCHEDULERS", "Known", "calls", "calls_made", "check_steps", "copy_of",
-    "find", "from_a1111", "is_consistency", "is_flow", "make", "name_of", "names", "needed_flags",
-    "steps_for", "to_a1111",
+    "AUTOMATIC", "FLAGS", "SCHEDULERS", "Known", "calls", "check_steps", "copy_of", "find",
+    "from_a1111", "is_consistency", "is_flow", "make", "name_of", "names", "needed_flags",
+    "steps_for", "timed", "to_a1111",
 ]  # fmt: skip

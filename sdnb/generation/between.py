@@ -13,22 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 from sdnb import schedulers
 from sdnb.generation import prompt_encoding
+from sdnb.models import scheduler_run
+from sdnb.models.capabilities import Capabilities
 from sdnb.settings import Settings
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import DiffusionPipeline
-
-# they draw new noise at each step, so that two seeds differ in more than the noise they start from
-DRAWING = ("Euler a", "DPM2 a", "DPM++ 2M SDE", "DPM++ 2M SDE Karras", "LCM", "TCD")
+    from diffusers import DiffusionPipeline, SchedulerMixin
 
 
-def check(settings: Settings, pipe: DiffusionPipeline, starts: bool) -> None:
+def check(
+    settings: Settings, pipe: DiffusionPipeline, scheduler: SchedulerMixin, starts: bool
+) -> None:
     """Raises ValueError where a pipeline cannot go toward another prompt or seed.
 
     Arguments:
-        settings: with the scheduler that is used.
+        settings: of the run.
         pipe: the pipeline.
+        scheduler: that the run has.
         starts: whether there is a picture to start from.
     """
     toward = settings.toward
@@ -46,10 +48,12 @@ def check(settings: Settings, pipe: DiffusionPipeline, starts: bool) -> None:
         )
     if toward["prompt"]:
         prompt_encoding.check(pipe, "prompt", toward["prompt"], settings.long_prompt)
-    own = settings.scheduler or schedulers.name_of(pipe.scheduler)
-    if toward["seed"] is not None and own in DRAWING:
+    # diffusers' pipelines that have an eta give it to each step, and it is 0
+    eta = {"eta": 0.0} if "eta" in Capabilities.of(pipe).arguments else {}
+    if toward["seed"] is not None and scheduler_run.draws_noise(scheduler, **eta):
+        name = schedulers.name_of(scheduler)
         raise ValueError(
-            f"{own} draws new noise at each step, so there is no way from one seed to another: "
+            f"{name} draws new noise at each step, so there is no way from one seed to another: "
             "take a scheduler that does not, such as DDIM."
         )
 

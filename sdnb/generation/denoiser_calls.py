@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sdnb import schedulers
-from sdnb.models import tasks
+from sdnb.models import scheduler_run, tasks
 from sdnb.models.capabilities import STEPS, Capabilities
 from sdnb.settings import Settings
 
@@ -63,7 +63,7 @@ def scheduler_calls(settings: Settings, pipe: DiffusionPipeline, until: int | No
     """
     scheduler = schedulers.new(settings.scheduler, pipe.scheduler)
     steps = settings.steps or STEPS
-    return schedulers.calls_made(scheduler, steps, start_steps(settings, pipe), until)
+    return scheduler_run.calls_made(scheduler, steps, start_steps(settings, pipe), until)
 
 
 def calls_a_time(settings: Settings, pipe: DiffusionPipeline) -> int:

@@ -68,7 +68,7 @@ def resolve(
         raise ValueError(
             f"{can.name} takes one picture, and {len(start.images)} are given: give one, image=."
         )
-    between.check(settings, pipe, start is not None)
+    between.check(settings, pipe, scheduler, start is not None)
     strength = _strength(settings.strength, steps, pipe, start)
     if settings.prompt_syntax:
         can.check_syntax()

@@ -2,15 +2,18 @@
 
 import copy
 import json
+from contextlib import nullcontext
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import sdnb
-from sdnb import Settings
+from sdnb import Settings, schedulers
 from sdnb.generation import between
+from sdnb.models import scheduler_run
 from tests.support import families, toys
 from tests.support.denoiser_calls import watched
 
@@ -178,6 +181,76 @@ def test_what_does_not_go_with_toward_gets_a_sentence(toward, options, says, emo
         options = options | {"image": Image.new("RGB", (128, 128))}
     with pytest.raises(ValueError, match=says):
         sdnb.generate("a fox", toward=toward, seed=1, pipe=emoji, **QUICK, **options)
+
+
+@pytest.mark.parametrize("name", [*schedulers.names(), "euler a", "dpm++2msde", "DPM2  A"])
+def test_from_one_seed_to_another_goes_where_its_last_picture_is_the_plain_one(emoji, name):
+    """Truth from outside: whether diffusers, given seed 1's noise and else the draws of seed 2,
+    ends elsewhere than its run of seed 1."""
+    pipe = copy.copy(emoji)
+    pipe.scheduler = schedulers.make(name, emoji.scheduler)
+    given = {"num_inference_steps": 3, "width": 64, "height": 64}
+    plain = pipe("a fox", generator=torch.Generator().manual_seed(1), **given).images[0]
+    side = 64 // pipe.vae_scale_factor
+    start = torch.randn(
+        1, pipe.unet.config.in_channels, side, side, generator=torch.Generator().manual_seed(1)
+    )
+    other = pipe(
+        "a fox", generator=torch.Generator().manual_seed(2), latents=start, **given
+    ).images[0]
+    draws = np.abs(np.asarray(plain, int) - np.asarray(other, int)).max() > 1
+    options = {"steps": 3, "width": 64, "height": 64, "pipe": emoji, "scheduler": name}
+    toward = {"seed": 2, "part": 0.5}
+    if draws:
+        with pytest.raises(ValueError, match="draws new noise at each step"):
+            sdnb.plan("a fox", seed=1, toward=toward, **options)
+    else:
+        sdnb.plan("a fox", seed=1, toward=toward, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "draws"),
+    [
+        ("DDPMScheduler", {}, True),
+        ("DPMSolverSinglestepScheduler", {"algorithm_type": "sde-dpmsolver++"}, True),
+        ("DPMSolverSinglestepScheduler", {}, False),
+        ("SASolverScheduler", {}, True),
+        ("HeunDiscreteScheduler", {"use_exponential_sigmas": True}, False),
+    ],
+)  # fmt: skip
+def test_a_scheduler_without_a_name_is_asked_whether_it_draws(emoji, name, flags, draws):
+    own = copy.copy(emoji)
+    own.scheduler = getattr(diffusers, name).from_config(emoji.scheduler.config, **flags)
+    says = pytest.raises(ValueError, match="draws new noise") if draws else nullcontext()
+    with says:
+        sdnb.plan("a fox", seed=1, steps=3, toward={"seed": 2, "part": 0.5}, pipe=own)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "draws"),
+    [
+        ("FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, True),
+        ("FlowMatchEulerDiscreteScheduler", {}, False),
+        ("FlowMatchHeunDiscreteScheduler", {}, False),
+        ("FlowMatchLCMScheduler", {}, True),
+    ],
+)
+def test_a_flow_models_scheduler_is_asked_whether_it_draws(tmp_path, name, flags, draws):
+    pipe = toys.sd3(tmp_path)
+    pipe.scheduler = getattr(diffusers, name)(**flags)
+    says = pytest.raises(ValueError, match="draws new noise") if draws else nullcontext()
+    with says:
+        sdnb.plan("a fox", seed=1, steps=3, toward={"seed": 2, "part": 0.5}, pipe=pipe)
+
+
+def test_a_scheduler_with_a_noise_sampler_of_its_own_draws():
+    class OwnSampler(diffusers.DDIMScheduler):  # as DPMSolverSDE's, which needs torchsde
+        noise_sampler = None
+
+        def step(self, model_output, timestep, sample, return_dict=True, s_noise=1.0):
+            return super().step(model_output, timestep, sample)
+
+    assert scheduler_run.draws_noise(OwnSampler())
 
 
 def test_toward_the_same_seed_is_the_plain_picture(emoji):
