@@ -81,6 +81,13 @@ def uncompiled(module: Any) -> Any:
 def twin(module: Any, forward: Callable[..., Any]) -> Any:
     """The module once more: weights and config are shared, hooks are its own, forward is given.
 
+    Arguments:
+        module: any, also a compiled one, whose own module is then taken.
+        forward: what a call of the copy runs, in place of the module's `forward`.
+
+    Returns:
+        The copy; the module itself stays as it is.
+
     https://github.com/pytorch/pytorch/blob/v2.13.0/torch/nn/modules/module.py
     """
     import torch

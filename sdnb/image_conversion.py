@@ -62,7 +62,17 @@ STEPS = {
 
 
 def of_array(given: Any, steps: list[str], name: str) -> Image.Image:
-    """An array or tensor as a PIL picture; the sentences name its shape, type or range."""
+    """An array or tensor as a PIL picture.
+
+    Arguments:
+        given: height x width, with 1 to 4 channels last, or first as tensors have them; also as a
+            batch of one. uint8, uint16, bool, or floats from 0 to 1 or 0 to 255.
+        steps: gets the names of what was done to it, as in `STEPS`.
+        name: what errors call it.
+
+    Raises:
+        ValueError: its shape, type or range is another; the sentence says which.
+    """
     import numpy as np
 
     channels_first = hasattr(given, "detach")  # PyTorch's order, where both would fit
@@ -172,6 +182,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def check_size(image: Image.Image, name: str) -> None:
+    """Raises ValueError, which calls the picture by `name`, where it has no pixels."""
     if 0 in image.size:
         raise ValueError(f"{name} has no pixels: it is {image.width} x {image.height}.")
 

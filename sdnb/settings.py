@@ -22,7 +22,8 @@ class Settings:
     """What a picture is made from; `None` means "the pipeline's own" until it is made.
 
     Arguments:
-        prompt: what the picture shows; not empty, but where a picture is the start (strength).
+        prompt: what the picture shows; empty only where `strength` is given, as a picture is then
+            the start.
         negative_prompt: what it should not show.
         steps: denoising steps, 1 to 1000; None for the pipeline's own (Stable Diffusion 1: 50).
         guidance: classifier-free guidance scale, 0 or more; 1 and below turn guidance off; None
@@ -31,7 +32,8 @@ class Settings:
         seed: of the starting noise, 0 to 2**64 - 1; None draws one, which is then recorded.
         width: pixels, a multiple of 8; None for the model's own.
         height: pixels, a multiple of 8; None for the model's own.
-        strength: for image to image, how much of the picture to redraw, over 0 and up to 1.
+        strength: for image to image, how much of the picture to redraw, over 0 and up to 1; None
+            for the pipeline's own, and where there is no picture to start from.
         long_prompt: what to do with a prompt that is longer than the model reads: "error" raises
             one, "cut" drops the end, "chunk" reads it in pieces.
         prompt_syntax: "compel" where the prompts hold weights as the package compel writes them,
@@ -234,6 +236,10 @@ def draw_seed() -> int:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The end of a sentence: `": did you mean 'X'?"` for the nearest known word, or `"."`.
 
+    Arguments:
+        word: what was given.
+        known: what could have been meant; upper and lower case do not count.
+
     Example:
         >>> suggestion("ddmi", ["DDIM", "PNDM"])
         ": did you mean 'DDIM'?"
@@ -258,6 +264,10 @@ def check_multiple(name: str, pixels: int, multiple: int) -> None:
 
 def label(name: str, value: Any) -> str:
     """How one setting reads under a picture.
+
+    Arguments:
+        name: of a setting, or "lora:" and the name of one LoRA.
+        value: the setting's; None stands for the pipeline's own.
 
     Example:
         >>> label("steps", 12), label("steps", 1), label("guidance", 7.5)

@@ -100,6 +100,13 @@ def image_grid(
 def shape_of(count: int, rows: int | None, cols: int | None) -> tuple[int, int]:
     """Rows and columns that hold `count` pictures.
 
+    Arguments:
+        count: of pictures.
+        rows, cols: 1 or more; None follows from the other, and where both are, it is one row.
+
+    Raises:
+        ValueError: there are no pictures, or too few cells for them.
+
     Example:
         >>> shape_of(4, None, None), shape_of(5, 2, None)
         ((1, 4), (2, 3))

@@ -54,7 +54,15 @@ class Recorder:
 
     @contextmanager
     def watching(self, pipe: DiffusionPipeline) -> Iterator[None]:
-        """Records this thread's denoiser calls while the block runs; what was recorded is gone."""
+        """Records this thread's denoiser calls while the block runs; what was recorded is gone.
+
+        Arguments:
+            pipe: the pipeline that runs in the block: that of `Recorder`, or a copy of it.
+
+        Raises:
+            ValueError: in the block, where a call's texts do not hold the words, or its attention
+                is not computed by torch's own function.
+        """
         from torch.nn.functional import scaled_dot_product_attention
         from torch.overrides import TorchFunctionMode
 
@@ -122,7 +130,9 @@ class Recorder:
         """Adds a layer's attention from the picture to the words, where it is one.
 
         Arguments:
-            query, key, value, …: of `scaled_dot_product_attention`, (B, heads, tokens, channels).
+            query, key, value: (B, heads, tokens, channels).
+            attn_mask, dropout_p, is_causal, scale, enable_gqa: the others of
+                `scaled_dot_product_attention`; only the mask and the scale are used.
         """
         if (call := self._call) is None or not self._reads_text:  # a text encoder's, a decoder's
             return

@@ -22,6 +22,12 @@ def lock(pipe: DiffusionPipeline) -> Any:
 
     It is reentrant: a thread that holds it may take it again.
 
+    Arguments:
+        pipe: the pipeline; the lock is that of its VAE, or of its denoiser where it has none.
+
+    Returns:
+        A `threading.RLock`.
+
     Example:
         >>> import sdnb
         >>> from sdnb.models.tasks import for_task
@@ -44,7 +50,8 @@ def waited(
     Arguments:
         pipe: the model.
         waiting: called once where somebody else has the lock.
-        check: called ten times a second until the lock is there; it raises where nobody waits.
+        check: called ten times a second until the lock is there; what it raises ends the waiting,
+            and the block does not run.
     """
     theirs = lock(pipe)
     if not theirs.acquire(blocking=False):

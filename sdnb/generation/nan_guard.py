@@ -20,7 +20,7 @@ class Seen:
 
     Attributes:
         decoding: the decoder was called.
-        broken: the denoiser returned NaN.
+        broken: the latents that the decoder was given hold NaN, so the denoiser returned it.
         upcast: the decoder returned NaN, and the latents were decoded again in float32.
         decoder_broken: the decoder returned NaN in float32 too.
     """
@@ -38,6 +38,12 @@ def watched(pipe: DiffusionPipeline) -> Iterator[Seen]:
     Half precision overflows in some decoders (SDXL's, and SD's on some GPUs); the picture then is
     black. Such a decoding is done once more in float32, and logged once: with tiling or slicing the
     decoder is called for each part of the picture.
+
+    Arguments:
+        pipe: the pipeline; nothing is looked at where it has no VAE with a decoder.
+
+    Yields:
+        What was seen so far; whole when the block has ended.
     """
     seen = Seen()
     decoder = getattr(getattr(pipe, "vae", None), "decoder", None)

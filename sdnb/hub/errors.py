@@ -185,10 +185,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def status_of(error: BaseException) -> int | None:
+    """The HTTP status that a library's error carries, such as 404; None where it has none."""
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def errno_of(error: BaseException) -> int | None:
+    """The system's number of an error or of what caused it, such as `errno.ENOSPC`; or None."""
     return next((n for e in _causes(error) if (n := getattr(e, "errno", None))), None)
 
 

@@ -116,6 +116,7 @@ def _is_whole(files: list[str]) -> bool:
 
 
 def lacks(model: str, part: str, what: str) -> str:
+    """The sentence for a model whose part, such as "unet", has no file of a kind."""
     return f"{model} has no {what} for its part {part}, so it cannot be loaded."
 
 

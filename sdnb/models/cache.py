@@ -34,7 +34,11 @@ _cache_lock = threading.RLock()  # guards _loaded and _current: a panel and a ce
 
 
 def default_model() -> str:
-    """The model where none is named: `SDNB_MODEL`, or Stable Diffusion v1-4 on a GPU, or emoji."""
+    """The model where none is named: `SDNB_MODEL`, or Stable Diffusion v1-4 on a GPU, or emoji.
+
+    Returns:
+        A name or path that `load` takes.
+    """
     if chosen := os.environ.get("SDNB_MODEL"):
         return chosen
     return emoji.NAME if device.best() == "cpu" else STABLE_DIFFUSION
@@ -101,7 +105,9 @@ def load(
             or device make no sense, or a LoRA does not fit the model.
         OSError: the hub cannot be reached, or does not give the model, or the disk is full.
         MemoryError: the model is larger than what is free.
-        ModuleNotFoundError: the backend is not installed, or peft for LoRAs.
+        TypeError: an argument is of another type than these.
+        ModuleNotFoundError: the package for a backend, LoRAs, GGUF files or a kind of quantisation
+            is not installed.
 
     Example:
         >>> pipe = load("emoji", device="cpu")

@@ -27,8 +27,9 @@ class Sample:
     Attributes:
         image: PIL picture, RGB.
         settings: all settings, with seed, scheduler and size as they were used.
-        facts: model, revision, variant, dtype, device, denoiser_calls, seconds, flagged,
-            versions.
+        facts: how it was made, by the names of `sdnb.records.fact_schema.KNOWN`: always model,
+            revision, variant, dtype, device, denoiser_calls, seconds, flagged and versions where
+            sdnb made it; others, such as lora, vae or broken, where they apply.
 
     Example:
         >>> import sdnb
@@ -51,6 +52,9 @@ class Sample:
 
         Arguments:
             path: ends in .png or .webp, which keep each pixel, or .jpg, which does not.
+
+        Returns:
+            The path, with `~` expanded.
 
         Raises:
             ValueError: the path ends otherwise.

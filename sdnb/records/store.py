@@ -106,6 +106,12 @@ class Store:
 
         A file that is damaged, or is not the one that was put, is removed; one that cannot be
         read just now (no memory, a network drive) stays.
+
+        Arguments:
+            key: from `Store.key`.
+
+        Raises:
+            ValueError: it is no key.
         """
         path = self._path(key)
         try:
@@ -129,7 +135,15 @@ class Store:
     def put(self, key: str, sample: Sample) -> None:
         """Keeps a sample; evicts the least recently used where there are too many.
 
-        One whose facts say that its settings alone do not make it again is not kept.
+        One whose facts say that its settings alone do not make it again is not kept. Where the
+        folder cannot be written, that is logged once.
+
+        Arguments:
+            key: from `Store.key`.
+            sample: what `get` is to give back.
+
+        Raises:
+            ValueError: it is no key.
         """
         path = self._path(key)
         if sample.facts.keys() & NOT_KEPT:
@@ -234,7 +248,11 @@ def named() -> str:
 
 
 def usual_folder() -> Path:
-    """The folder that `SDNB_STORE` names, else a mounted Google Drive's, else the user's cache."""
+    """The folder that `SDNB_STORE` names, else a mounted Google Drive's, else the user's cache.
+
+    Raises:
+        FileNotFoundError: there is no home to have one in.
+    """
     try:
         if (folder_name := named()) not in ("", "off"):
             return Path(folder_name).expanduser()

@@ -94,6 +94,7 @@ class Panel:
 
     @property
     def sample(self) -> Any:
+        """The `Sample` or `Sheet` that stands there; None before the first."""
         if self._controller is not None:
             return self._controller.output.shown
         if self._made is None:

@@ -38,6 +38,7 @@ class History:
 
     @property
     def samples(self) -> list[Sample]:
+        """What it holds, the newest first; also what is hidden."""
         return [entry[0] for entry in self._entries]
 
     def add(self, made: Sample, start: Start | None = None) -> None:
