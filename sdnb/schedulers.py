@@ -164,6 +164,13 @@ def is_consistency(scheduler: SchedulerMixin) -> bool:
 def calls(name: str, steps: int) -> int:
     """Denoiser calls for so many steps: steps are not cost.
 
+    Arguments:
+        name: a name of `names()`.
+        steps: denoising steps, 1 or more.
+
+    Raises:
+        ValueError: the name is unknown.
+
     Example:
         >>> [calls("DDIM", 24), calls("PNDM", 24), calls("Heun", 24)]
         [24, 25, 47]

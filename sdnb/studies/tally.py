@@ -49,6 +49,10 @@ class Tally:
     def of(cls, scores: Iterable[tuple[float, float]], fixed: bool = False) -> Tally:
         """Counts pairs of scores, of which the higher is the better.
 
+        Arguments:
+            scores: (of the first, of the second), one for each pair; equal ones are a tie.
+            fixed: whether the number of pairs was set before, and did not depend on the scores.
+
         Example:
             >>> Tally.of([(1, 0), (2, 1), (0, 0)])
             Tally(wins=2, losses=0, ties=1, fixed=False)

@@ -77,7 +77,16 @@ def _is_axis(value: Any) -> bool:
 
 
 def listed(name: str, values: Any) -> list[Any]:
-    """The values of an axis."""
+    """The values of an axis, as Python's own types.
+
+    Arguments:
+        name: of the setting, for errors.
+        values: in their order: a list, a range, an array.
+
+    Raises:
+        TypeError: they are a set.
+        ValueError: there are none.
+    """
     if isinstance(values, (set, frozenset)):
         raise TypeError(f"{name} is a set, which has no order: give a list.")
     # arrays give their own number types, and 12 is to be labelled like any other 12
