@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 MARKS = ".,;:!?\"'()[]{}<>“”‘’«»"  # at a word's ends: no part of its name
-_WORD = re.compile(r"\S+")
-_WEIGHTED = re.compile(r"\([^()]*\)[-+\d.]*|\S+")  # compel's brackets are left out as a whole
+ENDS = ",.;:!? "  # the same where a word has compel's groups, whose brackets belong together
+# an escaped sign, a quoted text, a bracket
+_SIGNS = re.compile(r'\\.|"(?:\\.|[^"\\])*"|[()]', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def words_of(
         prompt: the prompt.
         chosen: words or phrases of it, found in any case; one that stands there several times is
             taken everywhere. None takes each word, and one that stands twice as two words.
-        weighted: whether brackets hold compel's weights, and so are one word.
+        weighted: whether the prompt is compel's: a group in brackets or quotes, with its weight, is
+            one word.
 
     Raises:
         ValueError: a word is not in the prompt, or is given twice, or there is none.
@@ -52,19 +54,61 @@ def words_of(
     if chosen is not None:
         return _chosen(prompt, chosen)
     found, seen = [], Counter[str]()
-    for match in (_WEIGHTED if weighted else _WORD).finditer(prompt):
-        text = match[0]
-        core = text.strip(MARKS)
-        if not core:
+    groups = _groups(prompt) if weighted else {}
+    marks = MARKS + " \\" * weighted
+    for whole in _pieces(prompt, groups):
+        start, end = _core(prompt, whole, groups, marks)
+        if start == end:
             continue
-        start = match.start() + text.index(core)
+        core = prompt[start:end]
         seen[core.lower()] += 1
         times = seen[core.lower()]
         name = f"{core} ({times})" if times > 1 else core
-        found.append(Word(name, ((start, start + len(core)),), (match.span(),)))
+        found.append(Word(name, ((start, end),), (whole,)))
     if not found:
         raise ValueError(f"There is no word in the prompt {prompt!r}.")
     return found
+
+
+def _groups(prompt: str) -> dict[int, int]:
+    """Where compel's groups begin -> where they end; a bracket without its other is a letter."""
+    ends: dict[int, int] = {}
+    begun: list[int] = []
+    for sign in _SIGNS.finditer(prompt):
+        if sign[0] == "(":
+            begun.append(sign.start())
+        elif sign[0][0] == '"':
+            ends[sign.start()] = sign.end()
+        elif sign[0] == ")" and begun:
+            ends[begun.pop()] = sign.end()
+    return ends
+
+
+def _pieces(prompt: str, groups: dict[int, int]) -> Iterator[tuple[int, int]]:
+    """From where to where there is no space, but in groups."""
+    at = 0
+    while at < len(prompt):
+        start = at
+        while at < len(prompt) and not prompt[at].isspace():
+            at = groups.get(at, at + 1)
+        if at > start:
+            yield start, at
+        at += 1
+
+
+def _core(
+    prompt: str, whole: tuple[int, int], groups: dict[int, int], marks: str
+) -> tuple[int, int]:
+    """Where a word's name is: without the marks around it, and without brackets of no weight."""
+    start, end = whole
+    while True:
+        grouped = any(start <= each < end for each in groups)
+        gone = ENDS if grouped else marks
+        start = end - len(prompt[start:end].lstrip(gone))
+        end = start + len(prompt[start:end].rstrip(gone))
+        if groups.get(start) != end:
+            return start, end
+        start, end = start + 1, end - 1
 
 
 def _chosen(prompt: str, chosen: Iterable[str]) -> list[Word]:

@@ -48,6 +48,37 @@ def test_compels_brackets_are_one_word():
 
 
 @pytest.mark.parametrize(
+    ("prompt", "names"),
+    [
+        ("a (fox)1.3, cat--", ["a", "(fox)1.3", "cat--"]),
+        ("((red fox)1.2 in (snow)0.8)1.1 here", ["((red fox)1.2 in (snow)0.8)1.1", "here"]),
+        ("very(big fox)++ (big fox)-.", ["very(big fox)++", "(big fox)-"]),
+        ('("a fox", "snow").blend(0.5, 0.5)', ['("a fox", "snow").blend(0.5, 0.5)']),
+        ('"red fox"1.2 on "snow"', ['"red fox"1.2', "on", "snow"]),
+        ("(a (red)1.1 fox) (here)", ["a (red)1.1 fox", "here"]),
+        (r"\(x y\) (a \) b)1.2", ["x", "y", r"(a \) b)1.2"]),
+        ("(fox, ) and owl) ()", ["fox", "and", "owl"]), ("(fox in", ["fox", "in"]),
+        (r"\(x y\)", ["x", "y"]),
+        ("(fox)1.3 (fox)1.3", ["(fox)1.3", "(fox)1.3 (2)"]),
+    ],
+)  # fmt: skip
+def test_compels_groups_are_named_whole_with_their_weights(prompt, names):
+    words = words_of(prompt, weighted=True)
+    assert [word.name for word in words] == names
+    for word in words:
+        assert prompt[slice(*word.spans[0])] == word.name.removesuffix(" (2)")
+
+
+def test_without_a_group_compel_still_reads_the_prompt():
+    parser = pytest.importorskip("compel.prompt_parser").PromptParser()
+    prompt = "a ((red fox)1.2 in (snow)0.8)1.1, (blue)- sky"
+    for word in words_of(prompt, weighted=True):
+        left = without(prompt, word)
+        assert left.count("(") == left.count(")")
+        parser.parse_conjunction(left)
+
+
+@pytest.mark.parametrize(
     ("chosen", "error", "says"),
     [
         ("fox", TypeError, r"give a list, such as \['fox'\]"), ([], ValueError, "an empty list"),
