@@ -74,11 +74,13 @@ def _matches(prompt: str) -> list[re.Match[str]]:
 
 
 def _check(prompt: str) -> None:
-    """Raises ValueError where a group stands within another."""
-    depth = 0
+    """Raises ValueError where braces with a | between them hold others, or stand in others."""
+    depth, nested, bar = 0, False, False
     for sign in re.findall(r"\\.|[{}|]", prompt, re.DOTALL):
         depth += (sign == "{") - (sign == "}" and depth > 0)
-        if depth > 1 and _BAR.search(prompt):
+        nested = depth > 1 or (nested and depth > 0)
+        bar = depth > 0 and (bar or sign == "|")
+        if nested and bar:
             raise ValueError(
                 f"The prompt {prompt!r} has braces within braces: choices such as {{red|blue}} "
                 r"cannot be nested. Write \{ and \} for the signs themselves."

@@ -19,6 +19,9 @@ QUICK = {"steps": 2, "seed": 1, "store": False}
         (r"{a \| b|c}", ["a | b", "c"]), (r"{\{a\}|b}", ["{a}", "b"]),
         ("{a fox} | b", ["{a fox} | b"]), ("a } {x|y}", ["a } x", "a } y"]), ("{", ["{"]),
         ("{|small} fox", ["fox", "small fox"]), ("a {small |}fox", ["a smallfox", "a fox"]),
+        ("{{x}} a|b", ["{{x}} a|b"]), ("a|b {{x}}", ["a|b {{x}}"]),
+        ("{{x}} {a|b}", ["{{x}} a", "{{x}} b"]), ("{a|b} {{x}}", ["a {{x}}", "b {{x}}"]),
+        (r"{{x \| y}} a|b", ["{{x | y}} a|b"]),
         ("a\n{x|\ny}", ["a\nx", "a\ny"]), ("{a\\\n|b}", ["a\\", "b"]), (r"C:\foxes", [r"C:\foxes"]),
     ],
 )  # fmt: skip
@@ -26,7 +29,9 @@ def test_what_a_prompt_comes_to(prompt, prompts):
     assert every(prompt) == prompts
 
 
-@pytest.mark.parametrize("prompt", ["a {b|{c|d}}", "{a {b} | c}", "} {b {c|d}}"])
+@pytest.mark.parametrize(
+    "prompt", ["a {b|{c|d}}", "{a {b} | c}", "} {b {c|d}}", "{{a|b}}", "{a|b {c}}", "{a|{b|c}"]
+)
 def test_nested_choices_are_refused(prompt):
     with pytest.raises(ValueError, match="braces within braces"):
         groups(prompt)
