@@ -122,19 +122,31 @@ def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
     """
     name = name_of(scheduler)
     most = min(steps, SCHEDULERS[name].most) if name in SCHEDULERS else steps
-    while most > 1 and not is_flow(scheduler) and not _distinct(scheduler, most):
+    while most > 1 and not is_flow(scheduler) and not course(scheduler, most)[1]:
         most -= 1
     if most < steps:
         raise ValueError(f"{name} makes at most {most} steps here, {steps} were asked for.")
 
 
-def _distinct(scheduler: SchedulerMixin, steps: int) -> bool:
-    """Whether all the steps are different, and all within the noise schedule."""
-    trial = timed(scheduler, steps)
-    # timesteps may be rounded where the sigmas that count are not
-    course = trial.sigmas[:-1] if hasattr(trial, "sigmas") else trial.timesteps
-    within = trial.timesteps.max() < trial.config.num_train_timesteps
-    return bool(within) and len(set(course.tolist())) >= steps
+def course(scheduler: SchedulerMixin, steps: int) -> tuple[int, bool]:
+    """How many timesteps so many steps have; whether they differ and are in the noise schedule.
+
+    A sweep asks the same for each of its pictures, so answers are kept.
+    """
+    key = type(scheduler), str(scheduler.config), steps
+    if key not in _courses:
+        trial = timed(scheduler, steps)
+        # timesteps may be rounded where the sigmas that count are not
+        found = trial.sigmas[:-1] if hasattr(trial, "sigmas") else trial.timesteps
+        most = trial.config.get("num_train_timesteps", float("inf"))
+        within = bool(trial.timesteps.max() < most)
+        if len(_courses) == 1000:
+            _courses.clear()
+        _courses[key] = len(trial.timesteps), within and len(set(found.tolist())) >= steps
+    return _courses[key]
+
+
+_courses: dict[tuple[type, str, int], tuple[int, bool]] = {}
 
 
 def timed(scheduler: SchedulerMixin, steps: int) -> SchedulerMixin:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from sdnb.schedulers import timed
+from sdnb.schedulers import course, timed
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
@@ -33,7 +33,7 @@ def calls_made(
     """
     made = steps if made is None else made
     order = getattr(scheduler, "order", 1)  # timesteps of a step, the last one's excepted
-    whole = len(timed(scheduler, steps).timesteps) - (type(scheduler).__name__ in WITH_END)
+    whole = course(scheduler, steps)[0] - (type(scheduler).__name__ in WITH_END)
     whole -= (steps - made) * order
     if until is None:
         return whole
