@@ -80,8 +80,11 @@ def test_a_seed_that_is_not_given_is_drawn_once_for_the_whole_sheet(pipe):
     assert seeds != again
 
 
-@pytest.mark.parametrize("values", [range(1, 3), (1, 2), np.array([1, 2]), (n for n in (1, 2))])
-def test_an_axis_may_be_a_range_a_tuple_an_array_or_a_generator(values):
+@pytest.mark.parametrize(
+    "values",
+    [range(1, 3), (1, 2), np.array([1, 2]), (n for n in (1, 2)), {1: "one", 2: "two"}],
+)
+def test_an_axis_may_be_a_range_a_tuple_an_array_a_generator_or_a_dicts_keys(values):
     assert axes.split(prompt="a", steps=values) == ({"prompt": "a"}, {"steps": [1, 2]})
 
 

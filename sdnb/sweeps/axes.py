@@ -41,11 +41,11 @@ def split(choices: bool = True, **arguments: Any) -> tuple[dict[str, Any], dict[
             continue
         if name == "lora" and isinstance(value, Mapping) and not isinstance(value, LoraWeights):
             for each, weight in value.items():  # a list of one's weights is an axis of its own
-                if _is_axis(weight):
+                if _is_axis(name, weight):
                     axes[f"{LORA}{each}"] = listed(f"the weight of lora {each}", weight)
             fixed[name] = {each: w for each, w in value.items() if f"{LORA}{each}" not in axes}
             continue
-        if _is_axis(value):
+        if _is_axis(name, value):
             axes[name] = listed(name, value)
             if name == "prompt":
                 axes[name] = spread(axes[name])
@@ -72,8 +72,10 @@ def spread(prompts: list[Any]) -> list[Any]:
     ]
 
 
-def _is_axis(value: Any) -> bool:
-    return hasattr(value, "__iter__") and not isinstance(value, (str, Mapping))
+def _is_axis(name: str, value: Any) -> bool:
+    if isinstance(value, Mapping):  # a value of these two; of any other setting its keys are many
+        return name not in ("lora", "toward")
+    return hasattr(value, "__iter__") and not isinstance(value, str)
 
 
 def listed(name: str, values: Any) -> list[Any]:
