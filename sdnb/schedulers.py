@@ -57,6 +57,7 @@ SCHEDULERS: dict[str, Known] = {
     "LCM": Known("LCMScheduler", {"clip_sample": False}, most=50),
     "TCD": Known("TCDScheduler", {"clip_sample": False}, most=50),
 }
+_FLOWS_OWN = "eulersimple"  # what Forge and ComfyUI call a flow model's own
 # what else of a scheduler's config people change
 _TUNED = (
     "timestep_spacing", "steps_offset", "prediction_type", "beta_start", "beta_end",
@@ -105,6 +106,22 @@ UniPC, DEIS, LCM, TCD.
             return known
     near = suggestion(name, SCHEDULERS)
     raise ValueError(f"There is no scheduler {name!r}{near} Known are {', '.join(SCHEDULERS)}.")
+
+
+def spelled(name: str) -> str:
+    """The name as listed; as it is, where it is that of a scheduler which only a model can have.
+
+    That is a class name, and what Forge and ComfyUI call a flow model's own, "Euler Simple".
+
+    Raises:
+        ValueError: as `find`.
+
+    Example:
+        >>> spelled("euler  A"), spelled("FlowMatchHeunDiscreteScheduler"), spelled("euler simple")
+        ('Euler a', 'FlowMatchHeunDiscreteScheduler', 'euler simple')
+    """
+    squeezed = _squeezed(name)
+    return name if squeezed.endswith("scheduler") or squeezed == _FLOWS_OWN else find(name)
 
 
 def check_steps(scheduler: SchedulerMixin, steps: int) -> None:
@@ -197,7 +214,7 @@ def steps_for(name: str | None, calls_wanted: int) -> int:
     """The most steps that make at most so many denoiser calls; for comparing at equal cost.
 
     Arguments:
-        name: a name of `names()`; any other is taken to make one call a step.
+        name: a name of `names()`; a model's own is taken to make one call a step.
         calls_wanted: 1 or more.
 
     Example:
@@ -206,7 +223,7 @@ def steps_for(name: str | None, calls_wanted: int) -> int:
     """
     if calls_wanted < 1:
         raise ValueError(f"calls is {calls_wanted}: give 1 or more.")
-    known = SCHEDULERS.get(find(name)) if name and not name.endswith("Scheduler") else None
+    known = SCHEDULERS.get(spelled(name)) if name else None
     if known is None:
         return calls_wanted
     steps = (calls_wanted + 1) // 2 if known.doubled else calls_wanted - known.extra
@@ -231,8 +248,7 @@ def make(name: str, own: SchedulerMixin) -> SchedulerMixin:
     """
     import diffusers
 
-    # what Forge and ComfyUI call a flow model's own
-    if _squeezed(name) == "eulersimple" and type(own) is diffusers.FlowMatchEulerDiscreteScheduler:
+    if _squeezed(name) == _FLOWS_OWN and type(own) is diffusers.FlowMatchEulerDiscreteScheduler:
         return copy_of(own)
     known = SCHEDULERS[find(name)]
     if is_flow(own):
@@ -261,7 +277,7 @@ def new(name: str | None, own: SchedulerMixin) -> SchedulerMixin:
         >>> type(new(None, DDIMScheduler())).__name__, type(new("PNDM", DDIMScheduler())).__name__
         ('DDIMScheduler', 'PNDMScheduler')
     """
-    if name is None or name == name_of(own):
+    if name is None or _squeezed(name) == _squeezed(name_of(own)):
         return copy_of(own)
     return make(name, own)
 
@@ -363,5 +379,5 @@ def _squeezed(name: str) -> str:
 __all__ = [
     "AUTOMATIC", "FLAGS", "SCHEDULERS", "Known", "calls", "check_steps", "copy_of", "find",
     "from_a1111", "is_consistency", "is_flow", "make", "name_of", "names", "needed_flags",
-    "steps_for", "timed", "to_a1111",
+    "spelled", "steps_for", "timed", "to_a1111",
 ]  # fmt: skip

@@ -131,9 +131,8 @@ def cells(
         [Settings(prompt='a fox', steps=12), Settings(prompt='a fox', steps=24)]
     """
     for name in [*axes.get("scheduler", []), fixed.get("scheduler")]:
-        # a model's own may be one that is not in the list; it then goes by its class name
-        if name and not str(name).endswith("Scheduler"):
-            schedulers.find(str(name))
+        if name:
+            schedulers.spelled(str(name))
     check_calls(calls, axes.get("steps", fixed.get("steps")))
     names = list(axes)[::-1]
     made = []

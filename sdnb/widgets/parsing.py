@@ -92,7 +92,7 @@ def _value(axis: str, word: str) -> Any:
     if axis in TEXTS:
         return word
     if axis == "scheduler":
-        return word if word.endswith("Scheduler") else schedulers.find(word)
+        return schedulers.spelled(word)
     whole = axis in ("steps", "seed")
     try:
         return int(word) if whole else float(word)

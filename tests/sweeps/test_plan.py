@@ -10,6 +10,7 @@ import sdnb
 from sdnb.generation import sampling
 from sdnb.models import build, cache, device
 from sdnb.sweeps import plan
+from tests.support import toys
 
 PROMPT = "a fox on a blue background"
 
@@ -95,3 +96,21 @@ def test_a_large_distance_from_full_precision_is_said_in_plain_digits(monkeypatc
     monkeypatch.setattr(plan, "difference", lambda *_: 120.4)
     sheet = sdnb.compare("a fox", model="emoji", dtype=["float32", "bfloat16"], steps=1, seed=1)
     assert sheet.below == ["full precision", "120 of 255 from full precision"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Euler Simple", "euler simple", "flowmatcheulerdiscretescheduler"]
+)
+@pytest.mark.parametrize("options", [{"steps": [1, 2]}, {"calls": 2}])
+def test_a_sweep_takes_every_spelling_of_a_scheduler_that_one_picture_takes(
+    tmp_path, name, options
+):
+    pipe = toys.sd3(tmp_path)
+    plan = sdnb.plan("a fox", scheduler=[name, None], seed=1, pipe=pipe, **options)
+    assert {s.scheduler for s in plan.settings} == {"FlowMatchEulerDiscreteScheduler"}
+    assert max(plan.counts) == 2
+
+
+def test_a_sweep_of_a_spelling_that_is_another_models_is_refused_in_the_plan(pipe):
+    with pytest.raises(ValueError, match="There is no scheduler 'Euler Simple'"):
+        sdnb.plan("a fox", scheduler=["Euler Simple", "DDIM"], calls=4, pipe=pipe)
