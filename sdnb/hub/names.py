@@ -65,11 +65,13 @@ def place(name: str | os.PathLike[str]) -> str:
     Raises:
         ValueError: it is pickled, a GGUF file, or none of these.
         FileNotFoundError: there is no such file.
+        TypeError: it is no name.
 
     Example:
         >>> place("someone/eyes")
         'someone/eyes'
     """
+    check_is_name(name)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return str(folder.resolve())
@@ -83,6 +85,12 @@ def place(name: str | os.PathLike[str]) -> str:
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
         return name
     raise ValueError(f"{name!r} is neither a file, nor a folder, nor a hub id.")
+
+
+def check_is_name(given: object) -> None:
+    """Raises TypeError where it is neither a text nor a path."""
+    if not isinstance(given, (str, os.PathLike)):
+        raise TypeError(f"{given!r} is neither a file, nor a folder, nor a hub id: give a name.")
 
 
 def moved(hub_id: str) -> str:

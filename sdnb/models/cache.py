@@ -299,6 +299,7 @@ def locate(model: str | os.PathLike[str]) -> str:
     Raises:
         ValueError: it is a folder without a pipeline, or none of these.
         FileNotFoundError: there is no such file.
+        TypeError: it is no name.
 
     Example:
         >>> locate("CompVis/stable-diffusion-v1-4")
@@ -308,6 +309,7 @@ def locate(model: str | os.PathLike[str]) -> str:
 
     if model == emoji.NAME:
         return str(emoji.FOLDER)
+    names.check_is_name(model)
     if not str(model).strip():  # as a path it would be this folder
         raise ValueError(f"No model is named: give 'emoji', or such as {STABLE_DIFFUSION!r}.")
     folder = Path(model).expanduser()

@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import sys
+import threading
 import time
 from functools import cache
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from sdnb import emoji
 if TYPE_CHECKING:
     import torch
 
+_probe_lock = threading.Lock()  # guards the probe of bfloat16
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -184,13 +186,18 @@ def breaks_float16(device: str) -> bool:
     return "GTX 16" in torch.cuda.get_device_name(device)
 
 
-@cache
 def bfloat16_gain() -> float:
     """How many times as fast as float32 this CPU multiplies matrices in bfloat16.
 
     Measured once a process, in about 50 ms: CPUs without bfloat16 units take bfloat16 too, but
     are slower in it.
     """
+    with _probe_lock:  # each of two threads would get a gain of its own, and perhaps another dtype
+        return _measured_gain()
+
+
+@cache
+def _measured_gain() -> float:
     import torch
 
     def seconds(dtype: torch.dtype) -> float:

@@ -66,6 +66,8 @@ token='<cat>'))
     if isinstance(given, (str, os.PathLike, Mapping)):
         given = [given]
     found: list[Embedding] = []
+    if not isinstance(given, Iterable):
+        names.check_is_name(given)
     for each in given:
         if isinstance(each, Mapping):
             found += [_named(token, source) for token, source in each.items()]

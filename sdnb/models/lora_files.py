@@ -110,7 +110,8 @@ def wanted(given: Loras) -> tuple[Wanted, ...]:
         for name in given:
             check_name(name)
         return tuple(replace(_wanted(each), name=name) for name, each in given.items())
-    if isinstance(given, (str, os.PathLike, Wanted)) or _is_pair(given):
+    single = isinstance(given, (str, os.PathLike, Wanted)) or _is_pair(given)
+    if single or not isinstance(given, Iterable):
         return (_wanted(given),)
     return tuple(_wanted(each) for each in given)
 

@@ -47,6 +47,22 @@ def test_threads_that_load_at_once_get_the_same_object(tmp_path):
     assert got[0] is got[1]
 
 
+def test_threads_that_ask_at_once_get_the_same_probe_of_bfloat16():
+    device._measured_gain.cache_clear()
+    both, got = threading.Barrier(2), []
+
+    def ask():
+        both.wait()
+        got.append(device.bfloat16_gain())
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert got[0] == got[1]
+
+
 def test_a_folder_loads_like_the_embedded_model_and_is_another_entry(pipe, tmp_path):
     copy = shutil.copytree(sdnb.emoji.FOLDER, tmp_path / "copy")
     other = sdnb.load(copy, device="cpu", dtype="float32")
@@ -171,6 +187,22 @@ def test_the_default_model_is_embedded_without_a_gpu_and_the_environments_where_
     assert cache.default_model() == "CompVis/stable-diffusion-v1-4"
     monkeypatch.setenv("SDNB_MODEL", "a/b")
     assert cache.default_model() == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"model": 3}, r"3 is neither a file, nor a folder, nor a hub id: give a name"),
+        ({"model": ["emoji"]}, r"\['emoji'\] is neither a file"),
+        ({"vae": 3}, "3 is neither a file"),
+        ({"embeddings": 3}, "3 is neither a file"),
+        ({"embeddings": [3]}, "3 is neither a file"),
+        ({"lora": 3}, "3 is no LoRA: give a file, a hub id"),
+    ],
+)
+def test_what_is_no_name_is_refused_in_a_sentence(given, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        sdnb.load(**{"model": "emoji", "device": "cpu"} | given)
 
 
 def test_the_environment_names_the_dtype_that_auto_stands_for(monkeypatch):
