@@ -243,7 +243,8 @@ def variations(
     """Makes pictures that resemble a given one.
 
     With an image-variations model (the article's is "lambdalabs/sd-image-variations-diffusers",
-    revision "v2.0") the picture takes the prompt's place; with any other this is image to image.
+    revision "v2.0") the picture takes the prompt's place; an editing model (FLUX.1 Kontext) changes
+    what the prompt says; with any other this is image to image.
 
     Arguments:
         image: a PIL picture, a file, a `Sample`, or an array, as for `generate`.
@@ -252,17 +253,17 @@ def variations(
             keep, lora, toward: as for `generate`.
         seed: of the first; the others have the next numbers. Drawn where not given.
         strength: how much is redrawn, over 0 and up to 1; 0.6 where not given. Variations models
-            redraw all.
+            redraw all, and editing models take none.
         prompt: what the picture shows, for image to image; or whole `Settings`. Where not given it
             is the `Sample`'s, or what sdnb or AUTOMATIC1111 wrote into the picture; where there is
-            none it is empty, which is logged.
+            none it is empty, which is logged. An editing model needs one: what is to change.
         pipe, mask, store: as for `generate`.
 
     Returns:
         A sheet of one row.
 
     Raises:
-        ValueError: a setting does not fit.
+        ValueError: a setting does not fit, or an editing model has no prompt.
         TypeError: there is no such setting; where diffusers has it, the error names ours.
 
     Example:
@@ -274,13 +275,21 @@ def variations(
     if n < 1:
         raise ValueError(f"n is {n}: give 1 or more.")
     pipe = cache.current(pipe)
-    reads = Capabilities.of(pipe).prompt
+    can = Capabilities.of(pipe)
+    reads, edits = can.prompt, can.edits and mask is None
+    if edits and not prompt:
+        raise ValueError(
+            f"{can.name} edits a picture by the words of the prompt: say in prompt= what is to "
+            "change."
+        )
     if prompt is None:
         prompt = _prompt_of(image) if reads else ""
     strength = options.pop("strength", None)
     if strength is None and isinstance(prompt, Settings):
         strength = prompt.strength
-    draft = Settings.of(prompt, strength=RESEMBLING if strength is None else strength, **options)
+    if strength is None and not edits:
+        strength = RESEMBLING
+    draft = Settings.of(prompt, strength=strength, **options)
     if not reads:
         draft = draft.but(prompt="", strength=1.0)
     first = draw_seed() if draft.seed is None else draft.seed

@@ -12,7 +12,7 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWi
 import sdnb
 from sdnb.generation import init_image
 from sdnb.models import tasks
-from tests.support import programs
+from tests.support import families, programs
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +267,23 @@ def variation_pipe():
         feature_extractor=CLIPImageProcessor(crop_size=32, size=32),
         requires_safety_checker=False,
     )  # fmt: skip
+
+
+def test_variations_by_an_editing_model_have_a_prompt_and_no_strength():
+    pipe = families.made("Flux2KleinPipeline")
+    red = Image.new("RGB", (64, 64), "red")
+    few = {"steps": 1, "seed": 1, "width": 64, "height": 64, "pipe": pipe, "store": False}
+    sheet = sdnb.variations(red, 2, prompt="make it blue", **few)
+    assert [(s.settings.strength, s.settings.seed) for s in sheet] == [(None, 1), (None, 2)]
+    whole = sdnb.variations(red, 1, prompt=sdnb.Settings("make it blue"), **few)
+    assert whole[0].settings == sheet[0].settings
+    for prompt in (None, ""):
+        with pytest.raises(
+            ValueError, match=r"Flux2KleinPipeline edits .* say in prompt= what is to change"
+        ):
+            sdnb.variations(red, 2, prompt=prompt, **few)
+    with pytest.raises(ValueError, match="takes no strength"):
+        sdnb.variations(red, 2, prompt="make it blue", strength=0.5, **few)
 
 
 def test_an_image_variations_model_has_no_words_to_leave_out(variation_pipe, fox):
