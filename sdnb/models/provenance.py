@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from sdnb import compat, emoji, schedulers
-from sdnb.models import library_code, torch_state
+from sdnb.models import library_code, modular, torch_state
 from sdnb.models.denoiser import denoiser_of
 from sdnb.models.fingerprint import Fingerprint
 from sdnb.models.lora_files import Lora
@@ -269,7 +269,7 @@ def _classes(pipe: DiffusionPipeline, record: Record, other: Any = None) -> froz
 @functools.cache
 def _ignored(kind: type) -> frozenset[str]:
     """Attributes that change no picture, by class: a run sets them, or whoever looks does."""
-    from diffusers import DiffusionPipeline, ModularPipeline
+    from diffusers import DiffusionPipeline
     from diffusers.hooks import HookRegistry
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -278,7 +278,7 @@ def _ignored(kind: type) -> frozenset[str]:
         call = inspect.unwrap(kind.__call__)
         state = {name for name in _stored_by(call) if name[0] == "_"}  # SDXL's also sets its vae
         return frozenset({"scheduler", *compat.PIPELINE_KEEPS, *state})
-    if issubclass(kind, ModularPipeline):
+    if modular.is_modular(kind):  # by name: diffusers 0.39 warns when its modular part is imported
         return frozenset({"scheduler", *compat.MODULAR_KEEPS})
     if issubclass(kind, PreTrainedTokenizerBase):
         return frozenset({"deprecation_warnings"})  # that were given

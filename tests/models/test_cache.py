@@ -80,6 +80,13 @@ def test_loading_is_silent_where_the_model_is_named(tmp_path):
     assert (out.stdout, out.stderr) == ("", "")
 
 
+def test_a_classic_pipeline_imports_nothing_of_modular_diffusers(tmp_path):
+    """Version 0.39, which Colab has, warns as it is imported."""
+    code = "import sdnb, sys; sdnb.generate('a fox', pipe=sdnb.load('emoji'), steps=1); "
+    code += "print([name for name in sys.modules if name.startswith('diffusers.modular')])"
+    assert programs.run("-c", code, cwd=tmp_path, check=True).stdout == "[]\n"
+
+
 def test_a_pipeline_of_ones_own_is_taken_as_it_is():
     own = diffusers.StableDiffusionPipeline.from_pretrained(sdnb.emoji.FOLDER)
     sample = sdnb.generate("a fox", steps=1, pipe=own)
