@@ -31,7 +31,7 @@ def overlay(
     import numpy
 
     scaled = (numpy.asarray(values, dtype="float64") - low) / ((high - low) or 1)
-    shades = Image.fromarray((255 * scaled.clip(0, 1)).round().astype("uint8"), "L")
+    shades = Image.fromarray((255 * scaled.clip(0, 1)).round().astype("uint8"))
     shades = shades.resize(image.size, Image.Resampling.BICUBIC)
     heat = ImageOps.colorize(shades, DARK, LIGHT, MIDDLE)
     grey = ImageEnhance.Contrast(image.convert("L").convert("RGB")).enhance(0.9)

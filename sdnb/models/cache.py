@@ -93,8 +93,7 @@ def load(
             "int8" (torchao), "8bit" and "4bit" (bitsandbytes, on CUDA). dtype is then what they are
             computed in.
 
-    The environment variable `SDNB_MODEL` names the model that None stands for, and `SDNB_DTYPE`
-    the dtype that "auto" stands for.
+    The environment's `SDNB_MODEL` and `SDNB_DTYPE` say which model None, which dtype "auto" is.
 
     Returns:
         A plain diffusers pipeline. The same arguments give the same object, until `clear()` or
@@ -228,8 +227,7 @@ def _kept(request: Request, why: str = "") -> DiffusionPipeline:
         with torch.inference_mode(False):  # inference tensors do not work in autograd
             pipe, origin = build.load(request, _loaded, _forget)
             denoiser.settle(pipe)
-            pickled = not request.use_safetensors
-            provenance.remember(pipe, origin, pickled, request)
+            provenance.remember(pipe, origin, not request.use_safetensors, request)
         _loaded[request] = pipe
     return _loaded[request]
 

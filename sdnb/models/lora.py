@@ -146,11 +146,12 @@ def _put(pipe: DiffusionPipeline, lora: Lora, path: Path) -> None:
         raise ValueError(f"{what} holds no LoRA: its weights have names such as {names[0]!r}.")
     adapter = lora.adapter
     try:
-        given: dict[str, Any] = {"use_safetensors": True}
-        pipe.load_lora_weights(str(path), adapter_name=adapter, **given)
+        # diffusers 0.39 wants weight_name where there is no network
+        given: dict[str, Any] = {"use_safetensors": True, "weight_name": path.name}
+        pipe.load_lora_weights(str(path.parent), adapter_name=adapter, **given)
         if "XL" in kind:
             given["unet_config"] = pipe.unet.config
-        expected = pipe.lora_state_dict(str(path), **given)
+        expected = pipe.lora_state_dict(str(path.parent), **given)
     except Exception as error:  # any, by the form of the file
         why = hub_errors.reason(error).rstrip(".")
         raise ValueError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdnb import compat
 from sdnb.hub import headers, repository
 from sdnb.log import quiet
 from sdnb.models import modular, weights
@@ -166,7 +167,8 @@ class Modular:
         options: dict[str, Any] = {}
         kind = spec.type_hint
         if kind is None or issubclass(kind, (torch.nn.Module, diffusers.AutoModel)):
-            options = {"dtype": dtype, "variant": listing.variant}
+            keyword = compat.dtype_keyword(diffusers.__version__)
+            options = {keyword: dtype, "variant": listing.variant}
             options["use_safetensors"] = self.own.request.use_safetensors or None
         try:
             return spec.load(

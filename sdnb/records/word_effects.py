@@ -205,7 +205,7 @@ def _apart(one: Sample, other: Sample) -> tuple[float, numpy.ndarray[Any, Any]]:
     differing = ImageChops.difference(one.image.convert("RGB"), other.image.convert("RGB"))
     # blurred as one channel of whole numbers, which is exact enough for a map
     grey = numpy.asarray(differing, dtype="float64").mean(axis=2)
-    blurred = heat.smooth(Image.fromarray(grey.astype("float32"), "F").convert("L"))
+    blurred = heat.smooth(Image.fromarray(grey.astype("float32")).convert("L"))
     return difference(one.image, other.image), numpy.asarray(blurred, dtype="float64")
 
 

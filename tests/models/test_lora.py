@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_an_error_and_leaves_the_pipeline_as_it_was(made, t
     ("given", "error", "words"),
     [
         ("no/such/file.bin", ValueError, "is no LoRA: give a .safetensors file that exists"),
-        (3, TypeError, "'int' object is not iterable"),
+        (3, TypeError, "3 is no LoRA: give a file"),
         ([3], TypeError, "3 is no LoRA"),
         ([("cyanotype", "strong")], TypeError, r"\('cyanotype', 'strong'\) is no LoRA"),
     ],
