@@ -49,6 +49,8 @@ def for_task(pipe: DiffusionPipeline, task: str) -> DiffusionPipeline:
         return pipe
     if made is None:
         kind, name = pipeline_class.TASKS[task], type(pipe).__name__
+        if pipeline_class.task_class(type(pipe), "Inpaint") is type(pipe):  # Flux Fill
+            raise ValueError(f"{name} paints anew what a mask shows in white: give mask= too.")
         raise ValueError(f"diffusers has no {kind} for this model (a {name}).")
     views = _views.setdefault(pipe, {})
     now = dict(pipe.components)

@@ -118,3 +118,9 @@ def test_a_task_that_diffusers_own_table_leaves_out_is_found(task):
     made = tasks.for_task(pipe, task)
     assert type(made).__name__ == f"Chroma{task}Pipeline"
     assert made.transformer is pipe.transformer
+
+
+def test_a_model_that_only_inpaints_asks_for_the_mask():
+    pipe = families.made("FluxFillPipeline")
+    with pytest.raises(ValueError, match="mask shows in white: give mask= too"):
+        sdnb.plan("a fox", image=Image.new("RGB", (32, 32)), pipe=pipe)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, ModularPipeline
+from PIL import Image
 
 import sdnb
 from sdnb.models import modular
@@ -20,6 +21,7 @@ from tests.support import gate
 # (width, height) of the pictures; else 32 x 32
 SIZES = {
     "BriaFiboPipeline": (64, 64),
+    "BriaFiboEditPipeline": (64, 64),
     "FluxKontextPipeline": (64, 64),
     "FluxKontextModularPipeline": (64, 64),
 }
@@ -35,6 +37,8 @@ BESIDE = {
 }
 # its encoder writes the prompt anew before it reads it: a toy writes always the same
 REWRITTEN = {"LongCatImagePipeline"}
+# what their prompt has to be, else their call raises
+WRITTEN = {"BriaFiboEditPipeline": '{{"edit_instruction": "{}"}}'}
 
 
 class Toy:
@@ -49,16 +53,47 @@ class Toy:
         self.can = Capabilities.of(self.pipe)
         width, height = SIZES.get(name, (32, 32))
         self.settings = {"width": width, "height": height, "steps": 3, "seed": 1}
+        self.pictures = {}  # files, where it starts from a picture
+        if self.can.starts_from_picture:
+            self.pictures["image"] = folder / "start.png"
+            noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(self.pictures["image"])
+        if "mask_image" in self.can.arguments and self.pictures:
+            self.pictures["mask"] = folder / "mask.png"
+            white = Image.new("L", (width, height), 255)
+            white.paste(0, (0, 0, width // 2, height))
+            white.save(self.pictures["mask"])
 
     @cached_property
     def sample(self):
         return self.generate()
 
+    def prompt(self, words):
+        return WRITTEN.get(self.name, "{}").format(words)
+
     def generate(self, prompt="a fox", **settings):
-        return sdnb.generate(prompt, pipe=self.pipe, store=False, **(self.settings | settings))
+        given = self.settings | self.pictures | settings
+        return sdnb.generate(self.prompt(prompt), pipe=self.pipe, store=False, **given)
 
     def compare(self, prompt="a fox", **settings):
-        return sdnb.compare(prompt, pipe=self.pipe, store=False, **(self.settings | settings))
+        words = [prompt] if isinstance(prompt, str) else prompt
+        given = self.settings | self.pictures | settings
+        return sdnb.compare([*map(self.prompt, words)], pipe=self.pipe, store=False, **given)
+
+    def own_call(self):
+        """The same picture by a plain call of diffusers' own pipeline."""
+        own = plain(self)
+        given = {"width": self.settings["width"], "height": self.settings["height"]}
+        given |= {"image": Image.open(self.pictures["image"])} if self.pictures else {}
+        given |= (
+            {"mask_image": Image.open(self.pictures["mask"])} if "mask" in self.pictures else {}
+        )
+        output = own(
+            prompt=self.prompt("a fox"), num_inference_steps=3,
+            generator=torch.Generator("cpu").manual_seed(1), **BESIDE.get(self.name, {}),
+            **{k: v for k, v in given.items() if k in self.can.arguments},
+        )  # fmt: skip
+        return output.image[0] if self.name == "Kandinsky5T2IPipeline" else output.images[0]
 
     def differ(self, name, values, **settings):
         """Whether the pictures of an axis differ; a sentence where the axis is refused."""
@@ -107,14 +142,7 @@ def counted(pipe):
 
 def test_its_pixels_are_those_of_its_own_call_and_of_its_code(toy):
     sample = toy.sample
-    own = plain(toy)
-    output = own(
-        prompt="a fox", num_inference_steps=3, width=toy.settings["width"],
-        height=toy.settings["height"], generator=torch.Generator("cpu").manual_seed(1),
-        **BESIDE.get(toy.name, {}),
-    )  # fmt: skip
-    made = output.image[0] if toy.name == "Kandinsky5T2IPipeline" else output.images[0]
-    assert (pixels(sample) == pixels(made)).all()
+    assert (pixels(sample) == pixels(toy.own_call())).all()
     assert pixels(sample).std() > 0
     assert "changed" not in sample.facts
     scope = {}
@@ -125,7 +153,7 @@ def test_its_pixels_are_those_of_its_own_call_and_of_its_code(toy):
 def test_every_value_of_an_axis_reaches_it_or_the_axis_is_refused(toy):
     assert toy.differ("steps", [2, 3]) is True
     assert toy.differ("seed", [1, 2]) is True
-    told = sdnb.compare(["a fox", "two blue cats"], pipe=toy.pipe, store=False, **toy.settings)
+    told = toy.compare(["a fox", "two blue cats"])
     assert toy.name in REWRITTEN or (pixels(told[0]) != pixels(told[1])).any()
     guidance = toy.differ("guidance", [2, 9])
     assert guidance is True if toy.can.guidance else "takes no guidance" in guidance
@@ -152,7 +180,8 @@ def test_the_calls_that_are_counted_are_those_that_are_made(toy):
             continue  # raises below 1
         if guidance in (0, 1) and toy.name == "HunyuanDiTPAGPipeline":
             continue  # raises at 1 and below, in diffusers' own call too
-        plan = sdnb.plan("a fox", guidance=guidance, pipe=toy.pipe, **toy.settings)
+        given = toy.settings | toy.pictures
+        plan = sdnb.plan(toy.prompt("a fox"), guidance=guidance, pipe=toy.pipe, **given)
         with counted(toy.pipe) as calls:
             sample = plan.run(store=False)[0]
         assert plan.calls == len(calls) == sample.facts["denoiser_calls"], guidance
@@ -170,9 +199,24 @@ def test_what_made_it_comes_back_from_its_file(toy, tmp_path):
     sample.save(tmp_path / "picture.png")
     back = sdnb.read(tmp_path / "picture.png")
     assert back.settings == sample.settings
-    folder = {"model"}  # no file names a folder of the machine that made it
-    for name in sample.facts.keys() - folder:
+    folders = {"model", "start"}  # no file names a folder of the machine that made it
+    for name in sample.facts.keys() - folders:
         assert back.facts[name] == sample.facts[name], name
+    for name, fact in sample.facts.get("start", {}).items():
+        told = fact.rpartition("/")[2] if name.endswith("_file") else fact
+        assert back.facts["start"][name] == told, name
+
+
+def test_where_it_starts_from_a_picture_that_picture_and_its_mask_are_seen(toy, tmp_path):
+    if not toy.can.starts_from_picture:
+        with pytest.raises(ValueError, match="give the picture to start from"):
+            toy.generate(strength=0.5)
+        return
+    with pytest.raises(ValueError, match="starts from a picture: give image="):
+        toy.generate(**dict.fromkeys(toy.pictures))
+    for name, file in toy.pictures.items():
+        turned = Image.open(file).rotate(180)
+        assert (pixels(toy.generate(**{name: turned})) != pixels(toy.sample)).any(), name
 
 
 def test_the_table_in_the_docs_is_what_the_classes_say():

@@ -131,6 +131,11 @@ def stable_diffusion():
     return _sd()
 
 
+@toy("StableDiffusionInstructPix2Pix")
+def instruct_pix2pix():
+    return {**_sd(in_channels=8), "image_encoder": None}  # noise, and the picture's latents
+
+
 @toy("LatentConsistencyModel")
 def latent_consistency():
     return {
@@ -141,12 +146,21 @@ def latent_consistency():
 
 @toy("StableDiffusionXL", "StableDiffusionXLPAG")
 def stable_diffusion_xl():
+    return _sdxl()
+
+
+@toy("StableDiffusionXLInstructPix2Pix")
+def instruct_pix2pix_xl():
+    return _sdxl(in_channels=8)
+
+
+def _sdxl(**changes):
     return {
         "vae": vae(), "tokenizer": tokenizer(), "tokenizer_2": tokenizer(),
         "unet": unet(
             addition_embed_type="text_time", addition_time_embed_dim=8, use_linear_projection=True,
             projection_class_embeddings_input_dim=80, cross_attention_dim=64,
-            transformer_layers_per_block=(1, 2),
+            transformer_layers_per_block=(1, 2), **changes,
         ),
         "text_encoder": clip(), "text_encoder_2": clip(projected=True),
         "scheduler": diffusers.EulerDiscreteScheduler(**SD), "add_watermarker": False,
@@ -215,13 +229,27 @@ def stable_diffusion_3():
 
 @toy("Flux", "FluxKontext")
 def flux():
+    return _flux()
+
+
+@toy("FluxFill")
+def flux_fill():
+    # noise, the masked picture's latents, and of the mask 8 x 8 pixels a latent
+    return _flux(blocks=4, in_channels=4 + 4 + 4 * 64, out_channels=4)
+
+
+def _flux(blocks=1, **changes):
     return {
         "transformer": diffusers.FluxTransformer2DModel(
-            patch_size=1, in_channels=4, num_layers=1, num_single_layers=1, attention_head_dim=16,
-            num_attention_heads=2, joint_attention_dim=32, pooled_projection_dim=32,
-            axes_dims_rope=[4, 4, 8], guidance_embeds=True,
+            **{
+                "patch_size": 1, "in_channels": 4, "num_layers": 1, "num_single_layers": 1,
+                "attention_head_dim": 16, "num_attention_heads": 2, "joint_attention_dim": 32,
+                "pooled_projection_dim": 32, "axes_dims_rope": [4, 4, 8], "guidance_embeds": True,
+                **changes,
+            }
         ),
-        "vae": shifted(1), "scheduler": flow(), "text_encoder": clip(), "tokenizer": tokenizer(),
+        "vae": shifted(1, blocks), "scheduler": flow(), "text_encoder": clip(),
+        "tokenizer": tokenizer(),
         "text_encoder_2": t5(), "tokenizer_2": byte_tokenizer(),
     }  # fmt: skip
 
@@ -266,7 +294,7 @@ def longcat():
     }  # fmt: skip
 
 
-@toy("BriaFibo")
+@toy("BriaFibo", "BriaFiboEdit")
 def bria_fibo():
     empty = 128001  # one more than the token that it reads in place of an empty prompt
     return {

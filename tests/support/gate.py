@@ -27,11 +27,8 @@ NOT_PICTURES = ("makes videos", "makes sound", "makes 3D shapes")
 # tried: Qwen's raise ImportError, "Qwen2VLVideoProcessor requires the Torchvision library"
 NEEDS_TORCHVISION = "its processor reads videos too, which needs torchvision"
 NO_TOY = "there is no toy of it yet"
-NEEDS_PICTURE = "it starts from a picture, and the gate asks for text alone"
 NOT_BUILT = {
     "BriaFibo2": NEEDS_TORCHVISION,
-    "BriaFiboEdit": NEEDS_PICTURE,
-    "FluxFill": NEEDS_PICTURE,
     "GlmImage": NO_TOY,
     "JoyImageEdit": NEEDS_TORCHVISION,
     "JoyImageEditPlus": NEEDS_TORCHVISION,
@@ -42,8 +39,6 @@ NOT_BUILT = {
     "QwenImage21": NEEDS_TORCHVISION,
     "QwenImageEdit": NEEDS_TORCHVISION,
     "QwenImageEditPlus": NEEDS_TORCHVISION,
-    "StableDiffusionInstructPix2Pix": NEEDS_PICTURE,
-    "StableDiffusionXLInstructPix2Pix": NEEDS_PICTURE,
     "ZImageOmni": NO_TOY,
 }
 
@@ -143,7 +138,8 @@ def _guidance(can):
 
 
 def _rest(can):
-    picture = "edits" if can.edits else "image to image" if can.picture else ""
+    masked = can.starts_from_picture and "mask_image" in can.arguments  # never without
+    picture = "edits" if can.edits else "image to image" if can.picture and not masked else ""
     parts = [
         f"{can.steps} steps",
         "negative prompt" if can.negative_prompt else "no negative prompt",
