@@ -397,6 +397,19 @@ def hunyuan_dit():
     }  # fmt: skip
 
 
+@toy("Lumina")
+def lumina():
+    return {
+        "transformer": diffusers.LuminaNextDiT2DModel(
+            sample_size=4, patch_size=2, in_channels=4, hidden_size=24, num_layers=2,
+            num_attention_heads=3, num_kv_heads=1, multiple_of=16, cross_attention_dim=16,
+        ),
+        "vae": vae(4), "scheduler": flow(), "text_encoder": llm("Gemma"),
+        # with no token at all, an empty negative prompt would be NaN: nothing to attend to
+        "tokenizer": byte_tokenizer(start="<bos>"),
+    }  # fmt: skip
+
+
 @toy("Lumina2")
 def lumina2():
     return {
@@ -522,15 +535,29 @@ def hidream():
 
 
 @toy("ZImage")
-def z_image():
+def z_image(**changes):
     return {
         "transformer": diffusers.ZImageTransformer2DModel(
             all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=32, n_layers=2,
             n_refiner_layers=1, n_heads=2, n_kv_heads=2, qk_norm=True, cap_feat_dim=16,
             rope_theta=256.0, t_scale=1000.0, axes_dims=[8, 4, 4], axes_lens=[1024, 64, 64],
+            **changes,
         ),
         "vae": vae(2, 16, scaling_factor=0.3611, shift_factor=0.1159), "scheduler": flow(),
         "text_encoder": llm("Qwen3"), "tokenizer": byte_tokenizer(),
+    }  # fmt: skip
+
+
+@toy("ZImageOmni")
+def z_image_omni():
+    parts = z_image(siglip_feat_dim=16)
+    looks = transformers.Siglip2VisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_patches=64, patch_size=4,
+    )  # fmt: skip
+    return {
+        **parts, "siglip": transformers.Siglip2VisionModel(looks).eval(),
+        "siglip_processor": transformers.Siglip2ImageProcessor(patch_size=4, max_num_patches=64),
     }  # fmt: skip
 
 

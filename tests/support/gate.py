@@ -34,12 +34,10 @@ NOT_BUILT = {
     "JoyImageEditPlus": NEEDS_TORCHVISION,
     "Kandinsky5I2I": NEEDS_TORCHVISION,
     "LongCatImageEdit": NEEDS_TORCHVISION,
-    "Lumina": "its toy's pictures are of one colour, so nothing could be compared",
     "OmniGen": "diffusers' code for it needs torchvision",
     "QwenImage21": NEEDS_TORCHVISION,
     "QwenImageEdit": NEEDS_TORCHVISION,
     "QwenImageEditPlus": NEEDS_TORCHVISION,
-    "ZImageOmni": NO_TOY,
 }
 
 
