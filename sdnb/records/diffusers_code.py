@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -189,10 +190,12 @@ def _loras(weights: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[list[s
             given = ", ".join([_text(source), *(f"{k}={_text(v)}" for k, v in options.items())])
         elif source.endswith(".safetensors"):
             lines += tell_of_folder(source)
-            given = _text(source)
+            folder, name = os.path.split(source)
+            given = f"{_text(folder or '.')}, weight_name={_text(name)}"
         else:  # one that comes with sdnb
             imports.add(EMOJI_FILES)
-            given = f'str(files("sdnb") / "emoji" / "lora" / {_text(f"{source}.safetensors")})'
+            given = 'str(files("sdnb") / "emoji" / "lora"), '
+            given += f"weight_name={_text(f'{source}.safetensors')}"
         lines += ["pipe.load_lora_weights(", f"    {given}, adapter_name={adapter}", ")"]
     names = [adapter_of(name) for name in weights]
     numbers = [_parts(weight, facts) for weight in weights.values()]

@@ -165,7 +165,10 @@ def test_of_diffusers_pipelines_those_that_make_pictures_as_generate_does_are_ta
     taken = {
         name.removesuffix("Pipeline") for name in made if pipeline_class.refusal(made[name]) is None
     }
-    assert set(TAKEN.split()) <= taken
+    # Colab's diffusers 0.39 lacks some
+    known = {name for name in TAKEN.split() if hasattr(diffusers, f"{name}Pipeline")}
+    assert len(known) > 35
+    assert known <= taken
     assert not set(REFUSED.split()) & taken
     assert all(f"{name}Pipeline" in made for name in REFUSED.split())
     assert not [name for name in taken if re.search(OTHER, name)]

@@ -48,7 +48,7 @@ def by_hand(made, weights):
     pipe.set_progress_bar_config(disable=True)
     for name, file in (("ink", ink), ("film", film)):
         if name in weights:
-            pipe.load_lora_weights(str(file), adapter_name=name)
+            pipe.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name=name)
     if weights:
         pipe.set_adapters(sorted(weights), [weights[name] for name in sorted(weights)])
     image = pipe(
@@ -92,6 +92,9 @@ def test_an_image_to_image_pipeline_has_them_too(both):
     assert off.settings.lora == {}
 
 
+@pytest.mark.skipif(
+    diffusers.__version__ < "0.40", reason="0.39 fails with a CLIP of transformers 5"
+)
 def test_kohyas_form_is_the_same_lora(made, tmp_path):
     model, _, film = made
     theirs = loras.as_kohya(film, tmp_path / "film.safetensors")
@@ -260,7 +263,7 @@ def test_one_that_is_added_by_hand_is_a_change_that_is_told(made):
     model, ink, film = made
     cache.clear()
     pipe = sdnb.load(model, lora=ink)
-    pipe.load_lora_weights(str(film), adapter_name="film")
+    pipe.load_lora_weights(str(film.parent), weight_name=film.name, adapter_name="film")
     assert provenance.differences(pipe)
     sample = sdnb.generate("a fox", pipe=pipe, **SMALL)
     assert sample.facts["adapters"]

@@ -224,6 +224,8 @@ def test_a_task_that_the_blocks_do_not_have_is_refused(picture):
     mask = Image.new("L", (32, 32), 255)
     with pytest.raises(ValueError, match="The blocks of this FluxModularPipeline have no inpainti"):
         sdnb.generate("a fox", pipe=pipe, image=picture, mask=mask, **SIZE)
+    if not hasattr(diffusers, "Krea2TurboModularPipeline"):
+        return  # Colab's 0.39
     pipe = modular_families.made("Krea2TurboModularPipeline")
     with pytest.raises(ValueError, match="Krea2TurboModularPipeline have no image to image"):
         sdnb.generate("a fox", pipe=pipe, image=picture, **SIZE)

@@ -46,7 +46,7 @@ def theirs(toy, kind, weight):
     pipe = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float32, **given)
     pipe.load_textual_inversion(load_file(embedding)["emb_params"], token="blurry")
     if weight:
-        pipe.load_lora_weights(str(lora), adapter_name="style")
+        pipe.load_lora_weights(str(lora.parent), weight_name=lora.name, adapter_name="style")
         pipe.set_adapters(["style"], [weight])
     if kind == "fp8":
         pipe.unet.enable_layerwise_casting(

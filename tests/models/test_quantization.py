@@ -12,6 +12,7 @@ import transformers
 from PIL import Image
 
 import sdnb
+from sdnb import compat
 from sdnb.generation import sample_facts
 from sdnb.hub.headers import Tensor
 from sdnb.models import build, cache, device, memory, provenance, quantization
@@ -71,7 +72,9 @@ def theirs(folder, kind, dtype=torch.bfloat16):
 
         mapping = {"unet": diffusers.TorchAoConfig(Int8WeightOnlyConfig())}
         given["quantization_config"] = diffusers.PipelineQuantizationConfig(quant_mapping=mapping)
-    pipe = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=dtype, **given)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(
+        folder, **{compat.dtype_keyword(diffusers.__version__): dtype}, **given
+    )
     if kind == "fp8":
         pipe.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
     pipe.unet.to(memory_format=torch.channels_last)
