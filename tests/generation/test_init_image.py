@@ -305,3 +305,30 @@ def test_an_image_variations_model_takes_the_picture_as_its_prompt(variation_pip
         assert np.abs(np.asarray(sample.image, int) - np.asarray(theirs, int)).max() <= 2
     with pytest.raises(ValueError, match="starts from a picture: give image="):
         sdnb.generate("a fox", pipe=pipe)
+
+
+def test_inpainting_of_a_model_that_denoises_pixels_is_diffusers_own(tmp_path, fox, half_mask):
+    families.made("IFPipeline").save_pretrained(tmp_path)
+    pipe = sdnb.load(tmp_path, device="cpu", dtype="float32")
+    start, mask = (picture.resize((32, 32)) for picture in (fox.image, half_mask))
+    sample = sdnb.generate(
+        "a fox",
+        pipe=pipe,
+        image=start,
+        mask=mask,
+        steps=3,
+        seed=1,
+        store=False,
+        width=32,
+        height=32,
+    )
+    own = diffusers.IFInpaintingPipeline(
+        **diffusers.IFPipeline.from_pretrained(tmp_path).components
+    )
+    made = own(
+        prompt="a fox", image=start, mask_image=mask, num_inference_steps=3, strength=1.0,
+        generator=torch.Generator("cpu").manual_seed(1),
+    ).images[0]  # fmt: skip
+    assert sample.settings.strength == 1
+    assert (np.asarray(sample.image) == np.asarray(made)).all()
+    assert np.asarray(made).std() > 0

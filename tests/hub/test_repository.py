@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import sdnb
-from sdnb import emoji, login
+from sdnb import emoji, login, pipeline_class
 from sdnb.hub import errors as hub_errors
 from sdnb.hub import headers, pipeline_files, repository
 from sdnb.models import cache, provenance
@@ -665,6 +665,21 @@ def test_what_makes_no_pictures_from_text_is_told_so(index, sentence, server, tm
         ValueError, match=f"someone/other {sentence}" if index is None else sentence
     ):
         sdnb.load("someone/other", device="cpu")
+
+
+def test_a_processor_that_reads_videos_is_refused_where_torchvision_is_not_there(
+    monkeypatch, tmp_path
+):
+    there = pipeline_class.find_spec
+    monkeypatch.setattr(
+        pipeline_class, "find_spec", lambda name: name != "torchvision" and there(name)
+    )
+    made, part = "QwenImageEditPipeline", ["transformers", "Qwen2VLProcessor"]
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": made, "processor": part}))
+    (tmp_path / "processor").mkdir()
+    (tmp_path / "processor" / "preprocessor_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="QwenImageEditPipeline, which needs torchvision: pip ins"):
+        sdnb.load(tmp_path, device="cpu")
 
 
 def test_a_variant_that_is_not_there_is_named_with_those_that_are(server):
