@@ -92,10 +92,10 @@ class Fingerprint:
             return {}
         if self._changed and self._changed[0]._is_untouched():
             return self._changed[1]
-        if changed := self._nearby():
-            return changed
+        # what is known sees each write to a weight; a thorough look, what stands in its place
+        nearby = self._nearby()
         now = Fingerprint(root, self._ignored, self._shared, self._harmless)
-        if changed := self._to(now):
+        if changed := self._to(now) | nearby:
             self._changed = now, changed
         else:  # other objects that are the same
             vars(self).update(vars(now))

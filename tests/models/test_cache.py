@@ -295,7 +295,7 @@ def heavy(tmp_path_factory):
 
 RESIDENT = """
 import gc, psutil, sdnb
-from sdnb.models import cache as loading, device, provenance as pipelines
+from sdnb.models import cache, device, provenance
 one, two, weights = {one!r}, {two!r}, {weights!r}
 def resident():
     gc.collect()

@@ -19,7 +19,7 @@ from tests.support import toys
 PEAK = r"""
 import json, pathlib, re, sys, torch, diffusers, transformers
 from diffusers import StableDiffusionPipeline
-import sdnb, sdnb.weights
+import sdnb, sdnb.models.weights
 sdnb.models.weights.PART = 8_000_000
 status = pathlib.Path("/proc/self/status")  # ru_maxrss would count the parent's too
 peak = lambda: int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1000

@@ -71,6 +71,15 @@ def toy(folder):
     sdnb.clear()
 
 
+@pytest.mark.parametrize("known", KNOWN)
+def test_a_change_that_code_can_make_hides_no_other(known, toy):
+    KNOWN[known](toy)
+    clip_skip(toy)
+    sample = sdnb.generate("a fox", steps=1, seed=1, pipe=toy)
+    assert COMMENT in sample.code()
+    assert "text_encoder.encoder.layers" in sample.facts["changed"]
+
+
 @pytest.mark.parametrize("change", UNKNOWN, ids=lambda change: change.__name__)
 def test_a_change_that_code_cannot_make_stands_in_a_comment_and_leaves_the_store_alone(
     change, toy, tmp_path, heard

@@ -173,7 +173,7 @@ def test_a_damaged_file_is_made_anew(toy, converted):
         size = damaged.stat().st_size
         os.truncate(damaged, size // 2)
         assert torch.equal(one, called(toy()))
-        assert damaged.stat().st_size > 0.9 * size
+        assert damaged.stat().st_size >= 0.9 * size  # the note is empty where the model has no name
 
 
 def test_other_weights_are_another_model_on_the_disk(fresh, converted):
@@ -298,7 +298,7 @@ def test_only_the_last_used_models_stay_on_the_disk(monkeypatch, tmp_path):
     monkeypatch.setattr(ours, "KEPT", 2)
     for i in range(4):
         model = openvino.convert_model(Tiny(), example_input=torch.ones(1))
-        ours._save(model, tmp_path / str(i) / ours.FILE, half=False)
+        ours._save(model, tmp_path / str(i) / ours.FILE, half=False, of="")
         (tmp_path / f".sdnb-{i}").mkdir()  # as a killed process leaves it
     kept = {f.name for f in tmp_path.iterdir() if f.name != ".sdnb-3"}
     assert "3" in kept

@@ -93,9 +93,9 @@ pipe = sdnb.load("emoji", dtype="float32", device="cpu")
 one = sampling.resolve(sdnb.Settings("a fox", steps=1, seed=7, **SIZE), pipe)
 picture = sampling.run(one, pipe).image.tobytes()
 for _ in range(2):  # the first loads what is loaded when it is used
-    started = time.perf_counter()
-    whole = {s.settings.steps: s.image for s in sweep(sdnb.Store(folder / f"whole-{started}"))}
-    took = time.perf_counter() - started
+    begun = time.perf_counter()
+    whole = {s.settings.steps: s.image for s in sweep(sdnb.Store(folder / f"whole-{begun}"))}
+    took = time.perf_counter() - begun
 threads, as_it_was = set(threading.enumerate()), hooks()
 temporary = set(os.listdir(tempfile.gettempdir()))
 signal.signal(signal.SIGALRM, strike)
