@@ -28,6 +28,8 @@ RUST_TOKENIZER = "_tokenizer"  # of a tokenizer
 PIPELINE_KEEPS = frozenset({"_progress_bar_config"})
 MODULAR_KEEPS = frozenset({"_component_specs", "_components_manager", "_collection"})
 MODEL_KEEPS = frozenset({"_output_capturing_hooks_installed"})
+# Qwen-VL and GLM-Image keep the places of a prompt's tokens from one token to the next.
+LANGUAGE_MODEL_KEEPS = frozenset({"rope_deltas", "_cached_decode_position_ids", "_prefill_len"})
 HOOKS_KEEP = frozenset({"_module_ref", "_child_registries_cache"})
 SCHEDULER_KEEPS = frozenset({"_diffusers_load_id"})
 # The class of what bitsandbytes keeps beside an 8-bit layer's weights, and each call writes into:

@@ -283,7 +283,7 @@ def _ignored(kind: type) -> frozenset[str]:
     if issubclass(kind, PreTrainedTokenizerBase):
         return frozenset({"deprecation_warnings"})  # that were given
     if issubclass(kind, PreTrainedModel):
-        return compat.MODEL_KEEPS
+        return compat.MODEL_KEEPS | compat.LANGUAGE_MODEL_KEEPS
     if issubclass(kind, HookRegistry):  # which an empty one is as good as none of
         return frozenset({"", *compat.HOOKS_KEEP})
     if kept := _WRITTEN_BY_CALLS.get(f"{kind.__module__}.{kind.__name__}"):
